@@ -1,0 +1,122 @@
+package smtp
+
+import "time"
+
+// The envelope: whom a message is from and for, apart from what its header
+// says (RFC 5321, 2.3.1). Options are the parameters of MAIL and RCPT; how they
+// are spelt on the wire is param.go's knowledge.
+
+// An Envelope is the sender and the recipients of one transaction. Addresses
+// are bare, without angle brackets and with their quoting: `ann@example.com`,
+// `"ann b"@example.com`.
+type Envelope struct {
+	From    string // "" is the null sender of reports (RFC 5321, 4.5.5)
+	Options MailOptions
+	To      []Recipient
+}
+
+// A Recipient is one address of an Envelope with its options.
+type Recipient struct {
+	Address string
+	Options RcptOptions
+}
+
+// NewEnvelope returns the envelope of a message without options.
+func NewEnvelope(from string, to ...string) *Envelope {
+	env := &Envelope{From: from, To: make([]Recipient, len(to))}
+	for i, a := range to {
+		env.To[i].Address = a
+	}
+	return env
+}
+
+// only returns env with the recipients whose indexes are given.
+func (env *Envelope) only(index []int) *Envelope {
+	out := &Envelope{From: env.From, Options: env.Options, To: make([]Recipient, len(index))}
+	for i, n := range index {
+		out.To[i] = env.To[n]
+	}
+	return out
+}
+
+// MailOptions are the parameters of MAIL.
+type MailOptions struct {
+	Size       int64  // octets of the message (RFC 1870); 0: not told
+	Body       Body   // RFC 6152; "": not told, which means 7BIT
+	UTF8       bool   // the message needs SMTPUTF8 (RFC 6531)
+	RequireTLS bool   // TLS all the way or not at all (RFC 8689)
+	Return     Return // what a report gives back (RFC 3461, 4.3); "": not told
+	EnvelopeID string // goes into reports (RFC 3461, 4.4), at most 100 octets; "": none
+	Auth       string // who submitted it (RFC 4954, 5); "": not told, "<>": unknown
+}
+
+// A Body is the kind of octets that a message holds.
+type Body string
+
+const (
+	Body7Bit       Body = "7BIT"
+	Body8BitMIME   Body = "8BITMIME"
+	BodyBinaryMIME Body = "BINARYMIME" // RFC 3030; only with BDAT
+)
+
+// Return is how much of the message a failure report gives back.
+type Return string
+
+const (
+	ReturnFull   Return = "FULL"
+	ReturnHeader Return = "HDRS"
+)
+
+// RcptOptions are the parameters of RCPT.
+type RcptOptions struct {
+	Notify   Notify // when to report (RFC 3461, 4.1); 0: not told, the server decides
+	Original string // original recipient, "rfc822;ann@example.com" (RFC 3461, 4.2); "": none
+}
+
+// Notify is a set of the occasions for a report; NotifyNever stands alone.
+type Notify uint8
+
+const (
+	NotifySuccess Notify = 1 << iota
+	NotifyFailure
+	NotifyDelay
+	NotifyNever
+)
+
+// A Result is the fate of one recipient.
+type Result struct {
+	Rcpt  string // the address as the Envelope has it
+	Host  string // the server that decided; "" if none was reached
+	ID    string // what the server queued the message as, if it said so
+	Reply Reply  // its last word on this recipient
+	DSN   bool   // the next hop took over the reports asked for (RFC 3461, 5.2.1)
+	Err   error  // nil: accepted. ErrTemporary, ErrPermanent or ErrUnknown otherwise
+}
+
+// Timeouts bound each phase of a session (RFC 5321, 4.5.3.2). Zero fields have
+// the defaults given here.
+type Timeouts struct {
+	Dial     time.Duration // to connect, all addresses together; 1 minute
+	TLS      time.Duration // for a handshake; 1 minute
+	Greeting time.Duration // for the 220; 5 minutes
+	Command  time.Duration // for a reply, or on a server for the next command; 5 minutes
+	Data     time.Duration // for the 354; 2 minutes
+	Block    time.Duration // for each read or write of the message; 3 minutes
+	End      time.Duration // for the reply to the end of the data; 10 minutes
+}
+
+// or returns d, or the default if d is zero.
+func or(d, standard time.Duration) time.Duration {
+	if d == 0 {
+		return standard
+	}
+	return d
+}
+
+func (t Timeouts) dial() time.Duration     { return or(t.Dial, time.Minute) }
+func (t Timeouts) tls() time.Duration      { return or(t.TLS, time.Minute) }
+func (t Timeouts) greeting() time.Duration { return or(t.Greeting, 5*time.Minute) }
+func (t Timeouts) command() time.Duration  { return or(t.Command, 5*time.Minute) }
+func (t Timeouts) data() time.Duration     { return or(t.Data, 2*time.Minute) }
+func (t Timeouts) block() time.Duration    { return or(t.Block, 3*time.Minute) }
+func (t Timeouts) end() time.Duration      { return or(t.End, 10*time.Minute) }
