@@ -1,0 +1,146 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/smtp"
+)
+
+// What an Inbox asks of the database that keeps its messages. store/storetest
+// holds every implementation to what is written here.
+//
+// A message has three parts, written once each: its bytes, how it arrived, and
+// its Summary, which is read from the bytes later and can always be read again.
+// Only Unread and Tags change.
+
+var (
+	// ErrNotFound says that there is no message with that id.
+	ErrNotFound = errors.New("inbox: no such message")
+	// ErrFull says that there is no room left to keep a message. Nothing of it
+	// was kept.
+	ErrFull = errors.New("inbox: no room left on the disk")
+)
+
+// A Store keeps messages. Its methods may be called at the same time.
+type Store interface {
+	// Add reads a message to its end and keeps it. When it returns nil the
+	// message and how it arrived are on stable storage, whatever happens to the
+	// process or the machine; id is a ULID, greater than that of every message
+	// that was listed before. On any error nothing is kept: an error of msg is
+	// returned wrapped, ErrFull says that the disk is full. A large message is
+	// never held in memory whole. Cancelling ctx has no effect once msg has been
+	// read to its end.
+	Add(ctx context.Context, a *Arrival, msg io.Reader) (id string, err error)
+
+	// Entry returns what is known of one message, or ErrNotFound.
+	Entry(ctx context.Context, id string) (*Entry, error)
+	// Open returns the bytes of a message, or ErrNotFound. They can be read
+	// until the Body is closed, also when the message has been deleted.
+	Open(ctx context.Context, id string) (Body, error)
+	// List returns the messages that match a query, newest first.
+	List(ctx context.Context, q Query) (*Page, error)
+	// Stats counts the messages.
+	Stats(ctx context.Context) (Stats, error)
+
+	// Update changes what may change of a message; ErrNotFound if it is gone.
+	Update(ctx context.Context, id string, c Change) error
+	// Delete removes messages and returns how many of them were there. Unknown
+	// ids are no error.
+	Delete(ctx context.Context, ids ...string) (int, error)
+	// DeleteAll removes every message there is when it is called.
+	DeleteAll(ctx context.Context) (int, error)
+
+	// Unindexed returns up to limit messages that have no Summary, oldest first.
+	Unindexed(ctx context.Context, limit int) ([]Entry, error)
+	// Index gives messages their summaries. Those that have been deleted
+	// meanwhile are passed over. It need not be durable: what is lost in a crash
+	// is unindexed again.
+	Index(ctx context.Context, summaries []Indexed) error
+}
+
+// An Arrival is how a message came in, apart from what the message itself says.
+type Arrival struct {
+	Received time.Time // to the millisecond
+	IP       string    // the client's address; "" if it did not come over a network
+	Host     string    // what the client called itself in EHLO
+	TLS      string    // "TLS 1.3"; "" in the clear
+	User     string    // who authenticated; "" if nobody did
+	Envelope smtp.Envelope
+}
+
+// An Entry is what is known of a message without reading it.
+type Entry struct {
+	ID string
+	Arrival
+	Size    int64 // octets
+	Unread  bool
+	Tags    []string
+	Summary *Summary // nil until the message has been indexed
+}
+
+// A Summary is what a list shows of a message, read from its bytes.
+type Summary struct {
+	From, To    []mail.Address
+	Subject     string
+	Date        time.Time // as the message says; zero if it does not
+	Attachments int
+	Preview     string // the first words of its text
+	// Search is what a Query's words are looked for in, in lower case.
+	Search string
+}
+
+// Indexed is the Summary of one message.
+type Indexed struct {
+	ID string
+	Summary
+}
+
+// A Body is the bytes of a message.
+type Body interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// A Query says which messages List returns. The zero Query is all of them.
+type Query struct {
+	// Words must all be contained in a message's Summary.Search. They are in
+	// lower case. A message that has not been indexed contains none.
+	Words []string
+	// Before and After bound the ids, exclusively; "" is no bound. They need not
+	// be ids of messages that still exist.
+	Before, After string
+	// Limit is how many messages are returned at most; 50 if zero, and no more
+	// than 1000.
+	Limit int
+	// OldestFirst turns the order round.
+	OldestFirst bool
+}
+
+// DefaultLimit and MaxLimit are what Query.Limit says.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 1000
+)
+
+// A Page is the answer to a Query.
+type Page struct {
+	Entries []Entry
+	Total   int  // messages that contain the words, within the bounds or not
+	More    bool // there are more within the bounds than Limit
+}
+
+// Stats counts messages.
+type Stats struct {
+	Messages, Unread int
+}
+
+// A Change is what Update changes; nil fields stay as they are.
+type Change struct {
+	Unread *bool
+	Tags   *[]string
+}
