@@ -1,0 +1,26 @@
+#lang racket/base
+;; Sends each FILE with Racket's net/smtp: send_racket.rkt ADDR CAFILE|- FROM TO,TO FILE...
+;; The library asks for TLS 1.0 when it is given ports->ssl-ports as it is; so it is given one that checks the certificate
+;; with a context of today.
+(require net/smtp openssl racket/list racket/port racket/string)
+
+(define args (vector->list (current-command-line-arguments)))
+(define addr (regexp-match #rx"^(.*):([0-9]+)$" (first args)))
+(define ca (second args))
+
+(define (encode in out #:mode mode #:encrypt _ #:close-original? close?)
+  (define context (ssl-make-client-context 'auto))
+  (ssl-load-verify-root-certificates! context ca)
+  (ssl-set-verify! context #t)
+  (ports->ssl-ports in out #:mode mode #:context context #:close-original? close?))
+
+;; The header goes in as one string with its empty line, the body as a list of lines without their ends.
+(for ([name (drop args 4)])
+  (define raw (call-with-input-file name port->bytes))
+  (define end (cdar (regexp-match-positions #rx#"\r\n\r\n" raw)))
+  (define body (regexp-replace #rx#"\r\n$" (subbytes raw end) #""))
+  (smtp-send-message (second addr) (third args) (string-split (fourth args) ",")
+                     (bytes->string/latin-1 (subbytes raw 0 end))
+                     (if (= end (bytes-length raw)) '() (regexp-split #rx#"\r\n" body))
+                     #:port-no (string->number (third addr))
+                     #:tls-encode (and (not (equal? ca "-")) encode)))

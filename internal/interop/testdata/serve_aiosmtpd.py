@@ -1,0 +1,45 @@
+# Receives with aiosmtpd and keeps each message as it arrived in DIR/N.eml and its envelope in DIR/N.env:
+# serve_aiosmtpd.py DIR CERT|- [KEY]. Refuses recipients that begin with nobody@ for good, and busy@ for now.
+import itertools
+import os
+import signal
+import ssl
+import sys
+
+from aiosmtpd.controller import Controller
+
+directory, cert, *key = sys.argv[1:]
+
+
+class Keep:
+    number = itertools.count(1)
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("nobody@"):
+            return "550 5.1.1 no such user"
+        if address.startswith("busy@"):
+            return "450 4.2.1 try again later"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 ok"
+
+    async def handle_DATA(self, server, session, envelope):
+        base = os.path.join(directory, "%d" % next(self.number))
+        with open(base + ".eml", "wb") as f:
+            f.write(envelope.original_content)
+        with open(base + ".env", "w") as f:
+            f.write("\n".join([envelope.mail_from, *envelope.rcpt_tos]))
+        return "250 2.0.0 kept"
+
+
+context = None
+if cert != "-":
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key[0])
+controller = Controller(Keep(), hostname="127.0.0.1", port=0, tls_context=context, require_starttls=context is not None,
+                        data_size_limit=64 << 20)
+# Port 0 is the system's choice, which the controller would try to connect to: it is asked for the port it got.
+controller._trigger_server = lambda: None
+controller.start()
+print("listens on 127.0.0.1:%d" % controller.server.sockets[0].getsockname()[1], flush=True)
+signal.sigwait([signal.SIGTERM, signal.SIGINT])
+controller.stop()
