@@ -1,0 +1,85 @@
+package sqlite
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// Checkpoints: moving what has been committed from the log into the database.
+//
+// SQLite would do that inside a commit, and everybody in that commit would wait
+// for it. So a second connection does it, while the writer goes on. It can never
+// catch up with a writer that does not pause, and as long as one page is missing
+// the log only grows; when the log has become long, the writer moves the little
+// that is left itself, between two commits, and the log begins anew.
+
+const (
+	pageSize  = 4096
+	ckptAfter = 16 << 20            // octets of log until a checkpoint is worth its two syncs
+	longLog   = 64 << 20 / pageSize // pages of log that the writer does not let grow further
+)
+
+type checkpointer struct {
+	grown   int64 // about how much log has been written since the last checkpoint; the writer's
+	conn    *conn
+	ask     chan struct{}
+	ended   chan struct{}
+	running atomic.Bool
+	long    atomic.Bool // the log is long and the rest of it is the writer's
+}
+
+func (c *checkpointer) start(ctx context.Context, path string) error {
+	open, err := connect(ctx, path)
+	if err != nil {
+		return err
+	}
+	// Its syncs are what makes it safe to begin the log anew.
+	if err := open.exec("PRAGMA synchronous=full; PRAGMA fullfsync=1; PRAGMA checkpoint_fullfsync=1"); err != nil {
+		return err
+	}
+	c.conn, c.ask, c.ended = open, make(chan struct{}, 1), make(chan struct{})
+	go c.run()
+	return nil
+}
+
+func (c *checkpointer) stop() error {
+	close(c.ask)
+	<-c.ended
+	return c.conn.Close()
+}
+
+// committed is called by the writer after each commit, when nobody waits.
+func (c *checkpointer) committed(w *conn) {
+	if c.running.Load() {
+		return
+	}
+	if c.long.Load() {
+		c.long.Store(false)
+		checkpoint(w)
+		c.grown = 0
+	}
+	if c.grown >= ckptAfter {
+		c.grown = 0
+		c.running.Store(true)
+		c.ask <- struct{}{}
+	}
+}
+
+func (c *checkpointer) run() {
+	defer close(c.ended)
+	for range c.ask {
+		c.long.Store(checkpoint(c.conn) > longLog)
+		c.running.Store(false)
+	}
+}
+
+// checkpoint moves what it can without waiting for anybody and returns how many
+// pages the log has. That it fails is no loss: everything is in the log, which
+// grows until it succeeds; if the disk is full, the next commit says so.
+func checkpoint(c *conn) (pages int64) {
+	row, err := c.integers("PRAGMA wal_checkpoint(PASSIVE)", 3)
+	if err != nil {
+		return 0
+	}
+	return row[1]
+}

@@ -1,0 +1,174 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	engine "modernc.org/sqlite"
+	code "modernc.org/sqlite/lib"
+
+	"github.com/postrider/postrider/inbox"
+)
+
+// Connections. Reading goes through database/sql's pool. The writer holds a
+// connection of the driver's own: its statements stay prepared, and an insert
+// costs neither the pool's locks nor its conversions.
+
+// connector returns what opens the database at path. As a URI, because a plain
+// path would end at its first question mark.
+func connector(path, query string) (driver.Connector, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	slashed := filepath.ToSlash(abs)
+	if !strings.HasPrefix(slashed, "/") {
+		slashed = "/" + slashed // C:/mail becomes file:///C:/mail
+	}
+	u := url.URL{Scheme: "file", Path: slashed, RawQuery: query}
+	return engine.NewConnector(u.String())
+}
+
+// readers returns the pool for reading. Four at once is more than two cores can
+// serve, and each has a page cache of its own.
+func readers(path string) (*sql.DB, error) {
+	c, err := connector(path, "_pragma=query_only(1)&_pragma=busy_timeout(10000)")
+	if err != nil {
+		return nil, err
+	}
+	pool := sql.OpenDB(c)
+	pool.SetMaxOpenConns(4)
+	pool.SetMaxIdleConns(4)
+	return pool, nil
+}
+
+// A conn is a connection that one goroutine uses.
+type conn struct{ driver.Conn }
+
+func connect(ctx context.Context, path string) (*conn, error) {
+	open, err := connector(path, "_pragma=busy_timeout(10000)")
+	if err != nil {
+		return nil, err
+	}
+	c, err := open.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c}, nil
+}
+
+// exec runs one or several statements. They are never cancelled: half of a
+// commit is of no use to anybody.
+func (c *conn) exec(statements string) error {
+	_, err := c.Conn.(driver.ExecerContext).ExecContext(context.Background(), statements, nil)
+	return err
+}
+
+// integers returns the first row of a query, whose columns are n integers.
+func (c *conn) integers(query string, n int) ([]int64, error) {
+	s, err := c.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	row := make([]driver.Value, n)
+	if _, err := s.query(func([]driver.Value) error { return nil }, row); err != nil {
+		return nil, err
+	}
+	out := make([]int64, n)
+	for i, v := range row {
+		out[i], _ = v.(int64)
+	}
+	return out, nil
+}
+
+// integer returns the first column of the first row; 0 if it is not a number.
+func (c *conn) integer(query string) (int64, error) {
+	row, err := c.integers(query, 1)
+	if err != nil {
+		return 0, err
+	}
+	return row[0], nil
+}
+
+// A stmt is a prepared statement with room for its arguments, so that running
+// it again allocates nothing of ours.
+type stmt struct {
+	driver.Stmt
+	args []driver.NamedValue
+}
+
+func (c *conn) prepare(query string) (*stmt, error) {
+	s, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	args := make([]driver.NamedValue, strings.Count(query, "?"))
+	for i := range args {
+		args[i].Ordinal = i + 1
+	}
+	return &stmt{s, args}, nil
+}
+
+// set puts the arguments in their places: int64, string, []byte or nil.
+func (s *stmt) set(values ...driver.Value) *stmt {
+	for i, v := range values {
+		s.args[i].Value = v
+	}
+	return s
+}
+
+// exec runs the statement and returns how many rows it changed.
+func (s *stmt) exec() (int64, error) {
+	result, err := s.Stmt.(driver.StmtExecContext).ExecContext(context.Background(), s.args)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// query runs the statement and hands each row to fn; row has room for the
+// columns and keeps the last one. It returns how many there were.
+func (s *stmt) query(fn func(row []driver.Value) error, row []driver.Value) (n int, err error) {
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(context.Background(), s.args)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for {
+		switch err := rows.Next(row); {
+		case err == io.EOF:
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+		n++
+		if err := fn(row); err != nil {
+			return n, err
+		}
+	}
+}
+
+// named gives an error of the database the name that the inbox knows it by.
+func named(err error) error {
+	if err == nil || errors.Is(err, inbox.ErrFull) {
+		return err
+	}
+	full := diskFull(err)
+	if e, ok := errors.AsType[*engine.Error](err); ok {
+		// The index of the write-ahead log is a file too, and lies in memory:
+		// that it could not be made longer has a code of its own.
+		full = e.Code()&0xff == code.SQLITE_FULL || e.Code() == code.SQLITE_IOERR_SHMSIZE
+	}
+	if full {
+		return fmt.Errorf("%w (%w)", inbox.ErrFull, err)
+	}
+	return err
+}

@@ -1,0 +1,282 @@
+package sqlite
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/inbox"
+)
+
+// The store of received messages: inbox.Store over a DB. Reading goes to the
+// pool and sees what is committed; writing goes to the writer.
+
+type inboxStore DB
+
+func (s *inboxStore) db() *DB { return (*DB)(s) }
+
+// wrap says whose error it is, unless the inbox knows it by name.
+func wrap(err error) error {
+	if err == nil || errors.Is(err, inbox.ErrNotFound) || errors.Is(err, ErrClosed) || strings.HasPrefix(err.Error(), "sqlite: ") {
+		return err
+	}
+	return fmt.Errorf("sqlite: %w", err)
+}
+
+// Add implements inbox.Store.
+func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if s.closed.Load() {
+		return "", ErrClosed
+	}
+	b, err := s.spool.receive(msg, a.Envelope.Options.Size)
+	if err != nil {
+		return "", err
+	}
+	defer s.spool.release(b)
+	m, err := newMessage(a, b)
+	if err == nil {
+		r := &request{message: m, done: make(chan error, 1)}
+		s.writer.submit(r)
+		err = <-r.done
+	}
+	if err != nil {
+		if b.file != "" {
+			s.spool.remove(b.file)
+		}
+		return "", wrap(err)
+	}
+	return s.db().id(m.key), nil
+}
+
+// Open implements inbox.Store.
+func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
+	key, err := s.db().key(id)
+	if err != nil {
+		return nil, err
+	}
+	var file string
+	var data []byte
+	err = s.read.QueryRowContext(ctx, "SELECT file, data FROM message LEFT JOIN body USING (key) WHERE key=?", key).Scan(&file, &data)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, inbox.ErrNotFound
+	case err != nil:
+		return nil, wrap(err)
+	case file == "":
+		return memoryBody{bytes.NewReader(data)}, nil
+	}
+	b, err := s.spool.open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Deleted between the two, or lost: only the row knows.
+		if _, gone := s.Entry(ctx, id); gone != nil {
+			return nil, gone
+		}
+	}
+	if err != nil {
+		return nil, wrap(err)
+	}
+	return b, nil
+}
+
+// columns are what scan reads.
+const columns = `m.key, m.received, m.ip, m.host, m.tls, m.user, m.sender, m.recipients, m.options, m.size, m.unread, m.tags,
+	s.author, s.addressees, s.subject, s.date, s.zone, s.attachments, s.preview FROM message m LEFT JOIN summary s USING (key)`
+
+// scan reads the columns of one row.
+func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, error) {
+	var e inbox.Entry
+	var key, received int64
+	var sender, recipients, opts, tags string
+	var from, to, subject, preview sql.NullString
+	var date, zone, attachments sql.NullInt64
+	err := row.Scan(&key, &received, &e.IP, &e.Host, &e.TLS, &e.User, &sender, &recipients, &opts, &e.Size, &e.Unread, &tags,
+		&from, &to, &subject, &date, &zone, &attachments, &preview)
+	if err != nil {
+		return e, err
+	}
+	e.ID, e.Received = s.db().id(key), time.UnixMilli(received)
+	if e.Envelope, err = envelope(sender, recipients, opts); err != nil {
+		return e, err
+	}
+	if tags != "" {
+		if err := json.Unmarshal([]byte(tags), &e.Tags); err != nil {
+			return e, err
+		}
+	}
+	if !from.Valid {
+		return e, nil
+	}
+	e.Summary = &inbox.Summary{Subject: subject.String, Attachments: int(attachments.Int64), Preview: preview.String}
+	if date.Valid {
+		e.Summary.Date = time.Unix(date.Int64, 0).In(time.FixedZone("", int(zone.Int64)))
+	}
+	return e, errors.Join(json.Unmarshal([]byte(from.String), &e.Summary.From), json.Unmarshal([]byte(to.String), &e.Summary.To))
+}
+
+// entries runs a query for columns.
+func (s *inboxStore) entries(ctx context.Context, query string, args ...any) ([]inbox.Entry, error) {
+	rows, err := s.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	defer rows.Close()
+	var list []inbox.Entry
+	for rows.Next() {
+		e, err := s.scan(rows)
+		if err != nil {
+			return nil, wrap(err)
+		}
+		list = append(list, e)
+	}
+	return list, wrap(rows.Err())
+}
+
+// Entry implements inbox.Store.
+func (s *inboxStore) Entry(ctx context.Context, id string) (*inbox.Entry, error) {
+	key, err := s.db().key(id)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.entries(ctx, "SELECT "+columns+" WHERE m.key=?", key)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, inbox.ErrNotFound
+	}
+	return &list[0], nil
+}
+
+// List implements inbox.Store.
+func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, error) {
+	where, args := "1", []any{}
+	for _, word := range q.Words {
+		where += " AND instr(s.search, ?)>0"
+		args = append(args, word)
+	}
+	page := &inbox.Page{Total: s.writer.counts().messages}
+	if len(q.Words) > 0 {
+		err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM summary s WHERE "+where, args...).Scan(&page.Total)
+		if err != nil {
+			return nil, wrap(err)
+		}
+	}
+	for _, b := range []struct{ id, relation string }{{q.Before, "<"}, {q.After, ">"}} {
+		if b.id == "" {
+			continue
+		}
+		key, err := bound(b.id)
+		if err != nil {
+			return nil, err
+		}
+		where += " AND m.key" + b.relation + "?"
+		args = append(args, key)
+	}
+	order := "DESC"
+	if q.OldestFirst {
+		order = "ASC"
+	}
+	limit := min(cmp.Or(q.Limit, inbox.DefaultLimit), inbox.MaxLimit)
+	// One more than was asked for tells whether there are more.
+	list, err := s.entries(ctx, "SELECT "+columns+" WHERE "+where+" ORDER BY m.key "+order+" LIMIT ?", append(args, limit+1)...)
+	if err != nil {
+		return nil, err
+	}
+	page.More = len(list) > limit
+	page.Entries = list[:min(len(list), limit)]
+	return page, nil
+}
+
+// Stats implements inbox.Store.
+func (s *inboxStore) Stats(context.Context) (inbox.Stats, error) {
+	n := s.writer.counts()
+	return inbox.Stats{Messages: n.messages, Unread: n.unread}, nil
+}
+
+// Update implements inbox.Store.
+func (s *inboxStore) Update(ctx context.Context, id string, c inbox.Change) error {
+	if _, err := s.Entry(ctx, id); err != nil {
+		return err
+	}
+	key, err := s.db().key(id)
+	if err != nil {
+		return err
+	}
+	return wrap(s.writer.do(true, func(t *transaction) error { return t.change(key, c) }))
+}
+
+// Delete implements inbox.Store.
+func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
+	var keys []int64
+	for _, id := range ids {
+		if key, err := s.db().key(id); err == nil {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	n := 0
+	err := s.writer.do(false, func(t *transaction) error {
+		for _, key := range keys {
+			there, err := t.delete(key)
+			if err != nil {
+				return err
+			}
+			if there {
+				n++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, wrap(err)
+	}
+	return n, nil
+}
+
+// DeleteAll implements inbox.Store.
+func (s *inboxStore) DeleteAll(context.Context) (int, error) {
+	n := 0
+	err := s.writer.do(false, func(t *transaction) (err error) {
+		n, err = t.deleteAll()
+		return err
+	})
+	if err != nil {
+		return 0, wrap(err)
+	}
+	return n, nil
+}
+
+// Unindexed implements inbox.Store. Summaries are written in the order of their
+// keys, so that whatever lies above the last of them has none.
+func (s *inboxStore) Unindexed(ctx context.Context, limit int) ([]inbox.Entry, error) {
+	return s.entries(ctx, "SELECT "+columns+
+		" WHERE m.key > (SELECT coalesce(max(key), 0) FROM summary) ORDER BY m.key LIMIT ?", limit)
+}
+
+// Index implements inbox.Store.
+func (s *inboxStore) Index(_ context.Context, summaries []inbox.Indexed) error {
+	return wrap(s.writer.do(true, func(t *transaction) error {
+		for i := range summaries {
+			key, err := s.db().key(summaries[i].ID)
+			if err != nil {
+				continue
+			}
+			if err := t.summarise(key, &summaries[i].Summary); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}

@@ -1,0 +1,45 @@
+package sqlite
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/postrider/postrider/inbox"
+)
+
+// Keys and ids. A message's id is a ULID: 48 bits of milliseconds and 80 bits
+// that make it unique. Here those are 16 bits that count within the millisecond
+// and 64 random bits that are the database's own. So key and id are two forms
+// of one number, and finding a message by its id needs no index.
+
+const keyShift = 16
+
+// id returns the id of the message that has a key.
+func (d *DB) id(key int64) string {
+	var u ulid.ULID
+	binary.BigEndian.PutUint64(u[:8], uint64(key))
+	binary.BigEndian.PutUint64(u[8:], d.node)
+	return u.String()
+}
+
+// key returns the key of the message that has an id, or ErrNotFound if no
+// message here can have it.
+func (d *DB) key(id string) (int64, error) {
+	u, err := ulid.ParseStrict(id)
+	if err != nil || binary.BigEndian.Uint64(u[8:]) != d.node || u[0] > 0x7f {
+		return 0, inbox.ErrNotFound
+	}
+	return int64(binary.BigEndian.Uint64(u[:8])), nil
+}
+
+// bound returns the key that an id has as a bound: of any id, also of a message
+// that is gone.
+func bound(id string) (int64, error) {
+	u, err := ulid.ParseStrict(id)
+	if err != nil || u[0] > 0x7f {
+		return 0, fmt.Errorf("sqlite: %q is no id", id)
+	}
+	return int64(binary.BigEndian.Uint64(u[:8])), nil
+}

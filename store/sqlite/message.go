@@ -1,0 +1,215 @@
+package sqlite
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/smtp"
+)
+
+// Rows as the writer makes them.
+
+// A message is what is inserted for one arrival.
+type message struct {
+	arrival    *inbox.Arrival
+	body       *body
+	recipients string
+	options    string
+	key        int64 // set by add
+}
+
+// options is the form in which an envelope's options are kept.
+type options struct {
+	Mail smtp.MailOptions
+	Rcpt []smtp.RcptOptions
+}
+
+// newMessage makes everything ready that does not need the writer.
+func newMessage(a *inbox.Arrival, b *body) (*message, error) {
+	m := &message{arrival: a, body: b}
+	plain := a.Envelope.Options == smtp.MailOptions{}
+	list := make([]string, len(a.Envelope.To))
+	for i, r := range a.Envelope.To {
+		list[i] = r.Address
+		plain = plain && r.Options == smtp.RcptOptions{}
+	}
+	m.recipients = strings.Join(list, "\n")
+	if plain {
+		return m, nil
+	}
+	opts := options{Mail: a.Envelope.Options}
+	for _, r := range a.Envelope.To {
+		opts.Rcpt = append(opts.Rcpt, r.Options)
+	}
+	text, err := json.Marshal(opts)
+	m.options = string(text)
+	return m, err
+}
+
+// envelope puts an envelope together again.
+func envelope(sender, recipients, opts string) (smtp.Envelope, error) {
+	env := smtp.Envelope{From: sender}
+	if recipients != "" {
+		for address := range strings.SplitSeq(recipients, "\n") {
+			env.To = append(env.To, smtp.Recipient{Address: address})
+		}
+	}
+	if opts == "" {
+		return env, nil
+	}
+	var o options
+	if err := json.Unmarshal([]byte(opts), &o); err != nil {
+		return env, err
+	}
+	env.Options = o.Mail
+	for i := range min(len(env.To), len(o.Rcpt)) {
+		env.To[i].Options = o.Rcpt[i]
+	}
+	return env, nil
+}
+
+// statements are those that the writer prepares once.
+type statements struct {
+	begin, commit                    *stmt
+	addMessage, addBody, addSummary  *stmt
+	setUnread, setTags               *stmt
+	delMessage, delBody, delSummary  *stmt
+	allMessages, allBodies, allSumms *stmt
+}
+
+func (s *statements) prepare(c *conn) error {
+	for _, p := range []struct {
+		to    **stmt
+		query string
+	}{
+		{&s.begin, "BEGIN IMMEDIATE"},
+		{&s.commit, "COMMIT"},
+		{&s.addMessage, "INSERT INTO message VALUES (?,?,?,?,?,?,?,?,?,?,?,1,'')"},
+		{&s.addBody, "INSERT INTO body VALUES (?,?)"},
+		{&s.addSummary, "INSERT OR REPLACE INTO summary SELECT ?,?,?,?,?,?,?,?,? WHERE EXISTS (SELECT 1 FROM message WHERE key=?)"},
+		// Only a change is reported, so that the counts stay right.
+		{&s.setUnread, "UPDATE message SET unread=? WHERE key=? AND unread<>?"},
+		{&s.setTags, "UPDATE message SET tags=? WHERE key=?"},
+		{&s.delMessage, "DELETE FROM message WHERE key=? RETURNING file, unread"},
+		{&s.delBody, "DELETE FROM body WHERE key=?"},
+		{&s.delSummary, "DELETE FROM summary WHERE key=?"},
+		{&s.allMessages, "DELETE FROM message RETURNING file, unread"},
+		{&s.allBodies, "DELETE FROM body"},
+		{&s.allSumms, "DELETE FROM summary"},
+	} {
+		var err error
+		if *p.to, err = c.prepare(p.query); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *statements) close() {
+	for _, p := range []*stmt{s.begin, s.commit, s.addMessage, s.addBody, s.addSummary, s.setUnread, s.setTags,
+		s.delMessage, s.delBody, s.delSummary, s.allMessages, s.allBodies, s.allSumms} {
+		p.Close()
+	}
+}
+
+// add inserts a message under the next key.
+func (t *transaction) add(m *message) error {
+	t.key++
+	m.key = t.key
+	a := m.arrival
+	if _, err := t.stmts.addMessage.set(m.key, a.Received.UnixMilli(), a.IP, a.Host, a.TLS, a.User, a.Envelope.From,
+		m.recipients, m.options, m.body.size, m.body.file).exec(); err != nil {
+		return err
+	}
+	t.messages++
+	t.unread++
+	if m.body.file != "" {
+		t.newFiles = true
+		return nil
+	}
+	_, err := t.stmts.addBody.set(m.key, m.body.data).exec()
+	return err
+}
+
+// summarise inserts the summary of a message that is still there.
+func (t *transaction) summarise(key int64, s *inbox.Summary) error {
+	from, err := json.Marshal(s.From)
+	if err != nil {
+		return err
+	}
+	to, err := json.Marshal(s.To)
+	if err != nil {
+		return err
+	}
+	var date, zone driver.Value
+	if !s.Date.IsZero() {
+		_, offset := s.Date.Zone()
+		date, zone = s.Date.Unix(), int64(offset)
+	}
+	_, err = t.stmts.addSummary.set(key, string(from), string(to), s.Subject, date, zone, int64(s.Attachments),
+		s.Preview, s.Search, key).exec()
+	return err
+}
+
+// change sets what is given of a message, if it is there.
+func (t *transaction) change(key int64, c inbox.Change) error {
+	if c.Unread != nil {
+		unread := int64(0)
+		if *c.Unread {
+			unread = 1
+		}
+		n, err := t.stmts.setUnread.set(unread, key, unread).exec()
+		if err != nil {
+			return err
+		}
+		t.unread += int(n) * int(2*unread-1)
+	}
+	if c.Tags != nil {
+		text, err := json.Marshal(*c.Tags)
+		if err != nil {
+			return err
+		}
+		if _, err := t.stmts.setTags.set(string(text), key).exec(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delete removes one message and reports whether it was there.
+func (t *transaction) delete(key int64) (bool, error) {
+	n, err := t.stmts.delMessage.set(key).query(t.deleted, make([]driver.Value, 2))
+	if err != nil || n == 0 {
+		return false, err
+	}
+	_, bodyErr := t.stmts.delBody.set(key).exec()
+	_, summaryErr := t.stmts.delSummary.set(key).exec()
+	return true, errors.Join(bodyErr, summaryErr)
+}
+
+// deleteAll removes every message and returns how many there were.
+func (t *transaction) deleteAll() (int, error) {
+	n, err := t.stmts.allMessages.query(t.deleted, make([]driver.Value, 2))
+	if err != nil {
+		return 0, err
+	}
+	// Without a condition SQLite drops whole trees, page by page.
+	_, bodyErr := t.stmts.allBodies.exec()
+	_, summaryErr := t.stmts.allSumms.exec()
+	return n, errors.Join(bodyErr, summaryErr)
+}
+
+// deleted accounts for a row that is gone: its file goes when the transaction
+// has been committed, never before.
+func (t *transaction) deleted(row []driver.Value) error {
+	if file, _ := row[0].(string); file != "" {
+		t.remove = append(t.remove, file)
+	}
+	unread, _ := row[1].(int64)
+	t.unread -= int(unread)
+	t.messages--
+	return nil
+}

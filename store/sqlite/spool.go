@@ -1,0 +1,218 @@
+package sqlite
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// A message on its way in. Up to a mebibyte it is gathered in memory and goes
+// into the database; what is larger goes on into a file in bodies/. All sessions
+// together hold no more than a fixed sum: when that is used up, whoever needs
+// more than its first 64 KiB writes to a file earlier. So a thousand slow
+// senders of large messages cost files, not memory.
+
+const (
+	share  = 64 << 10 // what any session may hold
+	budget = 64 << 20 // what all sessions may hold above their shares
+)
+
+// classes are the sizes of buffers. The last one is a little over the mebibyte
+// that the database takes, so that the end of such a message is seen in it.
+var classes = [...]int{4 << 10, 16 << 10, share, 256 << 10, 1<<20 + 512}
+
+type spool struct {
+	dir   string
+	left  atomic.Int64 // of budget
+	pools [len(classes)]sync.Pool
+}
+
+func newSpool(dir string) *spool {
+	s := &spool{dir: dir}
+	s.left.Store(budget)
+	return s
+}
+
+// A buffer is memory of one class; it goes back to its pool after use.
+type buffer struct {
+	bytes []byte
+	class int
+}
+
+// A body is a message that has been read to its end. It is either in memory or
+// in a file that has been synced, whose name has not.
+type body struct {
+	data   []byte // nil if it is in a file
+	file   string // "" if it is in memory
+	size   int64
+	buffer *buffer
+}
+
+// take returns a buffer of a class, or nil if the budget is used up.
+func (s *spool) take(class int) *buffer {
+	if size := classes[class]; size > share && s.left.Add(int64(-size)) < 0 {
+		s.left.Add(int64(size))
+		return nil
+	}
+	if b, ok := s.pools[class].Get().(*buffer); ok {
+		return b
+	}
+	return &buffer{make([]byte, classes[class]), class}
+}
+
+func (s *spool) give(b *buffer) {
+	if size := classes[b.class]; size > share {
+		s.left.Add(int64(size))
+	}
+	s.pools[b.class].Put(b)
+}
+
+// first returns the buffer to begin with for a message that says it has hint
+// octets. A session is believed up to its share, so that a claim costs nothing.
+func (s *spool) first(hint int64) *buffer {
+	class := 0
+	for classes[class] < share && int64(classes[class]) <= hint {
+		class++
+	}
+	return s.take(class)
+}
+
+// grow moves what is in b to the next class; nil if that cannot be had.
+func (s *spool) grow(b *buffer) *buffer {
+	if b.class == len(classes)-1 {
+		return nil
+	}
+	bigger := s.take(b.class + 1)
+	if bigger != nil {
+		copy(bigger.bytes, b.bytes)
+		s.give(b)
+	}
+	return bigger
+}
+
+// receive reads msg to its end. After an error nothing is left of it.
+func (s *spool) receive(msg io.Reader, hint int64) (*body, error) {
+	b, n := s.first(hint), 0
+	for idle := 0; ; {
+		if n == len(b.bytes) {
+			bigger := s.grow(b)
+			if bigger == nil {
+				return s.spill(b, msg)
+			}
+			b = bigger
+		}
+		m, err := msg.Read(b.bytes[n:])
+		n += m
+		if idle++; m > 0 {
+			idle = 0
+		}
+		switch {
+		case err == io.EOF:
+			return &body{data: b.bytes[:n], size: int64(n), buffer: b}, nil
+		case err == nil && idle < 100:
+			continue
+		case err == nil:
+			err = io.ErrNoProgress
+		}
+		s.give(b)
+		return nil, fmt.Errorf("sqlite: reading the message: %w", err)
+	}
+}
+
+// spill writes what is in b and the rest of msg to a file and syncs it. b is
+// what the rest is copied through.
+func (s *spool) spill(b *buffer, msg io.Reader) (*body, error) {
+	defer s.give(b)
+	name := strings.ToLower(rand.Text())
+	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, named(fmt.Errorf("sqlite: %w", err))
+	}
+	out := &body{file: name}
+	write := func(p []byte) error {
+		n, err := f.Write(p)
+		out.size += int64(n)
+		return err
+	}
+	fail := func(err error) (*body, error) {
+		f.Close()
+		s.remove(name)
+		return nil, err
+	}
+	if err := write(b.bytes); err != nil {
+		return fail(named(fmt.Errorf("sqlite: %w", err)))
+	}
+	// io.Copy would tell neither a failing reader from a failing disk, nor use b.
+	for ended := false; !ended; {
+		n, readErr := msg.Read(b.bytes)
+		if err := write(b.bytes[:n]); err != nil {
+			return fail(named(fmt.Errorf("sqlite: %w", err)))
+		}
+		if ended = readErr == io.EOF; readErr != nil && !ended {
+			return fail(fmt.Errorf("sqlite: reading the message: %w", readErr))
+		}
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fail(named(fmt.Errorf("sqlite: %w", err)))
+	}
+	return out, nil
+}
+
+// release gives a body's memory back. Once it has been committed or given up
+// nobody may look at its data.
+func (s *spool) release(b *body) {
+	if b.buffer != nil {
+		s.give(b.buffer)
+		b.buffer, b.data = nil, nil
+	}
+}
+
+// remove deletes a file that no message needs. If it cannot be deleted now, it
+// is swept away when the database is opened next.
+func (s *spool) remove(name string) { os.Remove(filepath.Join(s.dir, name)) }
+
+// files returns the names of all files.
+func (s *spool) files() (map[string]bool, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		names[e.Name()] = true
+	}
+	return names, nil
+}
+
+// open returns the bytes of the message that is in a file.
+func (s *spool) open(name string) (*fileBody, error) {
+	f, err := os.Open(filepath.Join(s.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &fileBody{f, info.Size()}, nil
+}
+
+// A fileBody is an inbox.Body over a file.
+type fileBody struct {
+	*os.File
+	size int64
+}
+
+func (b *fileBody) Size() int64 { return b.size }
+
+// A memoryBody is an inbox.Body over bytes that came out of the database.
+type memoryBody struct{ *bytes.Reader }
+
+func (memoryBody) Close() error { return nil }

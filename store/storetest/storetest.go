@@ -1,0 +1,612 @@
+// Package storetest holds every store to one contract.
+//
+// A store's own tests call [TestInbox] with a function that opens it. What is
+// tested is what package inbox says of its Store, and nothing of how a store
+// does it.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/smtp"
+)
+
+// An Inbox is an opened store of messages.
+type Inbox struct {
+	inbox.Store
+	Close func() error
+}
+
+// TestInbox runs the contract of inbox.Store. open opens the store that lies at
+// place, an empty directory of the test's own at first; opened there again after
+// Close, it must hold what it held.
+func TestInbox(t *testing.T, open func(t testing.TB, place string) Inbox) {
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, s inbox.Store)
+	}{
+		{"Bytes", testBytes},
+		{"Arrival", testArrival},
+		{"Unread message", testReadError},
+		{"Cancelled", testCancelled},
+		{"Order", testOrder},
+		{"Pages", testPages},
+		{"Index", testIndex},
+		{"Words", testWords},
+		{"Update", testUpdate},
+		{"Delete", testDelete},
+		{"DeleteAll", testDeleteAll},
+		{"Open after delete", testOpenDeleted},
+		{"Unknown ids", testUnknown},
+		{"At once", testConcurrent},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, t.TempDir())
+			c.test(t, s.Store)
+			if err := s.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+	t.Run("Reopen", func(t *testing.T) {
+		t.Parallel()
+		testReopen(t, open)
+	})
+}
+
+// sizes lie around every border that a store may reasonably draw.
+var sizes = []int{0, 1, 100, 4095, 4096, 4097, 16384, 65535, 65536, 65537, 262144, 262145, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3 << 20}
+
+// noise returns n octets of every value, NUL included, the same for one n.
+func noise(n int) []byte {
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+func arrival() *inbox.Arrival {
+	return &inbox.Arrival{
+		Received: time.UnixMilli(1_800_000_000_123),
+		IP:       "192.0.2.7", Host: "client.example.com",
+		Envelope: *smtp.NewEnvelope("ann@example.com", "bob@example.net"),
+	}
+}
+
+// add adds a message and returns its id.
+func add(t testing.TB, s inbox.Store, a *inbox.Arrival, msg io.Reader) string {
+	t.Helper()
+	id, err := s.Add(context.Background(), a, msg)
+	if err != nil {
+		t.Fatalf("Add: %v", err)
+	}
+	return id
+}
+
+// adds adds n small messages and returns their ids.
+func adds(t testing.TB, s inbox.Store, n int) []string {
+	t.Helper()
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = add(t, s, arrival(), strings.NewReader(fmt.Sprintf("Subject: %d\r\n\r\n", i)))
+	}
+	return ids
+}
+
+// read returns the bytes of a message.
+func read(t testing.TB, s inbox.Store, id string) []byte {
+	t.Helper()
+	b, err := s.Open(context.Background(), id)
+	if err != nil {
+		t.Errorf("Open(%s): %v", id, err)
+		return nil
+	}
+	defer b.Close()
+	got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+	if err != nil {
+		t.Errorf("reading %s: %v", id, err)
+	}
+	return got
+}
+
+// list returns the ids that a query finds.
+func list(t testing.TB, s inbox.Store, q inbox.Query) (ids []string, page *inbox.Page) {
+	t.Helper()
+	page, err := s.List(context.Background(), q)
+	if err != nil {
+		t.Fatalf("List(%+v): %v", q, err)
+	}
+	for _, e := range page.Entries {
+		ids = append(ids, e.ID)
+	}
+	return ids, page
+}
+
+func wantStats(t testing.TB, s inbox.Store, messages, unread int) {
+	t.Helper()
+	got, err := s.Stats(context.Background())
+	if want := (inbox.Stats{Messages: messages, Unread: unread}); err != nil || got != want {
+		t.Errorf("Stats() = %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func reversed(ids []string) []string {
+	r := slices.Clone(ids)
+	slices.Reverse(r)
+	return r
+}
+
+func testBytes(t *testing.T, s inbox.Store) {
+	for _, size := range sizes {
+		want := noise(size)
+		readers := map[string]io.Reader{
+			"plain":    bytes.NewReader(want),
+			"half":     iotest.HalfReader(bytes.NewReader(want)),
+			"data+EOF": iotest.DataErrReader(bytes.NewReader(want)),
+		}
+		if size <= 70_000 {
+			readers["one by one"] = iotest.OneByteReader(bytes.NewReader(want))
+		}
+		for name, r := range readers {
+			a := arrival()
+			// What the client says of the size is a hint, and may be a lie.
+			a.Envelope.Options.Size = int64(rand.IntN(2 * (size + 1)))
+			id := add(t, s, a, r)
+			if got := read(t, s, id); !bytes.Equal(got, want) {
+				t.Errorf("%d octets, %s: %d octets came back, or others", size, name, len(got))
+			}
+			if e, err := s.Entry(context.Background(), id); err != nil || e.Size != int64(size) {
+				t.Errorf("%d octets, %s: Entry = %+v, %v", size, name, e, err)
+			}
+		}
+	}
+}
+
+func testArrival(t *testing.T, s inbox.Store) {
+	many := arrival()
+	many.Envelope.To = nil
+	for i := range 1000 {
+		many.Envelope.To = append(many.Envelope.To, smtp.Recipient{Address: fmt.Sprintf("user%d@example.net", i)})
+	}
+	full := arrival()
+	full.TLS, full.User, full.IP = "TLS 1.3", "ann\x00\xff", "2001:db8::1"
+	full.Envelope = smtp.Envelope{
+		From:    `"ann b"@exämple.com`,
+		Options: smtp.MailOptions{Size: 12, Body: smtp.Body8BitMIME, UTF8: true, Return: smtp.ReturnFull, EnvelopeID: "x+y", Auth: "<>"},
+		To: []smtp.Recipient{
+			{Address: `"a,b;c"@example.com`, Options: smtp.RcptOptions{Notify: smtp.NotifyDelay | smtp.NotifyFailure, Original: "rfc822;x@example.com"}},
+			{Address: "b@example.com"},
+		},
+	}
+	null := arrival()
+	null.Envelope.From = ""
+	for _, want := range []*inbox.Arrival{arrival(), many, full, null, {Received: time.UnixMilli(0)}} {
+		e, err := s.Entry(context.Background(), add(t, s, want, strings.NewReader("x")))
+		if err != nil {
+			t.Fatalf("Entry: %v", err)
+		}
+		if !e.Received.Equal(want.Received) {
+			t.Errorf("received %v, want %v", e.Received, want.Received)
+		}
+		e.Received = want.Received
+		if !reflect.DeepEqual(e.Arrival, *want) {
+			t.Errorf("arrival is\n%+v, want\n%+v", e.Arrival, *want)
+		}
+		if !e.Unread || e.Tags != nil || e.Summary != nil {
+			t.Errorf("a new entry is %+v; want it unread, without tags and summary", e)
+		}
+	}
+}
+
+func testReadError(t *testing.T, s inbox.Store) {
+	broken := errors.New("the client went away")
+	for _, size := range sizes {
+		_, err := s.Add(context.Background(), arrival(), io.MultiReader(bytes.NewReader(noise(size)), iotest.ErrReader(broken)))
+		if !errors.Is(err, broken) {
+			t.Errorf("%d octets and then an error: Add gives %v, want it to wrap %q", size, err, broken)
+		}
+	}
+	wantStats(t, s, 0, 0)
+}
+
+func testCancelled(t *testing.T, s inbox.Store) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.Add(ctx, arrival(), strings.NewReader("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Add with a cancelled context: %v", err)
+	}
+	wantStats(t, s, 0, 0)
+	// Once it has been read, a message is not given up.
+	ctx, cancel = context.WithCancel(context.Background())
+	id, err := s.Add(ctx, arrival(), io.MultiReader(strings.NewReader("x"), cancelReader(cancel)))
+	if err != nil {
+		t.Fatalf("Add, cancelled when the message had been read: %v", err)
+	}
+	if got := read(t, s, id); string(got) != "x" {
+		t.Errorf("it is %q, want x", got)
+	}
+}
+
+// cancelReader is an end of the message at which a context ends too.
+type cancelReader context.CancelFunc
+
+func (c cancelReader) Read([]byte) (int, error) {
+	c()
+	return 0, io.EOF
+}
+
+func testOrder(t *testing.T, s inbox.Store) {
+	ids := adds(t, s, 300)
+	if !slices.IsSorted(ids) || len(slices.Compact(slices.Clone(ids))) != len(ids) {
+		t.Errorf("ids do not ascend: %v", ids)
+	}
+	for _, id := range ids[:1] {
+		if len(id) != 26 || strings.ToUpper(id) != id {
+			t.Errorf("%q is no ULID", id)
+		}
+	}
+	got, page := list(t, s, inbox.Query{Limit: 1000})
+	if want := reversed(ids); !slices.Equal(got, want) {
+		t.Errorf("List gives %v, want %v", got, want)
+	}
+	if page.More || page.Total != 300 {
+		t.Errorf("all of them: More %v, Total %d", page.More, page.Total)
+	}
+}
+
+func testPages(t *testing.T, s inbox.Store) {
+	ids := adds(t, s, 120)
+	down := reversed(ids)
+	for _, c := range []struct {
+		q    inbox.Query
+		want []string
+		more bool
+	}{
+		{inbox.Query{}, down[:inbox.DefaultLimit], true},
+		{inbox.Query{Limit: 10}, down[:10], true},
+		{inbox.Query{Limit: 120}, down, false},
+		{inbox.Query{Limit: 10, Before: ids[100]}, reversed(ids[90:100]), true},
+		{inbox.Query{Limit: 10, Before: ids[10]}, reversed(ids[:10]), false},
+		{inbox.Query{Before: ids[0]}, nil, false},
+		{inbox.Query{After: ids[115]}, reversed(ids[116:]), false},
+		{inbox.Query{After: ids[115], OldestFirst: true}, ids[116:], false},
+		{inbox.Query{After: ids[10], OldestFirst: true, Limit: 3}, ids[11:14], true},
+		{inbox.Query{After: ids[10], Before: ids[13]}, reversed(ids[11:13]), false},
+		{inbox.Query{OldestFirst: true, Limit: 2}, ids[:2], true},
+	} {
+		got, page := list(t, s, c.q)
+		if !slices.Equal(got, c.want) || page.More != c.more || page.Total != len(ids) {
+			t.Errorf("List(%+v) = %v, more %v, total %d; want %v, more %v, total %d",
+				c.q, got, page.More, page.Total, c.want, c.more, len(ids))
+		}
+	}
+	if _, err := s.List(context.Background(), inbox.Query{Before: "no id"}); err == nil {
+		t.Error("List before something that is no id: no error")
+	}
+	// A bound may be the id of a message that is gone.
+	if _, err := s.Delete(context.Background(), ids[50]); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := list(t, s, inbox.Query{Before: ids[50], Limit: 1}); !slices.Equal(got, ids[49:50]) {
+		t.Errorf("before a deleted message: %v, want %v", got, ids[49:50])
+	}
+}
+
+// summary returns one that has everything.
+func summary(subject string) inbox.Summary {
+	return inbox.Summary{
+		From:    []mail.Address{{Name: "Änn", Address: "ann@example.com"}},
+		To:      []mail.Address{{Address: "bob@example.net"}, {Name: "C", Address: "c@example.net"}},
+		Subject: subject, Date: time.Date(2026, 2, 3, 4, 5, 6, 0, time.FixedZone("", -5*3600)),
+		Attachments: 3, Preview: "Dear Bob", Search: strings.ToLower(subject) + " änn 100%_\\",
+	}
+}
+
+func indexAll(t testing.TB, s inbox.Store, ids []string, subject func(i int) string) {
+	t.Helper()
+	var list []inbox.Indexed
+	for i, id := range ids {
+		list = append(list, inbox.Indexed{ID: id, Summary: summary(subject(i))})
+	}
+	if err := s.Index(context.Background(), list); err != nil {
+		t.Fatalf("Index: %v", err)
+	}
+}
+
+func testIndex(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	unindexed := func(limit int, want []string) {
+		t.Helper()
+		entries, err := s.Unindexed(ctx, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range entries {
+			got = append(got, e.ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("Unindexed(%d) = %v, want %v", limit, got, want)
+		}
+	}
+	unindexed(10, nil)
+	ids := adds(t, s, 10)
+	unindexed(3, ids[:3])
+	unindexed(100, ids)
+	if _, err := s.Delete(ctx, ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	indexAll(t, s, ids[:4], func(i int) string { return fmt.Sprint("Number ", i) })
+	unindexed(100, ids[4:])
+	e, err := s.Entry(ctx, ids[2])
+	if err != nil || e.Summary == nil {
+		t.Fatalf("Entry = %+v, %v; want a summary", e, err)
+	}
+	want := summary("Number 2")
+	want.Search = "" // not given back
+	if !e.Summary.Date.Equal(want.Date) || e.Summary.Date.Format(time.RFC3339) != want.Date.Format(time.RFC3339) {
+		t.Errorf("date is %v, want %v", e.Summary.Date, want.Date)
+	}
+	e.Summary.Date = want.Date
+	if !reflect.DeepEqual(*e.Summary, want) {
+		t.Errorf("summary is\n%+v, want\n%+v", *e.Summary, want)
+	}
+	if _, err := s.Entry(ctx, ids[1]); !errors.Is(err, inbox.ErrNotFound) {
+		t.Errorf("a deleted message that was indexed: %v", err)
+	}
+	if err := s.Index(ctx, []inbox.Indexed{{ID: ids[4]}}); err != nil {
+		t.Fatalf("Index, empty summary: %v", err)
+	}
+	if e, err := s.Entry(ctx, ids[4]); err != nil || e.Summary == nil || !e.Summary.Date.IsZero() || e.Summary.From != nil {
+		t.Errorf("an empty summary came back as %+v, %v", e, err)
+	}
+	wantStats(t, s, 9, 9)
+}
+
+func testWords(t *testing.T, s inbox.Store) {
+	ids := adds(t, s, 6)
+	subjects := []string{"Minutes of March", "Invoice 4711", "Minutes of April", "Grüße", "invoice 4712"}
+	indexAll(t, s, ids[:5], func(i int) string { return subjects[i] })
+	for _, c := range []struct {
+		words []string
+		want  []int
+	}{
+		{nil, []int{5, 4, 3, 2, 1, 0}},
+		{[]string{"minutes"}, []int{2, 0}},
+		{[]string{"minutes", "april"}, []int{2}},
+		{[]string{"voice 47"}, []int{4, 1}},
+		{[]string{"grüße"}, []int{3}},
+		{[]string{"100%_\\"}, []int{4, 3, 2, 1, 0}},
+		{[]string{"%"}, []int{4, 3, 2, 1, 0}},
+		{[]string{"m_nutes"}, nil},
+		{[]string{"' OR 1=1 --"}, nil},
+	} {
+		var want []string
+		for _, i := range c.want {
+			want = append(want, ids[i])
+		}
+		got, page := list(t, s, inbox.Query{Words: c.words})
+		if !slices.Equal(got, want) || page.Total != len(want) {
+			t.Errorf("words %q find %v (total %d), want %v", c.words, got, page.Total, want)
+		}
+	}
+	got, page := list(t, s, inbox.Query{Words: []string{"invoice"}, Limit: 1, Before: ids[4]})
+	if !slices.Equal(got, ids[1:2]) || page.More || page.Total != 2 {
+		t.Errorf("one invoice before the last: %v, more %v, total %d; want %v, false, 2", got, page.More, page.Total, ids[1:2])
+	}
+}
+
+func testUpdate(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	ids := adds(t, s, 3)
+	yes, no := true, false
+	change := func(id string, c inbox.Change) {
+		t.Helper()
+		if err := s.Update(ctx, id, c); err != nil {
+			t.Fatalf("Update(%+v): %v", c, err)
+		}
+	}
+	change(ids[0], inbox.Change{Unread: &no})
+	change(ids[0], inbox.Change{Unread: &no}) // again: counted once
+	wantStats(t, s, 3, 2)
+	change(ids[1], inbox.Change{Tags: &[]string{"a b", "ü"}})
+	e, err := s.Entry(ctx, ids[1])
+	if err != nil || !slices.Equal(e.Tags, []string{"a b", "ü"}) || !e.Unread {
+		t.Errorf("Entry = %+v, %v; want two tags, and unread", e, err)
+	}
+	change(ids[1], inbox.Change{Tags: &[]string{}})
+	if e, err := s.Entry(ctx, ids[1]); err != nil || len(e.Tags) != 0 {
+		t.Errorf("tags taken away: %+v, %v", e, err)
+	}
+	if e, err := s.Entry(ctx, ids[0]); err != nil || e.Unread {
+		t.Errorf("Entry = %+v, %v; want it read", e, err)
+	}
+	change(ids[0], inbox.Change{Unread: &yes})
+	wantStats(t, s, 3, 3)
+}
+
+func testDelete(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	ids := adds(t, s, 4)
+	large := add(t, s, arrival(), bytes.NewReader(noise(2<<20)))
+	no := false
+	if err := s.Update(ctx, ids[0], inbox.Change{Unread: &no}); err != nil {
+		t.Fatal(err)
+	}
+	n, err := s.Delete(ctx, ids[0], large, ids[0], "nonsense")
+	if err != nil || n != 2 {
+		t.Errorf("Delete = %d, %v; want 2", n, err)
+	}
+	if n, err := s.Delete(ctx, ids[0]); err != nil || n != 0 {
+		t.Errorf("Delete again = %d, %v; want 0", n, err)
+	}
+	for _, id := range []string{ids[0], large} {
+		if _, err := s.Open(ctx, id); !errors.Is(err, inbox.ErrNotFound) {
+			t.Errorf("Open of a deleted message: %v", err)
+		}
+	}
+	if got, _ := list(t, s, inbox.Query{}); !slices.Equal(got, reversed(ids[1:])) {
+		t.Errorf("left are %v, want %v", got, reversed(ids[1:]))
+	}
+	wantStats(t, s, 3, 3)
+}
+
+func testDeleteAll(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	ids := adds(t, s, 5)
+	add(t, s, arrival(), bytes.NewReader(noise(2<<20)))
+	indexAll(t, s, ids, func(int) string { return "x" })
+	if n, err := s.DeleteAll(ctx); err != nil || n != 6 {
+		t.Errorf("DeleteAll = %d, %v; want 6", n, err)
+	}
+	wantStats(t, s, 0, 0)
+	if n, err := s.DeleteAll(ctx); err != nil || n != 0 {
+		t.Errorf("DeleteAll of nothing = %d, %v", n, err)
+	}
+	if next := add(t, s, arrival(), strings.NewReader("x")); next <= ids[4] {
+		t.Errorf("the next id is %s, not greater than %s", next, ids[4])
+	}
+	wantStats(t, s, 1, 1)
+}
+
+func testOpenDeleted(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	for _, size := range []int{1000, 2 << 20} {
+		want := noise(size)
+		id := add(t, s, arrival(), bytes.NewReader(want))
+		b, err := s.Open(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Delete(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d octets, deleted while open: %d octets, %v", size, len(got), err)
+		}
+		if err := b.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+}
+
+func testUnknown(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	id := adds(t, s, 1)[0]
+	no := false
+	for _, id := range []string{
+		"", "x", "../../etc/passwd", id + "0", id[:25], "7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+		"00000000000000000000000000", "ZZZZZZZZZZZZZZZZZZZZZZZZZZ", "' OR 1=1 -- aaaaaaaaaaaaaaa",
+	} {
+		_, err1 := s.Entry(ctx, id)
+		_, err2 := s.Open(ctx, id)
+		err3 := s.Update(ctx, id, inbox.Change{Unread: &no})
+		for i, err := range []error{err1, err2, err3} {
+			if !errors.Is(err, inbox.ErrNotFound) {
+				t.Errorf("id %q, call %d: %v, want ErrNotFound", id, i, err)
+			}
+		}
+	}
+	wantStats(t, s, 1, 1)
+}
+
+func testConcurrent(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	const workers, each = 16, 20
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	kept := map[string]string{}
+	for w := range workers {
+		wg.Go(func() {
+			for i := range each {
+				want := fmt.Sprintf("%d.%d %s", w, i, noise(rand.IntN(20_000)))
+				id, err := s.Add(ctx, arrival(), strings.NewReader(want))
+				if err != nil {
+					t.Errorf("Add: %v", err)
+					return
+				}
+				// What has been acknowledged is seen at once.
+				if _, err := s.Entry(ctx, id); err != nil {
+					t.Errorf("Entry right after Add: %v", err)
+				}
+				if i%5 == 4 {
+					if n, err := s.Delete(ctx, id); n != 1 || err != nil {
+						t.Errorf("Delete = %d, %v", n, err)
+					}
+					continue
+				}
+				mu.Lock()
+				kept[id] = want
+				mu.Unlock()
+				if _, err := s.List(ctx, inbox.Query{Limit: 5}); err != nil {
+					t.Errorf("List: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	ids, _ := list(t, s, inbox.Query{Limit: 1000})
+	if len(ids) != len(kept) {
+		t.Errorf("%d messages are listed, %d were kept", len(ids), len(kept))
+	}
+	for id, want := range kept {
+		if got := read(t, s, id); string(got) != want {
+			t.Errorf("%s is not what was added", id)
+		}
+	}
+	wantStats(t, s, len(kept), len(kept))
+}
+
+func testReopen(t *testing.T, open func(t testing.TB, place string) Inbox) {
+	ctx, place := context.Background(), t.TempDir()
+	s := open(t, place)
+	ids := adds(t, s, 3)
+	large := add(t, s, arrival(), bytes.NewReader(noise(2<<20)))
+	no := false
+	if err := s.Update(ctx, ids[0], inbox.Change{Unread: &no}); err != nil {
+		t.Fatal(err)
+	}
+	indexAll(t, s, ids[:2], func(int) string { return "x" })
+	if err := s.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	if _, err := s.Add(ctx, arrival(), strings.NewReader("x")); err == nil {
+		t.Error("Add to a closed store: no error")
+	}
+	s = open(t, place)
+	defer s.Close()
+	if got, _ := list(t, s, inbox.Query{}); !slices.Equal(got, append([]string{large}, reversed(ids)...)) {
+		t.Errorf("after opening again: %v, want %v and %v", got, large, reversed(ids))
+	}
+	if got := read(t, s, large); !bytes.Equal(got, noise(2<<20)) {
+		t.Error("the large message is not what it was")
+	}
+	if got := read(t, s, ids[1]); string(got) != "Subject: 1\r\n\r\n" {
+		t.Errorf("a small message is %q", got)
+	}
+	if left, err := s.Unindexed(ctx, 10); err != nil || len(left) != 2 {
+		t.Errorf("Unindexed = %d entries, %v; want 2", len(left), err)
+	}
+	wantStats(t, s, 4, 3)
+	if next := adds(t, s, 1)[0]; next <= large {
+		t.Errorf("the next id is %s, not greater than %s", next, large)
+	}
+}
