@@ -184,3 +184,18 @@ func both(first, kept io.Writer) io.Writer {
 	}
 	return io.MultiWriter(first, kept)
 }
+
+// Until waits until cond is true, for what no process tells: a file that appears. The test fails if a minute passes.
+func Until(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited %v in vain for: %s", patience, what)
+		}
+	}
+}

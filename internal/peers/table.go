@@ -99,7 +99,7 @@ var table = map[Peer]row{
 
 	SMTPSink:   {program: "smtp-sink", debian: "postfix"},
 	Postfix:    {program: "postfix", debian: "postfix"},
-	Aiosmtpd:   {program: python, probe: []string{"-c", "import aiosmtpd.controller"}, debian: "python3-aiosmtpd"},
+	Aiosmtpd:   {program: python, probe: []string{"-c", "import aiosmtpd.smtp"}, debian: "python3-aiosmtpd"},
 	SMTPServer: {program: "node", probe: []string{"-e", `require("smtp-server")`}, node: true, npm: "smtp-server"},
 	Exim:       {program: "exim4", beside: "exim4-daemon-light"},
 	OpenSMTPD:  {program: "smtpd", beside: "opensmtpd"},

@@ -1,12 +1,12 @@
 # Receives with aiosmtpd and keeps each message as it arrived in DIR/N.eml and its envelope in DIR/N.env:
 # serve_aiosmtpd.py DIR CERT|- [KEY]. Refuses recipients that begin with nobody@ for good, and busy@ for now.
+import asyncio
 import itertools
 import os
-import signal
 import ssl
 import sys
 
-from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 
 directory, cert, *key = sys.argv[1:]
 
@@ -35,11 +35,16 @@ context = None
 if cert != "-":
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key[0])
-controller = Controller(Keep(), hostname="127.0.0.1", port=0, tls_context=context, require_starttls=context is not None,
-                        data_size_limit=64 << 20)
-# Port 0 is the system's choice, which the controller would try to connect to: it is asked for the port it got.
-controller._trigger_server = lambda: None
-controller.start()
-print("listens on 127.0.0.1:%d" % controller.server.sockets[0].getsockname()[1], flush=True)
-signal.sigwait([signal.SIGTERM, signal.SIGINT])
-controller.stop()
+
+
+async def serve():
+    def session():
+        return SMTP(Keep(), hostname="aiosmtpd.example.com", tls_context=context, require_starttls=context is not None,
+                    data_size_limit=64 << 20)
+
+    server = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)
+    print("listens on 127.0.0.1:%d" % server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+asyncio.run(serve())
