@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/postrider/postrider/sasl"
 )
 
 // What went wrong, and what a caller may do about it.
@@ -26,8 +28,8 @@ var (
 	// ErrUnsupported says that the server lacks an extension that is needed.
 	ErrUnsupported = errors.New("smtp: not supported by the server")
 	// ErrNoMechanism says that none of the server's authentication mechanisms
-	// can be used with the credential at hand.
-	ErrNoMechanism = errors.New("smtp: no usable authentication mechanism")
+	// can be used with the credential at hand; it is package sasl's.
+	ErrNoMechanism = sasl.ErrNoMechanism
 	// ErrServerClosed is what a Server's Serve returns after Shutdown or Close.
 	ErrServerClosed = errors.New("smtp: server closed")
 )

@@ -137,9 +137,6 @@ func refusal(err error) (reply *Error, log bool) {
 	if e := findError(err); e != nil {
 		return e, false
 	}
-	if e := sharedRefusal(rcptErrors(err)); e != nil {
-		return e, false
-	}
 	return &Error{Code: 451, Enhanced: "4.3.0", Text: "local error in processing"}, true
 }
 

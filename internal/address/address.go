@@ -1,0 +1,285 @@
+// Package address reads mailboxes as the commands of SMTP spell them, and tells
+// whether one may be said on the wire at all.
+//
+// What it lets through holds no control characters and no syntax beyond the
+// mailbox, so that it can be put into a command, a header field or a log as it
+// is. Quoting is kept: <"x@evil"@good> and <x@evil@good> stay distinguishable.
+// RFC 5321 (4.1.2, 4.5.3.1), RFC 6531 (3.3).
+package address
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+const (
+	// maxPath is the limit of a path without its brackets (RFC 5321, 4.5.3.1.3).
+	// The limit of 64 octets for the local part is not held: return paths that
+	// encode another address in it are often longer.
+	maxPath   = 254
+	maxDomain = 253 // RFC 1035, 2.3.4, in its text form
+	maxLabel  = 63
+)
+
+// ErrSyntax is an address that is none; the errors returned wrap it.
+var ErrSyntax = errors.New("not a valid address")
+
+type syntaxError string
+
+func (e syntaxError) Error() string        { return string(e) }
+func (e syntaxError) Is(target error) bool { return target == ErrSyntax }
+
+// ParsePath reads a path, "<ann@example.com>", from the front of s and returns
+// the address within it without the brackets and without a source route, and
+// what follows the path. "<>" gives "".
+func ParsePath(s string) (address, rest string, err error) {
+	if s == "" || s[0] != '<' {
+		return "", "", syntaxError("the address must stand in angle brackets")
+	}
+	body := s[1:]
+	if body != "" && body[0] == '@' {
+		if body, err = skipRoute(body); err != nil {
+			return "", "", err
+		}
+	}
+	end := pathEnd(body)
+	if end < 0 {
+		return "", "", syntaxError("the closing angle bracket is missing")
+	}
+	address, rest = body[:end], body[end+1:]
+	if address == "" && len(body) != len(s)-1 {
+		return "", "", syntaxError("a route without an address")
+	}
+	if address == "" || strings.EqualFold(address, "postmaster") {
+		return address, rest, nil // RFC 5321, 4.5.1: postmaster needs no domain
+	}
+	return address, rest, Check(address)
+}
+
+// pathEnd returns the index of the bracket that closes the path, -1 if none
+// does. Within quotes a bracket is text.
+func pathEnd(s string) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++
+		case c == '>' && !quoted:
+			return i
+		}
+	}
+	return -1
+}
+
+// skipRoute drops "@a,@b:" (RFC 5321, appendix C: accepted and ignored).
+func skipRoute(s string) (string, error) {
+	route, rest, ok := strings.Cut(s, ":")
+	if !ok {
+		return "", syntaxError("a source route must end in a colon")
+	}
+	for _, hop := range strings.Split(route, ",") {
+		domain, ok := strings.CutPrefix(hop, "@")
+		if !ok {
+			return "", syntaxError("malformed source route")
+		}
+		if err := checkDomain(domain); err != nil {
+			return "", err
+		}
+	}
+	return rest, nil
+}
+
+// Check tells whether a is a mailbox: a local part, an at sign and a domain or
+// an address literal. It may hold UTF-8 (RFC 6531); see IsASCII.
+func Check(a string) error {
+	if len(a) > maxPath {
+		return syntaxError("the address is longer than 254 octets")
+	}
+	local, domain, err := Split(a)
+	if err != nil {
+		return err
+	}
+	if local[0] == '"' {
+		err = checkQuoted(local[1 : len(local)-1])
+	} else {
+		err = checkDotString(local)
+	}
+	if err != nil {
+		return err
+	}
+	return checkDomain(domain)
+}
+
+// Split parts an address at the at sign that ends its local part; neither part
+// is empty.
+func Split(a string) (local, domain string, err error) {
+	at := strings.LastIndexByte(a, '@')
+	if a != "" && a[0] == '"' {
+		// The local part is what the quotes enclose, whatever follows.
+		end := quotedEnd(a)
+		if end < 0 {
+			return "", "", syntaxError("the closing quote is missing")
+		}
+		if at = end + 1; at >= len(a) || a[at] != '@' {
+			return "", "", syntaxError("an at sign must follow the quoted local part")
+		}
+	}
+	switch {
+	case at < 0:
+		return "", "", syntaxError("the address has no domain")
+	case at == 0:
+		return "", "", syntaxError("the address has no local part")
+	case at == len(a)-1:
+		return "", "", syntaxError("the domain is empty")
+	}
+	return a[:at], a[at+1:], nil
+}
+
+func quotedEnd(s string) int {
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i
+		}
+	}
+	return -1
+}
+
+// checkDotString checks atoms joined by single dots (RFC 5321, 4.1.2).
+func checkDotString(s string) error {
+	if s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
+		return syntaxError("a dot in the local part must stand between two atoms")
+	}
+	for _, r := range s {
+		if r != '.' && !isAtext(r) {
+			return syntaxError("a character in the local part needs quoting or is not allowed")
+		}
+	}
+	return checkUTF8(s)
+}
+
+func isAtext(r rune) bool {
+	switch {
+	case r >= utf8.RuneSelf:
+		return isText(r)
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+		return true
+	}
+	return strings.ContainsRune("!#$%&'*+-/=?^_`{|}~", r)
+}
+
+// isText refuses what is invisible or breaks lines beyond ASCII: U+0085 and
+// U+2028 among them.
+func isText(r rune) bool { return r != utf8.RuneError && unicode.IsPrint(r) }
+
+func checkQuoted(s string) error {
+	escaped := false
+	for _, r := range s {
+		switch {
+		case r < ' ' || r == 0x7f || r >= utf8.RuneSelf && !isText(r):
+			return syntaxError("the local part holds a control character")
+		case escaped:
+			escaped = false
+		case r == '\\':
+			escaped = true
+		case r == '"':
+			return syntaxError("a quote in the local part must be escaped")
+		}
+	}
+	if escaped {
+		return syntaxError("the local part ends within an escape")
+	}
+	return checkUTF8(s)
+}
+
+func checkUTF8(s string) error {
+	if !utf8.ValidString(s) {
+		return syntaxError("the address is not valid UTF-8")
+	}
+	return nil
+}
+
+// CheckDomain tells whether d is a domain name or an address literal: what EHLO
+// may say too (RFC 5321, 4.1.1.1).
+func CheckDomain(d string) error { return checkDomain(d) }
+
+func checkDomain(d string) error {
+	if d == "" {
+		return syntaxError("the domain is empty")
+	}
+	if d[0] == '[' {
+		return checkLiteral(d)
+	}
+	if len(d) > maxDomain {
+		return syntaxError("the domain is longer than 253 octets")
+	}
+	for label := range strings.SplitSeq(d, ".") {
+		if err := checkLabel(label); err != nil {
+			return err
+		}
+	}
+	return checkUTF8(d)
+}
+
+// QUIRK: an underscore is not allowed in a host name, but hosts of container
+// networks have it, and it can do no harm here.
+func checkLabel(label string) error {
+	if label == "" || len(label) > maxLabel {
+		return syntaxError("each label of the domain must have 1 to 63 octets")
+	}
+	if label[0] == '-' || label[len(label)-1] == '-' {
+		return syntaxError("a label of the domain begins or ends with a hyphen")
+	}
+	for _, r := range label {
+		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+		if !ok && (r < utf8.RuneSelf || !isText(r)) {
+			return syntaxError("the domain holds a character that is not allowed")
+		}
+	}
+	return nil
+}
+
+// checkLiteral checks "[192.0.2.1]" and "[IPv6:2001:db8::1]" (RFC 5321, 4.1.3).
+func checkLiteral(d string) error {
+	inner, ok := strings.CutSuffix(d[1:], "]")
+	if !ok {
+		return syntaxError("the closing bracket of the address literal is missing")
+	}
+	want6 := len(inner) > 5 && strings.EqualFold(inner[:5], "IPv6:")
+	if want6 {
+		inner = inner[5:]
+	}
+	ip, err := netip.ParseAddr(inner)
+	if err != nil || ip.Zone() != "" || want6 != ip.Is6() {
+		return syntaxError("the address literal is neither IPv4 nor IPv6")
+	}
+	return nil
+}
+
+// IsASCII tells whether s can be said without SMTPUTF8.
+func IsASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// ToASCII writes a domain in A-labels (RFC 5890), as DNS and servers without
+// SMTPUTF8 know it.
+func ToASCII(domain string) (string, error) {
+	if IsASCII(domain) {
+		return domain, nil
+	}
+	return idna.Lookup.ToASCII(domain)
+}

@@ -1,0 +1,251 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// The text of a message after DATA (RFC 5321, 4.5.2): lines that end in CRLF, a
+// dot added before each line that begins with one, a dot alone at the end.
+//
+// Only CRLF "." CRLF ends it. A bare CR or LF anywhere is an error after which
+// nothing that follows can be trusted. Several reads may be needed to tell: the
+// last octets of the buffer stay there until they can be judged.
+
+// ErrTooBig is a message over its size limit.
+var ErrTooBig = errors.New("message too big")
+
+// A Data reads one message. Its Read and WriteTo return io.EOF (WriteTo: nil)
+// only after a valid end; every other error is final, except that after
+// ErrTooBig and ErrTooLong Drain can still find the end.
+type Data struct {
+	src     *Reader
+	limit   int64
+	maxLine int
+	size    int64  // octets handed out or dropped so far
+	line    int    // octets of the current line so far
+	inLine  bool   // not at the beginning of a line
+	pending []byte // checked and not yet handed out by Read
+	err     error
+}
+
+// Start makes d read a message from src: at most limit octets, each line at most
+// maxLine octets with its CRLF.
+func (d *Data) Start(src *Reader, limit int64, maxLine int) {
+	*d = Data{src: src, limit: limit, maxLine: maxLine}
+}
+
+// Err returns the error that ended the reading: nil while it goes on, io.EOF
+// after a valid end.
+func (d *Data) Err() error { return d.err }
+
+// Size returns how many octets the message has had so far, dots unstuffed.
+func (d *Data) Size() int64 { return d.size }
+
+// Read implements io.Reader.
+func (d *Data) Read(p []byte) (int, error) {
+	if len(d.pending) == 0 {
+		chunk, err := d.next()
+		if err != nil {
+			return 0, err
+		}
+		d.pending = chunk
+	}
+	n := copy(p, d.pending)
+	d.pending = d.pending[n:]
+	return n, nil
+}
+
+// WriteTo implements io.WriterTo: it writes slices of the buffer, uncopied.
+func (d *Data) WriteTo(w io.Writer) (int64, error) {
+	var total int64
+	for {
+		chunk := d.pending
+		d.pending = nil
+		if len(chunk) == 0 {
+			var err error
+			if chunk, err = d.next(); err != nil {
+				if err == io.EOF {
+					err = nil
+				}
+				return total, err
+			}
+		}
+		n, err := w.Write(chunk)
+		total += int64(n)
+		if err != nil {
+			d.pending = chunk[n:]
+			return total, err
+		}
+	}
+}
+
+// Drain reads on to the end of the message and drops what it reads, at most
+// bound octets. It returns nil if it came to a valid end.
+func (d *Data) Drain(bound int64) error {
+	if d.err == ErrTooBig || d.err == ErrTooLong {
+		d.err = nil
+	}
+	d.pending = nil
+	d.limit, d.maxLine = d.size+bound, int(^uint(0)>>1)
+	for {
+		if _, err := d.next(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// next returns the next octets of the message. They lie in the buffer and are
+// valid until the next call.
+func (d *Data) next() ([]byte, error) {
+	for d.err == nil {
+		if !d.inLine {
+			if more := d.dot(); more {
+				d.fill()
+				continue
+			}
+			if d.err != nil {
+				break
+			}
+		}
+		if chunk := d.scan(); len(chunk) > 0 {
+			d.size += int64(len(chunk))
+			if d.size > d.limit {
+				d.err = ErrTooBig
+				break
+			}
+			return chunk, nil
+		}
+		if d.err == nil {
+			d.fill()
+		}
+	}
+	return nil, d.err
+}
+
+// fill reads more; the connection must not end here.
+func (d *Data) fill() {
+	if err := d.src.Fill(); err == io.EOF {
+		d.err = io.ErrUnexpectedEOF
+	} else if err != nil {
+		d.err = err
+	}
+}
+
+// dot looks at the beginning of a line: it takes a stuffed dot away, and sets
+// io.EOF at the end. It reports whether more octets are needed to tell.
+func (d *Data) dot() (more bool) {
+	b := d.src.Peek()
+	switch {
+	case len(b) == 0:
+		return true
+	case b[0] != '.':
+	case len(b) == 1:
+		return true
+	case b[1] != '\r':
+		d.src.Discard(1)
+	case len(b) == 2:
+		return true
+	case b[2] == '\n':
+		d.src.Discard(3)
+		d.err = io.EOF
+		return false
+	default: // a dot and a bare CR
+		d.err = ErrLineEnd
+		return false
+	}
+	d.inLine = true
+	return false
+}
+
+// scan takes from the buffer what can be handed out in one piece: up to the
+// first line that begins with a dot, or to the end of the buffer without a last
+// CR, whose LF may still come.
+func (d *Data) scan() []byte {
+	b := d.src.Peek()
+	end, lines := 0, 0
+	for end < len(b) {
+		i := bytes.IndexByte(b[end:], '\n')
+		if i < 0 {
+			break
+		}
+		if i == 0 || b[end+i-1] != '\r' {
+			d.err = ErrLineEnd
+			return nil
+		}
+		if d.line+i+1 > d.maxLine {
+			d.err = ErrTooLong
+			return nil
+		}
+		end += i + 1
+		lines++
+		d.line = 0
+		if end == len(b) || b[end] == '.' {
+			d.inLine = false
+			return d.take(b, end, lines)
+		}
+	}
+	tail := len(b) - end
+	if tail > 0 && b[len(b)-1] == '\r' {
+		tail--
+	}
+	d.line += tail
+	if d.line > d.maxLine {
+		d.err = ErrTooLong
+		return nil
+	}
+	return d.take(b, end+tail, lines)
+}
+
+// take removes b[:end] from the buffer if its only CRs are those of its lines.
+func (d *Data) take(b []byte, end, lines int) []byte {
+	if bytes.Count(b[:end], crBytes) != lines {
+		d.err = ErrLineEnd
+		return nil
+	}
+	d.src.Discard(end)
+	return b[:end:end]
+}
+
+var crBytes = []byte{'\r'}
+
+// LineEnds checks that CR and LF occur only as CRLF in octets that come in
+// pieces.
+type LineEnds struct{ cr bool }
+
+// Check takes the next octets.
+func (l *LineEnds) Check(b []byte) error {
+	for len(b) > 0 {
+		if l.cr {
+			if b[0] != '\n' {
+				return ErrLineEnd
+			}
+			l.cr, b = false, b[1:]
+			continue
+		}
+		cr := bytes.IndexByte(b, '\r')
+		end := cr
+		if cr < 0 {
+			end = len(b)
+		}
+		if bytes.IndexByte(b[:end], '\n') >= 0 {
+			return ErrLineEnd
+		}
+		if cr < 0 {
+			return nil
+		}
+		l.cr, b = true, b[cr+1:]
+	}
+	return nil
+}
+
+// Close tells whether the octets ended within a CRLF.
+func (l *LineEnds) Close() error {
+	if l.cr {
+		return ErrLineEnd
+	}
+	return nil
+}

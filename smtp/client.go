@@ -1,0 +1,476 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/internal/address"
+	"github.com/postrider/postrider/internal/wire"
+)
+
+// One connection of a client. Commands are queued, written together and matched
+// to their replies in order. The first failure of the connection or of the
+// protocol ends it: what is in flight can no longer be told apart.
+
+const (
+	// A reply is bounded (RFC 5321, 4.5.3.1.5 asks for 512 octets a line; the
+	// wild says more).
+	maxReplyLine  = 4096
+	maxReplyLines = 500
+)
+
+// A Client is one connection to a server. It is not for use from several
+// goroutines at once; sharing is Transport's work. Each method takes the context
+// that ends it: a Client whose method was cancelled or failed in any way but by a
+// refusal cannot be used again.
+//
+// Methods named after a verb return the server's reply; a 4yz or 5yz reply is
+// also returned as an *Error.
+type Client struct {
+	conn       net.Conn // the connection, or TLS over it
+	dialer     *Dialer  // how to behave; never nil
+	host       string   // the server as it was dialled
+	session    string
+	rd         *wire.Reader
+	out        []byte // commands not written yet
+	deadline   time.Duration
+	greeting   Reply
+	extensions map[string]string
+	tls        *tls.ConnectionState
+	dirty      bool  // a transaction may be open on the server
+	accepted   int   // recipients of it, over LMTP
+	err        error // why the Client cannot be used any more
+}
+
+// NewClient returns a Client over conn on which nothing has been said yet:
+// begin with Greeting. It takes conn over.
+func NewClient(conn net.Conn) *Client { return newClient(new(Dialer), conn, "") }
+
+func newClient(d *Dialer, conn net.Conn, host string) *Client {
+	c := &Client{conn: conn, dialer: d, host: host}
+	if d.Trace != nil {
+		c.session = newID()
+	}
+	c.rd = wire.NewReader(conn, c.beforeRead)
+	return c
+}
+
+// beforeRead writes what is queued and sets the time that the server has.
+func (c *Client) beforeRead() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	return c.conn.SetReadDeadline(time.Now().Add(c.deadline))
+}
+
+// flush writes what is queued.
+func (c *Client) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	c.conn.SetWriteDeadline(time.Now().Add(c.dialer.Timeouts.block()))
+	_, err := c.conn.Write(c.out)
+	c.out = c.out[:0]
+	return err
+}
+
+// begin starts something that ctx may end; the function it returns ends it and
+// gives the error its class and its reason.
+func (c *Client) begin(ctx context.Context) (func(*error), error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, temporary("not begun", err)
+	}
+	if ctx.Done() == nil {
+		return c.failed, nil
+	}
+	// A deadline can be moved again by a phase that begins just then; closing
+	// cannot be undone, and what was under way is lost anyway.
+	conn := c.conn
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	return func(err *error) {
+		if !stop() {
+			c.err = temporary("cancelled", ctx.Err())
+			if findError(*err) == nil && *err != nil {
+				*err = c.err
+			}
+		}
+		c.failed(err)
+	}, nil
+}
+
+// failed ends the Client's life if err is anything but a refusal.
+func (c *Client) failed(err *error) {
+	if *err == nil {
+		return
+	}
+	if e := findError(*err); e != nil && e.Code != 421 || c.err == nil && errors.Is(*err, ErrPermanent) {
+		return // refused, there or here: the connection is in step
+	}
+	if c.err == nil {
+		c.err = *err
+	}
+	c.conn.Close()
+}
+
+// command queues a command.
+func (c *Client) command(line string) {
+	c.out = append(append(c.out, line...), '\r', '\n')
+	if c.dialer.Trace != nil {
+		c.trace(true, line)
+	}
+}
+
+func (c *Client) trace(fromClient bool, text string) {
+	c.dialer.Trace(Line{c.session, time.Now(), fromClient, text})
+}
+
+// reply reads the reply that is due.
+func (c *Client) reply(wait time.Duration) (Reply, error) {
+	c.deadline = wait
+	r, err := readReply(c.rd, func(line string) {
+		if c.dialer.Trace != nil {
+			c.trace(false, line)
+		}
+	})
+	if err != nil {
+		return r, temporary("the connection to "+c.name(), err)
+	}
+	return r, nil
+}
+
+func (c *Client) name() string {
+	if c.host != "" {
+		return c.host
+	}
+	return "the server"
+}
+
+// readReply reads one reply (RFC 5321, 4.2.1), bounded in lines and octets. All
+// its lines must have one code.
+func readReply(rd *wire.Reader, line func(string)) (Reply, error) {
+	var r Reply
+	for n := range maxReplyLines {
+		b, err := rd.ReadLine(maxReplyLine)
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return r, err
+		}
+		s := string(b)
+		line(s)
+		code, more, text, ok := splitReply(s)
+		if !ok || n > 0 && code != r.Code {
+			return r, fmt.Errorf("malformed reply %.80q", s)
+		}
+		enhanced, text := parseEnhanced(code, text)
+		if n == 0 {
+			r = Reply{code, enhanced, text}
+		} else {
+			r.Text += "\n" + text
+		}
+		if !more {
+			return r, nil
+		}
+	}
+	return r, fmt.Errorf("a reply of more than %d lines", maxReplyLines)
+}
+
+// splitReply parts "250-text". QUIRK: a code alone, without the space, is taken.
+func splitReply(s string) (code int, more bool, text string, ok bool) {
+	if len(s) < 3 || s[0] < '2' || s[0] > '5' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' {
+		return 0, false, "", false
+	}
+	code = int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0')
+	if len(s) == 3 {
+		return code, false, "", true
+	}
+	return code, s[3] == '-', s[4:], s[3] == '-' || s[3] == ' '
+}
+
+// exchange says one command and returns its reply, which must be of class want
+// (2 or 3), or else is an *Error of verb.
+func (c *Client) exchange(ctx context.Context, verb, line string, want int, wait time.Duration) (r Reply, err error) {
+	end, err := c.begin(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer end(&err)
+	if strings.ContainsAny(line, "\r\n\x00") {
+		return r, permanent(verb+" with a line end in it", nil)
+	}
+	if line != "" {
+		c.command(line)
+	}
+	if r, err = c.reply(wait); err == nil {
+		err = expect(r, verb, want)
+	}
+	return r, err
+}
+
+// expect returns the error of a reply that is not of class want.
+func expect(r Reply, verb string, want int) error {
+	switch r.Code / 100 {
+	case want:
+		return nil
+	case 4, 5:
+		return r.err(verb)
+	}
+	return temporary(fmt.Sprintf("unexpected reply to %s: %s", verb, r), nil)
+}
+
+// Greeting reads the server's greeting; once read it is returned again.
+func (c *Client) Greeting(ctx context.Context) (Reply, error) {
+	if c.greeting.Code != 0 {
+		return c.greeting, nil
+	}
+	r, err := c.exchange(ctx, "greeting", "", 2, c.dialer.Timeouts.greeting())
+	if err == nil {
+		c.greeting = r
+	}
+	return r, err
+}
+
+// Hello says EHLO (LHLO if the Dialer is for LMTP) with name, and HELO to a
+// server that does not know EHLO. What it offers is in Extension afterwards.
+func (c *Client) Hello(ctx context.Context, name string) (Reply, error) {
+	if err := checkHello(name); err != nil {
+		return Reply{}, permanent("EHLO name", err)
+	}
+	verb := "EHLO"
+	if c.dialer.LMTP {
+		verb = "LHLO"
+	}
+	r, err := c.exchange(ctx, verb, verb+" "+name, 2, c.dialer.Timeouts.command())
+	if err == nil {
+		c.learn(r)
+		return r, nil
+	}
+	if (r.Code == 500 || r.Code == 502) && !c.dialer.LMTP { // RFC 5321, 3.2
+		c.extensions = map[string]string{}
+		return c.exchange(ctx, "HELO", "HELO "+name, 2, c.dialer.Timeouts.command())
+	}
+	return r, err
+}
+
+// learn keeps what EHLO announced; what was known before is forgotten.
+func (c *Client) learn(r Reply) {
+	c.extensions = make(map[string]string)
+	for i, line := range strings.Split(r.Text, "\n") {
+		if i == 0 {
+			continue
+		}
+		name, params, _ := strings.Cut(line, " ")
+		c.extensions[strings.ToUpper(name)] = params
+	}
+	// QUIRK: "AUTH=LOGIN" of old servers.
+	for name := range c.extensions {
+		if old, ok := strings.CutPrefix(name, "AUTH="); ok && c.extensions["AUTH"] == "" {
+			c.extensions["AUTH"] = strings.TrimSpace(old + " " + c.extensions[name])
+		}
+	}
+}
+
+// Extension tells whether the server offers an extension, named in upper case,
+// and with which parameters.
+func (c *Client) Extension(name string) (params string, ok bool) {
+	params, ok = c.extensions[name]
+	return params, ok
+}
+
+// has tells whether the server offers an extension.
+func (c *Client) has(name string) bool { _, ok := c.extensions[name]; return ok }
+
+// Extensions ranges over what the server offers.
+func (c *Client) Extensions() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for name, params := range c.extensions {
+			if !yield(name, params) {
+				return
+			}
+		}
+	}
+}
+
+// TLS returns the state of the TLS connection, nil outside TLS.
+func (c *Client) TLS() *tls.ConnectionState { return c.tls }
+
+// StartTLS says STARTTLS and does the handshake (RFC 3207). What was known of
+// the server is forgotten: say Hello again. nil is a configuration that verifies
+// the name that was dialled.
+func (c *Client) StartTLS(ctx context.Context, config *tls.Config) (Reply, error) {
+	r, err := c.exchange(ctx, "STARTTLS", "STARTTLS", 2, c.dialer.Timeouts.command())
+	if err != nil {
+		return r, err
+	}
+	if c.rd.Buffered() > 0 {
+		// It came in clear: somebody between us and the server may have put it
+		// there to be read as the first reply inside TLS.
+		c.err = temporary("STARTTLS: the server said more before the handshake", nil)
+		c.conn.Close()
+		return r, c.err
+	}
+	return r, c.handshake(ctx, config)
+}
+
+// handshake begins TLS.
+func (c *Client) handshake(ctx context.Context, config *tls.Config) (err error) {
+	end, err := c.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end(&err)
+	c.conn.SetDeadline(time.Now().Add(c.dialer.Timeouts.tls()))
+	wrap := c.dialer.WrapTLS
+	if wrap == nil {
+		wrap = func(ctx context.Context, conn net.Conn) (net.Conn, error) {
+			return startTLS(ctx, conn, config, c.host)
+		}
+	}
+	conn, err := wrap(ctx, c.conn)
+	if err != nil {
+		return temporary("TLS with "+c.name(), err)
+	}
+	conn.SetDeadline(time.Time{})
+	state := tls.ConnectionState{}
+	if t, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		state = t.ConnectionState()
+	}
+	c.conn, c.tls, c.extensions = conn, &state, nil
+	c.rd.Reset(conn)
+	return nil
+}
+
+// Mail says MAIL. nil options are none. Options whose extension the server does
+// not offer are left out, but for those that the message cannot do without
+// (SMTPUTF8, REQUIRETLS): ErrUnsupported.
+func (c *Client) Mail(ctx context.Context, from string, opts *MailOptions) (Reply, error) {
+	if opts == nil {
+		opts = new(MailOptions)
+	}
+	line, err := c.mailLine(from, opts)
+	if err != nil {
+		return Reply{}, err
+	}
+	c.dirty, c.accepted = true, 0
+	return c.exchange(ctx, "MAIL", line, 2, c.dialer.Timeouts.command())
+}
+
+// Rcpt says RCPT. nil options are none.
+func (c *Client) Rcpt(ctx context.Context, to string, opts *RcptOptions) (Reply, error) {
+	if opts == nil {
+		opts = new(RcptOptions)
+	}
+	line, err := c.rcptLine(to, opts)
+	if err != nil {
+		return Reply{}, err
+	}
+	r, err := c.exchange(ctx, "RCPT", line, 2, c.dialer.Timeouts.command())
+	if err == nil && c.dialer.LMTP {
+		c.accepted++
+	}
+	return r, err
+}
+
+func (c *Client) mailLine(from string, opts *MailOptions) (string, error) {
+	from, err := c.spell(from, true)
+	if err != nil {
+		return "", err
+	}
+	if opts.Body == BodyBinaryMIME && !c.has("BINARYMIME") {
+		return "", permanent("BINARYMIME is needed", ErrUnsupported)
+	}
+	line, err := appendParams([]byte("MAIL FROM:<"+from+">"), opts, mailParams, c.has)
+	return string(line), err
+}
+
+func (c *Client) rcptLine(to string, opts *RcptOptions) (string, error) {
+	to, err := c.spell(to, false)
+	if err != nil {
+		return "", err
+	}
+	line, err := appendParams([]byte("RCPT TO:<"+to+">"), opts, rcptParams, c.has)
+	return string(line), err
+}
+
+// spell checks an address and writes it as the server can take it: a domain that
+// is not ASCII as A-labels (RFC 5890), unless the local part needs UTF-8 anyway.
+func (c *Client) spell(a string, mayBeEmpty bool) (string, error) {
+	if a == "" && mayBeEmpty || strings.EqualFold(a, "postmaster") {
+		return a, nil
+	}
+	if err := address.Check(a); err != nil {
+		return "", &Error{Code: 501, Enhanced: "5.1.3", Text: fmt.Sprintf("address %q: %v", a, err)}
+	}
+	if address.IsASCII(a) {
+		return a, nil
+	}
+	local, domain, _ := address.Split(a)
+	if !address.IsASCII(local) {
+		if c.has("SMTPUTF8") {
+			return a, nil
+		}
+		return "", permanent("the address "+a+" needs SMTPUTF8", ErrUnsupported)
+	}
+	ascii, err := address.ToASCII(domain)
+	if err != nil {
+		return "", permanent("the domain of "+a, err)
+	}
+	return local + "@" + ascii, nil
+}
+
+// Reset says RSET: the open transaction is forgotten.
+func (c *Client) Reset(ctx context.Context) (Reply, error) {
+	r, err := c.exchange(ctx, "RSET", "RSET", 2, c.dialer.Timeouts.command())
+	c.dirty = c.dirty && err != nil
+	return r, err
+}
+
+// Noop says NOOP.
+func (c *Client) Noop(ctx context.Context) (Reply, error) {
+	return c.exchange(ctx, "NOOP", "NOOP", 2, c.dialer.Timeouts.command())
+}
+
+// Verify says VRFY: 250 or 251 is yes, 252 neither yes nor no.
+func (c *Client) Verify(ctx context.Context, address string) (Reply, error) {
+	return c.exchange(ctx, "VRFY", "VRFY "+address, 2, c.dialer.Timeouts.command())
+}
+
+// Expand says EXPN: the members of a list are the lines of the reply.
+func (c *Client) Expand(ctx context.Context, list string) (Reply, error) {
+	return c.exchange(ctx, "EXPN", "EXPN "+list, 2, c.dialer.Timeouts.command())
+}
+
+// Help says HELP; topic may be "".
+func (c *Client) Help(ctx context.Context, topic string) (Reply, error) {
+	return c.exchange(ctx, "HELP", strings.TrimRight("HELP "+topic, " "), 2, c.dialer.Timeouts.command())
+}
+
+// Command says line as it is, which is one command without CRLF, and returns the
+// reply. What needs more than one reply has a method of its own.
+func (c *Client) Command(ctx context.Context, line string) (Reply, error) {
+	verb, _, _ := strings.Cut(line, " ")
+	return c.exchange(ctx, verb, line, 2, c.dialer.Timeouts.command())
+}
+
+// Quit says QUIT and closes the connection, which is closed whatever the server
+// says.
+func (c *Client) Quit(ctx context.Context) (Reply, error) {
+	r, err := c.exchange(ctx, "QUIT", "QUIT", 2, c.dialer.Timeouts.command())
+	c.Close()
+	return r, err
+}
+
+// Close closes the connection without a word. It may be called from anywhere, at
+// any time.
+func (c *Client) Close() error { return c.conn.Close() }

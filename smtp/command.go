@@ -1,0 +1,379 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/internal/address"
+)
+
+// The verbs of a session (RFC 5321, 4.1.1). Each row says in which state a verb
+// is permitted; what it does is its function's business. The state is checked
+// before anything of the argument is looked at.
+
+// A state is what must be true before a verb, or must not be.
+type state uint8
+
+const (
+	afterHello state = 1 << iota // EHLO, HELO or LHLO was said
+	inMail                       // a transaction is open
+	inRcpt                       // it has a recipient
+	noMail                       // no transaction is open
+	cleared                      // TLS and AUTH are there, where the listener asks for them
+	noArgument                   // the verb stands alone
+	argument                     // the verb needs an argument
+)
+
+type verb struct {
+	name string
+	need state
+	run  func(c *Conn, arg string)
+}
+
+// verbKey is a verb in upper case, up to eight letters: a quick map key.
+type verbKey [8]byte
+
+var verbs = verbTable(
+	verb{"HELO", argument, (*Conn).helo},
+	verb{"EHLO", argument, (*Conn).ehlo},
+	verb{"LHLO", argument, (*Conn).lhlo},
+	verb{"MAIL", afterHello | noMail | cleared | argument, (*Conn).mail},
+	verb{"RCPT", inMail | argument, (*Conn).rcpt},
+	verb{"DATA", inRcpt | noArgument, (*Conn).data},
+	verb{"BDAT", argument, (*Conn).bdat}, // checks its state itself: its octets follow
+	verb{"RSET", noArgument, (*Conn).rset},
+	verb{"NOOP", 0, (*Conn).noop},
+	verb{"VRFY", argument | cleared, (*Conn).vrfy},
+	verb{"HELP", 0, (*Conn).help},
+	verb{"QUIT", noArgument, (*Conn).quit},
+	verb{"STARTTLS", afterHello | noMail | noArgument, (*Conn).startTLS},
+	verb{"AUTH", afterHello | noMail | argument, (*Conn).auth},
+	// QUIRK: what is not SMTP at all. A browser or a proxy can be made to send
+	// HTTP with commands in its body; it must not get to say a second line.
+	verb{"GET", 0, (*Conn).foreign},
+	verb{"POST", 0, (*Conn).foreign},
+	verb{"PUT", 0, (*Conn).foreign},
+	verb{"HEAD", 0, (*Conn).foreign},
+	verb{"OPTIONS", 0, (*Conn).foreign},
+	verb{"CONNECT", 0, (*Conn).foreign},
+)
+
+func verbTable(rows ...verb) map[verbKey]*verb {
+	table := make(map[verbKey]*verb, len(rows))
+	for i := range rows {
+		key, _ := keyOf(rows[i].name)
+		table[key] = &rows[i]
+	}
+	return table
+}
+
+func keyOf(name string) (key verbKey, ok bool) {
+	if len(name) > len(key) {
+		return key, false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if c >= 'a' && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		key[i] = c
+	}
+	return key, true
+}
+
+// command carries out one line.
+func (c *Conn) command(line string) {
+	name, arg, _ := strings.Cut(line, " ")
+	key, ok := keyOf(name)
+	v := verbs[key]
+	if c.commands++; c.commands > orInt(c.server.MaxCommands, 10_000) {
+		c.refuse(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many commands without a message"})
+		return
+	}
+	if !ok || v == nil {
+		c.wrong(500, "5.5.1", "command not recognized")
+		return
+	}
+	arg = strings.TrimRight(arg, " ")
+	if c.permitted(v, arg) {
+		v.run(c, arg)
+	}
+}
+
+// permitted checks the state that v needs, and says what is missing.
+func (c *Conn) permitted(v *verb, arg string) bool {
+	switch {
+	case v.need&afterHello != 0 && c.hello == "":
+		c.wrong(503, "5.5.1", "say "+c.helloVerb()+" first")
+	case v.need&noMail != 0 && c.txn != nil:
+		c.wrong(503, "5.5.1", "a transaction is open already")
+	case v.need&(inMail|inRcpt) != 0 && c.txn == nil:
+		c.wrong(503, "5.5.1", "say MAIL first")
+	case v.need&inRcpt != 0 && len(c.txn.rcpts) == 0:
+		c.wrong(554, "5.5.1", "no valid recipients")
+	case v.need&cleared != 0 && c.policy.RequireTLS && c.tls == nil:
+		c.wrong(530, "5.7.0", "say STARTTLS first")
+	case v.need&cleared != 0 && c.policy.RequireAuth && c.user == "":
+		c.wrong(530, "5.7.0", "authentication required")
+	case v.need&noArgument != 0 && arg != "":
+		c.wrong(501, "5.5.4", v.name+" takes no argument")
+	case v.need&argument != 0 && arg == "":
+		c.wrong(501, "5.5.4", v.name+" needs an argument")
+	default:
+		return true
+	}
+	return false
+}
+
+func (c *Conn) helloVerb() string {
+	if c.policy.LMTP {
+		return "LHLO"
+	}
+	return "EHLO"
+}
+
+func (c *Conn) helo(arg string) { c.greet(arg, !c.policy.LMTP, false) }
+func (c *Conn) ehlo(arg string) { c.greet(arg, !c.policy.LMTP, true) }
+func (c *Conn) lhlo(arg string) { c.greet(arg, c.policy.LMTP, true) }
+
+// greet carries out EHLO, HELO and LHLO. It ends an open transaction as RSET
+// does (RFC 5321, 4.1.4).
+func (c *Conn) greet(name string, right, extended bool) {
+	if !right {
+		c.wrong(500, "5.5.1", "this server wants "+c.helloVerb()) // RFC 2033, 4.1
+		return
+	}
+	// QUIRK: many clients say a name that is none ("my_pc", "localhost."); it is
+	// only told on. What could break a line further on cannot be in it.
+	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(name) > 255 {
+		c.wrong(501, "5.5.4", "malformed host name")
+		return
+	}
+	c.reset()
+	c.mu.Lock()
+	c.hello, c.esmtp = name, extended
+	c.mu.Unlock()
+	text := c.hostname
+	if extended {
+		for i := range extensions {
+			if params, ok := extensions[i].offer(c); ok {
+				text += "\n" + extensions[i].name
+				if params != "" {
+					text += " " + params
+				}
+			}
+		}
+	}
+	c.say(250, "", text)
+}
+
+// extensions are what EHLO announces, in this order. offer returns the
+// parameters and whether the extension is offered now.
+var extensions = []struct {
+	name  string
+	offer func(c *Conn) (params string, ok bool)
+}{
+	{"PIPELINING", always},
+	{"SIZE", func(c *Conn) (string, bool) { return strconv.FormatInt(c.server.maxSize(), 10), true }},
+	{"8BITMIME", always},
+	{"SMTPUTF8", always},
+	{"CHUNKING", always},
+	{"BINARYMIME", ifHandler("BINARYMIME")},
+	{"ENHANCEDSTATUSCODES", always},
+	{"DSN", ifHandler("DSN")},
+	{"STARTTLS", func(c *Conn) (string, bool) { return "", c.server.TLSConfig != nil && c.tls == nil }},
+	{"REQUIRETLS", func(c *Conn) (string, bool) { return "", c.tls != nil && c.server.offers("REQUIRETLS") }},
+	{"AUTH", func(c *Conn) (string, bool) { return "PLAIN LOGIN", c.authOffered() }},
+}
+
+func always(*Conn) (string, bool) { return "", true }
+
+func ifHandler(extension string) func(*Conn) (string, bool) {
+	return func(c *Conn) (string, bool) { return "", c.server.offers(extension) }
+}
+
+// offered tells whether an extension's parameters may be used now.
+func (c *Conn) offered(extension string) bool {
+	for i := range extensions {
+		if extensions[i].name == extension {
+			_, ok := extensions[i].offer(c)
+			return ok && c.esmtp
+		}
+	}
+	return false
+}
+
+// path reads "FROM:<path> parameters" or "TO:<path> parameters". UTF-8 is
+// allowed only where the transaction has said so (RFC 6531, 3.4); utf8 is asked
+// after the parameters have been read.
+func (c *Conn) path(arg, prefix string, params func(rest string) *Error, utf8 func() bool) (string, bool) {
+	if len(arg) < len(prefix) || !strings.EqualFold(arg[:len(prefix)], prefix) {
+		c.wrong(501, "5.5.4", "expected "+prefix+"<address>")
+		return "", false
+	}
+	addr, rest, err := address.ParsePath(arg[len(prefix):])
+	if err != nil {
+		c.wrong(501, "5.1.3", err.Error())
+		return "", false
+	}
+	if e := params(rest); e != nil {
+		c.wrong(e.Code, e.Enhanced, e.Text)
+		return "", false
+	}
+	if !utf8() && !address.IsASCII(addr) {
+		c.wrong(553, "5.6.7", "an address with non-ASCII characters needs SMTPUTF8")
+		return "", false
+	}
+	return addr, true
+}
+
+func (c *Conn) mail(arg string) {
+	t := &transaction{}
+	from, ok := c.path(arg, "FROM:",
+		func(rest string) *Error { return parseParams(&t.opts, rest, mailParams, c.offered) },
+		func() bool { return t.opts.UTF8 })
+	if !ok {
+		return
+	}
+	switch {
+	case t.opts.Size > c.server.maxSize():
+		c.refuse(&Error{Code: 552, Enhanced: "5.3.4", Text: "the message is too big"}) // RFC 1870, 6.1
+		return
+	case t.opts.Body == BodyBinaryMIME && !c.offered("BINARYMIME"):
+		c.wrong(501, "5.5.4", "BINARYMIME is not offered")
+		return
+	case c.server.Handler == nil:
+		c.refuse(&Error{Code: 554, Enhanced: "5.3.2", Text: "this server takes no mail"})
+		return
+	case c.server.stopped():
+		c.refuse(errShuttingDown)
+		return
+	}
+	t.ctx, t.cancel = context.WithCancel(c.ctx)
+	c.serial++
+	c.txn = t // before the Handler is asked, so that a disconnect cancels it
+	opts := t.opts
+	var err error
+	c.await(func() {
+		err = c.protect(func() (err error) {
+			t.Transaction, err = c.server.Handler.Mail(t.ctx, c, from, &opts)
+			return err
+		})
+	})
+	if e := c.handlerError(err); e != nil {
+		c.reset()
+		c.refuse(e)
+		return
+	}
+	if t.Transaction == nil {
+		c.reset()
+		c.refuse(errPanicked)
+		c.server.log().Error("smtp: Handler.Mail returned neither a Transaction nor an error", "session", c.id)
+		return
+	}
+	c.say(250, "2.1.0", "sender ok")
+}
+
+func (c *Conn) rcpt(arg string) {
+	var opts RcptOptions
+	to, ok := c.path(arg, "TO:",
+		func(rest string) *Error { return parseParams(&opts, rest, rcptParams, c.offered) },
+		func() bool { return c.txn.opts.UTF8 })
+	if !ok {
+		return
+	}
+	switch {
+	case to == "":
+		c.wrong(501, "5.1.3", "a recipient must have an address")
+		return
+	case len(c.txn.rcpts) >= orInt(c.server.MaxRecipients, 1000):
+		c.refuse(&Error{Code: 452, Enhanced: "4.5.3", Text: "too many recipients"}) // RFC 5321, 4.5.3.1.10
+		return
+	}
+	var err error
+	c.await(func() {
+		err = c.protect(func() error { return c.txn.Rcpt(c.txn.ctx, to, &opts) })
+	})
+	if e := c.handlerError(err); e != nil {
+		c.refuse(e)
+		return
+	}
+	c.txn.rcpts = append(c.txn.rcpts, to)
+	c.say(250, "2.1.5", "recipient ok")
+}
+
+func (c *Conn) rset(string) {
+	c.reset()
+	c.say(250, "2.0.0", "ok")
+}
+
+func (c *Conn) noop(string) { c.say(250, "2.0.0", "ok") }
+
+func (c *Conn) vrfy(string) {
+	c.say(252, "2.0.0", "cannot verify, but will take mail and try") // RFC 5321, 3.5.3
+}
+
+func (c *Conn) help(string) {
+	c.say(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nSTARTTLS AUTH where announced; see RFC 5321")
+}
+
+func (c *Conn) quit(string) {
+	c.reset()
+	c.say(221, "2.0.0", "bye")
+	c.done = true
+}
+
+func (c *Conn) foreign(string) {
+	c.refuse(&Error{Code: 421, Enhanced: "5.7.0", Text: "this is a mail server"})
+	c.linger()
+}
+
+// startTLS carries out STARTTLS (RFC 3207). What was said in clear is forgotten,
+// and a client that has sent more before the handshake is cut off: anybody could
+// have added it.
+func (c *Conn) startTLS(string) {
+	switch {
+	case c.server.TLSConfig == nil:
+		c.wrong(502, "5.5.1", "TLS is not available")
+		return
+	case c.tls != nil:
+		c.wrong(503, "5.5.1", "this is TLS already")
+		return
+	case c.rd.Buffered() > 0:
+		c.refuse(&Error{Code: 421, Enhanced: "5.5.1", Text: "nothing may follow STARTTLS before the handshake"})
+		c.linger()
+		return
+	}
+	c.say(220, "2.0.0", "ready to start TLS")
+	if c.flush() != nil || !c.handshake() {
+		c.done = true
+		return
+	}
+	c.mu.Lock()
+	c.hello, c.esmtp, c.user = "", false, ""
+	c.mu.Unlock()
+}
+
+// handshake begins TLS and reports whether it has succeeded.
+func (c *Conn) handshake() bool {
+	if c.server.TLSConfig == nil {
+		c.server.log().Error("smtp: a listener with implicit TLS, but no TLSConfig", "session", c.id)
+		return false
+	}
+	conn := tls.Server(c.raw, c.server.TLSConfig)
+	c.raw.SetDeadline(time.Now().Add(c.server.Timeouts.tls()))
+	if err := conn.HandshakeContext(c.ctx); err != nil {
+		c.server.log().Info("smtp: TLS handshake failed", "session", c.id, "remote", c.RemoteAddr(), "error", err)
+		return false
+	}
+	c.raw.SetDeadline(time.Time{})
+	state := conn.ConnectionState()
+	c.mu.Lock()
+	c.tls, c.nc = &state, conn
+	c.mu.Unlock()
+	c.rd.Reset(conn)
+	return true
+}

@@ -1,0 +1,346 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/internal/wire"
+)
+
+// One session on a server. All of it runs on one goroutine: it reads a command,
+// checks that the state permits it, lets command.go carry it out, and writes the
+// replies when it would have to wait for more input, so that a pipelined batch is
+// answered in one write (RFC 2920, 3.2).
+
+// A Conn is one session of a Server, for its Handler to look at. Its methods may
+// be called from anywhere while the session lasts.
+type Conn struct {
+	server   *Server
+	raw      net.Conn // the connection
+	nc       net.Conn // the same, or TLS over it: for this goroutine alone
+	policy   Policy
+	id       string
+	hostname string
+	ctx      context.Context // of the session; cancelled by Server.Close
+	rd       *wire.Reader
+	out      []byte // replies not written yet
+	begun    time.Time
+
+	// What the client has said. The Handler may look at it from elsewhere.
+	mu    sync.Mutex
+	hello string
+	esmtp bool // said EHLO or LHLO
+	user  string
+	tls   *tls.ConnectionState
+
+	txn      *transaction // nil: none is open
+	serial   int          // counts transactions
+	commands int          // since the last message
+	errors   int          // wrong commands so far
+	pending  string       // a command that was read where a chunk was expected
+	inData   bool         // reading a message
+	reads    int          // of the message under way
+	done     bool         // the session ends after the reply
+	watch    watch
+}
+
+// A transaction is what MAIL opened.
+type transaction struct {
+	Transaction
+	ctx    context.Context
+	cancel context.CancelFunc
+	opts   MailOptions
+	rcpts  []string // accepted ones
+}
+
+func newConn(s *Server, nc net.Conn, p Policy) *Conn {
+	c := &Conn{server: s, raw: nc, nc: nc, policy: p, id: newID(), hostname: s.name, begun: time.Now()}
+	c.rd = wire.NewReader(nc, c.beforeRead)
+	return c
+}
+
+// ID returns the session's id, as it appears in logs and traces.
+func (c *Conn) ID() string { return c.id }
+
+// RemoteAddr returns the client's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+
+// LocalAddr returns the address that the client connected to.
+func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+
+// Hello returns what the client called itself in EHLO, HELO or LHLO.
+func (c *Conn) Hello() string { c.mu.Lock(); defer c.mu.Unlock(); return c.hello }
+
+// User returns the name that the client authenticated as, "" if it did not.
+func (c *Conn) User() string { c.mu.Lock(); defer c.mu.Unlock(); return c.user }
+
+// TLS returns the state of the TLS connection, nil outside TLS.
+func (c *Conn) TLS() *tls.ConnectionState { c.mu.Lock(); defer c.mu.Unlock(); return c.tls }
+
+// Protocol returns the name of what is spoken as Received fields have it (RFC
+// 3848): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, LMTP and so on.
+func (c *Conn) Protocol() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := "SMTP"
+	switch {
+	case c.policy.LMTP:
+		name = "LMTP"
+	case c.esmtp || c.tls != nil || c.user != "":
+		name = "ESMTP"
+	}
+	if c.tls != nil {
+		name += "S"
+	}
+	if c.user != "" {
+		name += "A"
+	}
+	return name
+}
+
+// serve runs the session; if refusal is not nil it only says that.
+func (c *Conn) serve(refusal *Error) {
+	defer c.end()
+	if c.policy.ImplicitTLS && !c.handshake() {
+		return
+	}
+	if refusal == nil && c.server.OnConnect != nil {
+		c.await(func() { refusal = c.handlerError(c.server.OnConnect(c.ctx, c)) })
+	}
+	if refusal != nil {
+		c.refuse(refusal)
+		c.flush()
+		return
+	}
+	kind := " ESMTP ready"
+	if c.policy.LMTP {
+		kind = " LMTP ready"
+	}
+	c.say(220, "", c.hostname+kind)
+	for !c.done {
+		if line, err := c.readCommand(); err == nil {
+			c.command(line)
+		} else {
+			c.readFailed(err)
+		}
+	}
+	c.flush()
+}
+
+// end ends the transaction and the connection.
+func (c *Conn) end() {
+	c.reset()
+	c.rd.Discard(c.rd.Buffered())
+	c.rd.Release()
+	c.nc.Close()
+}
+
+// maxCommand is the limit of a command line, which AUTH sets (RFC 4954, 4).
+const maxCommand = 12288
+
+// readCommand returns the next line.
+func (c *Conn) readCommand() (string, error) {
+	if c.pending != "" {
+		line := c.pending
+		c.pending = ""
+		return line, nil
+	}
+	c.rd.Release()
+	line, err := c.rd.ReadLine(maxCommand)
+	if err != nil {
+		return "", err
+	}
+	s := string(line)
+	if c.server.Trace != nil {
+		c.trace(true, maskAuth(s))
+	}
+	return s, nil
+}
+
+// readFailed says what there is to say when no command could be read, and ends
+// the session unless the next line is a command again.
+func (c *Conn) readFailed(err error) {
+	c.done = !errors.Is(err, wire.ErrTooLong)
+	switch {
+	case !c.done:
+		c.wrong(500, "5.5.2", "line too long")
+	case errors.Is(err, wire.ErrLineEnd):
+		c.refuse(&Error{Code: 500, Enhanced: "5.5.2", Text: wire.ErrLineEnd.Error()})
+		c.linger()
+	case isTimeout(err) && c.server.stopped(), errors.Is(err, errStopping):
+		c.refuse(errShuttingDown)
+	case isTimeout(err):
+		c.refuse(&Error{Code: 421, Enhanced: "4.4.2", Text: "nothing heard for too long"})
+	case errors.Is(err, errSessionOver):
+		c.refuse(&Error{Code: 421, Enhanced: "4.4.2", Text: "the session has lasted too long"})
+	}
+}
+
+// wrong refuses a command that should not have been said here or in this form,
+// and ends the session when there were too many: whoever speaks another protocol
+// at us, or guesses, gets no further.
+func (c *Conn) wrong(code int, enhanced EnhancedCode, text string) {
+	c.refuse(&Error{Code: code, Enhanced: enhanced, Text: text})
+	if c.errors++; c.errors >= orInt(c.server.MaxErrors, 20) && !c.done {
+		c.refuse(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many errors"})
+	}
+}
+
+// beforeRead is called when the client has to say something: what it waits for
+// is written, and the time that it has begins.
+func (c *Conn) beforeRead() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	if c.watch.active {
+		return nil // the watcher waits as long as the Handler works
+	}
+	if c.inData {
+		if c.reads++; c.reads > 1 {
+			// A client that waits for our acknowledgement before it sends the rest
+			// (Nagle's algorithm) would lose 40 ms on each message.
+			quickAck(c.nc)
+		}
+		return c.nc.SetReadDeadline(time.Now().Add(c.server.Timeouts.block()))
+	}
+	now := time.Now()
+	if limit := or(c.server.MaxSession, 6*time.Hour); now.Sub(c.begun) > limit {
+		return errSessionOver
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch.idle = c.txn == nil
+	if c.watch.idle && c.watch.waking {
+		return errStopping
+	}
+	return c.nc.SetReadDeadline(now.Add(c.server.Timeouts.command()))
+}
+
+var (
+	errSessionOver = errors.New("smtp: the session has lasted too long")
+	errStopping    = errors.New("smtp: the server is stopping")
+)
+
+// wake makes an idle session end, and any other when it is idle again. It is
+// called from elsewhere.
+func (c *Conn) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch.waking = true
+	if c.watch.idle {
+		c.raw.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// flush writes the replies that are waiting.
+func (c *Conn) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(c.server.Timeouts.block()))
+	_, err := c.nc.Write(c.out)
+	c.out = c.out[:0]
+	return err
+}
+
+// say queues a reply. Each line of text becomes a line of the reply; what could
+// break a line is left out, and a long line is cut (RFC 5321, 4.5.3.1.5).
+func (c *Conn) say(code int, enhanced EnhancedCode, text string) {
+	for more := true; more; {
+		var line string
+		line, text, more = strings.Cut(text, "\n")
+		start := len(c.out)
+		c.out = strconv.AppendInt(c.out, int64(code), 10)
+		if more {
+			c.out = append(c.out, '-')
+		} else {
+			c.out = append(c.out, ' ')
+		}
+		if enhanced != "" {
+			c.out = append(append(c.out, enhanced...), ' ')
+		}
+		for i := 0; i < len(line) && len(c.out)-start < 510; i++ {
+			if b := line[i]; b >= ' ' && b != 0x7f || b == '\t' {
+				c.out = append(c.out, b)
+			}
+		}
+		if c.server.Trace != nil {
+			c.trace(false, string(c.out[start:]))
+		}
+		c.out = append(c.out, '\r', '\n')
+	}
+}
+
+// refuse queues a refusal; without an enhanced code it gets the general one.
+func (c *Conn) refuse(e *Error) {
+	enhanced := e.Enhanced
+	if enhanced == "" {
+		enhanced = EnhancedCode(strconv.Itoa(e.Code/100) + ".0.0")
+	}
+	c.say(e.Code, enhanced, e.Text)
+	if e.Code == 421 {
+		c.done = true // RFC 5321, 3.8
+	}
+}
+
+func (c *Conn) trace(fromClient bool, text string) {
+	c.server.Trace(Line{c.id, time.Now(), fromClient, text})
+}
+
+// linger ends the session so that the client gets to read the last reply: what
+// it still sends is taken and dropped for a while, because closing with input
+// unread would reset the connection and the reply with it.
+func (c *Conn) linger() {
+	c.done = true
+	if c.flush() != nil {
+		return
+	}
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	io.CopyN(io.Discard, c.nc, 4<<20)
+}
+
+// reset ends the open transaction, if there is one.
+func (c *Conn) reset() {
+	if c.txn != nil {
+		c.txn.cancel()
+		c.txn = nil
+	}
+}
+
+// handlerError turns what a Handler returned into what the peer is told, nil if
+// it accepted, and logs what the peer is not told.
+func (c *Conn) handlerError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	e, log := refusal(err)
+	if log {
+		c.server.log().Error("smtp: handler failed", "session", c.id, "error", err)
+	}
+	return e
+}
+
+// protect calls a Handler's function and turns a panic into an error.
+func (c *Conn) protect(fn func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.server.log().Error("smtp: handler panicked", "session", c.id, "panic", v, "stack", string(debug.Stack()))
+			err = errPanicked
+		}
+	}()
+	return fn()
+}
+
+var errPanicked = &Error{Code: 451, Enhanced: "4.3.0", Text: "local error in processing"}

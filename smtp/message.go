@@ -1,0 +1,214 @@
+package smtp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/postrider/postrider/internal/wire"
+)
+
+// What a message may be besides an io.WriterTo. Decorators pass these on.
+
+// A Freezer is a message that still has something open (a date, an identity).
+// Freeze fixes it and validates; what it returns writes the same bytes each time.
+type Freezer interface {
+	Freeze() (io.WriterTo, error)
+}
+
+// A Repeatable message that returns true may be written again and gives the
+// same bytes.
+type Repeatable interface {
+	Repeatable() bool
+}
+
+// A Sizer knows the octets it will write. An error that is
+// errors.ErrUnsupported means that it does not, any other that writing would fail.
+type Sizer interface {
+	Size() (int64, error)
+}
+
+// An Adapter is a message that has several forms. Adapt returns the best one for
+// a server that offers those extensions (of 8BITMIME, BINARYMIME and SMTPUTF8)
+// and which of them the form uses. It fails if no form will do.
+type Adapter interface {
+	Adapt(offered func(extension string) bool) (form io.WriterTo, uses []string, err error)
+}
+
+// spoolMemory is what Prepare keeps in memory; beyond it there is a file.
+const spoolMemory = 64 << 10
+
+// Prepare returns msg frozen and repeatable: what every Sender that may try
+// twice does first. A message that is neither is spooled, in memory up to 64 KiB,
+// then in a temporary file, with its line ends repaired. If what it returns is an
+// io.Closer, closing it frees the file.
+func Prepare(msg io.WriterTo) (io.WriterTo, error) {
+	msg, err := freeze(msg)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := msg.(Repeatable); ok && r.Repeatable() {
+		return msg, nil
+	}
+	s := new(spool)
+	repair := wire.NewRepairer(s)
+	if _, err := msg.WriteTo(repair); err == nil {
+		err = repair.Close()
+	} else {
+		s.Close()
+		return nil, temporary("reading the message", err)
+	}
+	if err != nil {
+		s.Close()
+		return nil, temporary("spooling the message", err)
+	}
+	return s, nil
+}
+
+func freeze(msg io.WriterTo) (io.WriterTo, error) {
+	f, ok := msg.(Freezer)
+	if !ok {
+		return msg, nil
+	}
+	frozen, err := f.Freeze()
+	if err != nil {
+		return nil, permanent("the message", err)
+	}
+	return frozen, nil
+}
+
+// release closes what Prepare made, if it made something.
+func release(prepared io.WriterTo) {
+	if s, ok := prepared.(*spool); ok {
+		s.Close()
+	}
+}
+
+// sizeOf returns a message's size, and whether it knows it.
+func sizeOf(msg io.WriterTo) (n int64, known bool, err error) {
+	s, ok := msg.(Sizer)
+	if !ok {
+		return 0, false, nil
+	}
+	n, err = s.Size()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return 0, false, nil
+	}
+	return n, err == nil, err
+}
+
+// A spool keeps what was written to it: the beginning in memory, the rest in a
+// file. Once written it may be read by several goroutines at once.
+type spool struct {
+	head bytes.Buffer
+	file *os.File
+	tail int64 // octets in file
+}
+
+func (s *spool) Write(p []byte) (int, error) {
+	if s.file == nil {
+		if s.head.Len()+len(p) <= spoolMemory {
+			return s.head.Write(p)
+		}
+		f, err := os.CreateTemp("", "postrider-spool-*")
+		if err != nil {
+			return 0, err
+		}
+		// Where a file can be removed while it is open nothing is left behind,
+		// whatever happens; elsewhere it goes with the last reference.
+		if os.Remove(f.Name()) != nil {
+			runtime.AddCleanup(s, func(name string) { os.Remove(name) }, f.Name())
+		}
+		s.file = f
+	}
+	n, err := s.file.Write(p)
+	s.tail += int64(n)
+	return n, err
+}
+
+// WriteTo implements io.WriterTo.
+func (s *spool) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(s.head.Bytes())
+	if err != nil || s.file == nil {
+		return int64(n), err
+	}
+	m, err := io.Copy(w, io.NewSectionReader(s.file, 0, s.tail))
+	if err == nil && m != s.tail {
+		err = io.ErrUnexpectedEOF
+	}
+	return int64(n) + m, err
+}
+
+func (s *spool) Repeatable() bool     { return true }
+func (s *spool) Size() (int64, error) { return int64(s.head.Len()) + s.tail, nil }
+
+// Close frees the file, if there is one.
+func (s *spool) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	name := s.file.Name()
+	err := s.file.Close()
+	os.Remove(name)
+	return err
+}
+
+// WithProgress returns msg with fn called as it is written, with the octets
+// written so far. fn is called from the goroutine that writes.
+func WithProgress(msg io.WriterTo, fn func(written int64)) io.WriterTo {
+	return &progress{msg, fn}
+}
+
+type progress struct {
+	msg io.WriterTo
+	fn  func(int64)
+}
+
+func (p *progress) WriteTo(w io.Writer) (int64, error) {
+	return p.msg.WriteTo(&progressWriter{w: w, fn: p.fn})
+}
+
+func (p *progress) Freeze() (io.WriterTo, error) {
+	f, ok := p.msg.(Freezer)
+	if !ok {
+		return p, nil
+	}
+	frozen, err := f.Freeze()
+	return &progress{frozen, p.fn}, err
+}
+
+func (p *progress) Repeatable() bool {
+	r, ok := p.msg.(Repeatable)
+	return ok && r.Repeatable()
+}
+
+func (p *progress) Size() (int64, error) {
+	if s, ok := p.msg.(Sizer); ok {
+		return s.Size()
+	}
+	return 0, errors.ErrUnsupported
+}
+
+func (p *progress) Adapt(offered func(string) bool) (io.WriterTo, []string, error) {
+	a, ok := p.msg.(Adapter)
+	if !ok {
+		return p, nil, nil
+	}
+	form, uses, err := a.Adapt(offered)
+	return &progress{form, p.fn}, uses, err
+}
+
+type progressWriter struct {
+	w  io.Writer
+	n  int64
+	fn func(int64)
+}
+
+func (p *progressWriter) Write(b []byte) (int, error) {
+	n, err := p.w.Write(b)
+	p.n += int64(n)
+	p.fn(p.n)
+	return n, err
+}

@@ -1,0 +1,217 @@
+package smtp
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/postrider/postrider/internal/address"
+	"github.com/postrider/postrider/internal/wire"
+)
+
+// The parameters of MAIL and RCPT. One row serves both sides: how a server reads
+// the parameter and which extension must have been offered, how a client writes
+// it and what it does where the extension is missing. To add a parameter is to
+// add a row and a field.
+
+// A param is one parameter of the command whose options are O.
+type param[O any] struct {
+	keyword   string
+	extension string
+	must      bool // a client fails rather than leaves it out
+	parse     func(o *O, value string) error
+	format    func(o *O) (value string, said bool) // value "": the keyword alone
+}
+
+var errValue = errors.New("invalid value")
+
+var mailParams = []param[MailOptions]{
+	{ // RFC 1870, 6
+		keyword: "SIZE", extension: "SIZE",
+		parse: func(o *MailOptions, v string) (err error) {
+			if len(v) > 20 || strings.Trim(v, "0123456789") != "" {
+				return errValue
+			}
+			o.Size, err = strconv.ParseInt(v, 10, 64)
+			return err
+		},
+		format: func(o *MailOptions) (string, bool) { return strconv.FormatInt(o.Size, 10), o.Size > 0 },
+	},
+	{ // RFC 6152, 3; BINARYMIME is checked by body
+		keyword: "BODY", extension: "8BITMIME",
+		parse: func(o *MailOptions, v string) error {
+			o.Body = Body(strings.ToUpper(v))
+			if o.Body != Body7Bit && o.Body != Body8BitMIME && o.Body != BodyBinaryMIME {
+				return errValue
+			}
+			return nil
+		},
+		format: func(o *MailOptions) (string, bool) { return string(o.Body), o.Body != "" },
+	},
+	{ // RFC 6531, 3.4
+		keyword: "SMTPUTF8", extension: "SMTPUTF8", must: true,
+		parse:  func(o *MailOptions, v string) error { o.UTF8 = true; return bare(v) },
+		format: func(o *MailOptions) (string, bool) { return "", o.UTF8 },
+	},
+	{ // RFC 8689, 3
+		keyword: "REQUIRETLS", extension: "REQUIRETLS", must: true,
+		parse:  func(o *MailOptions, v string) error { o.RequireTLS = true; return bare(v) },
+		format: func(o *MailOptions) (string, bool) { return "", o.RequireTLS },
+	},
+	{ // RFC 3461, 4.3
+		keyword: "RET", extension: "DSN",
+		parse: func(o *MailOptions, v string) error {
+			o.Return = Return(strings.ToUpper(v))
+			if o.Return != ReturnFull && o.Return != ReturnHeader {
+				return errValue
+			}
+			return nil
+		},
+		format: func(o *MailOptions) (string, bool) { return string(o.Return), o.Return != "" },
+	},
+	{ // RFC 3461, 4.4
+		keyword: "ENVID", extension: "DSN",
+		parse: func(o *MailOptions, v string) (err error) {
+			if v == "" || len(v) > 100 {
+				return errValue
+			}
+			o.EnvelopeID, err = wire.DecodeXtext(v)
+			return err
+		},
+		format: func(o *MailOptions) (string, bool) { return wire.EncodeXtext(o.EnvelopeID), o.EnvelopeID != "" },
+	},
+	{ // RFC 4954, 5
+		keyword: "AUTH", extension: "AUTH",
+		parse: func(o *MailOptions, v string) (err error) {
+			if o.Auth, err = wire.DecodeXtext(v); err != nil || o.Auth == "<>" {
+				return err
+			}
+			return address.Check(o.Auth)
+		},
+		format: func(o *MailOptions) (string, bool) {
+			if o.Auth == "<>" {
+				return "<>", true
+			}
+			return wire.EncodeXtext(o.Auth), o.Auth != ""
+		},
+	},
+}
+
+var rcptParams = []param[RcptOptions]{
+	{ // RFC 3461, 4.1
+		keyword: "NOTIFY", extension: "DSN",
+		parse:  func(o *RcptOptions, v string) (err error) { o.Notify, err = parseNotify(v); return err },
+		format: func(o *RcptOptions) (string, bool) { return o.Notify.String(), o.Notify != 0 },
+	},
+	{ // RFC 3461, 4.2
+		keyword: "ORCPT", extension: "DSN",
+		parse: func(o *RcptOptions, v string) error {
+			kind, text, ok := strings.Cut(v, ";")
+			text, err := wire.DecodeXtext(text)
+			if !ok || kind == "" || text == "" || len(v) > 500 {
+				return errValue
+			}
+			o.Original = kind + ";" + text
+			return err
+		},
+		format: func(o *RcptOptions) (string, bool) {
+			kind, text, _ := strings.Cut(o.Original, ";")
+			return kind + ";" + wire.EncodeXtext(text), o.Original != ""
+		},
+	},
+}
+
+var notifyWords = []struct {
+	word string
+	bit  Notify
+}{{"NEVER", NotifyNever}, {"SUCCESS", NotifySuccess}, {"FAILURE", NotifyFailure}, {"DELAY", NotifyDelay}}
+
+// String returns n as NOTIFY has it: "SUCCESS,FAILURE".
+func (n Notify) String() string {
+	var words []string
+	for _, w := range notifyWords {
+		if n&w.bit != 0 {
+			words = append(words, w.word)
+		}
+	}
+	return strings.Join(words, ",")
+}
+
+func parseNotify(v string) (n Notify, err error) {
+	for word := range strings.SplitSeq(v, ",") {
+		known := false
+		for _, w := range notifyWords {
+			if strings.EqualFold(word, w.word) {
+				n, known = n|w.bit, true
+			}
+		}
+		if !known {
+			return 0, errValue
+		}
+	}
+	if n&NotifyNever != 0 && n != NotifyNever {
+		return 0, errValue
+	}
+	return n, nil
+}
+
+// bare refuses a value where the keyword stands alone.
+func bare(v string) error {
+	if v != "" {
+		return errValue
+	}
+	return nil
+}
+
+// parseParams reads what follows a path into o: " SIZE=100 BODY=8BITMIME".
+func parseParams[O any](o *O, s string, table []param[O], offered func(extension string) bool) *Error {
+	if s != "" && s[0] != ' ' {
+		return &Error{Code: 501, Enhanced: "5.5.4", Text: "a space must stand between the address and its parameters"}
+	}
+	var seen uint
+	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == ' ' }) {
+		keyword, value, _ := strings.Cut(word, "=")
+		row := -1
+		for i := range table {
+			if strings.EqualFold(table[i].keyword, keyword) {
+				row = i
+			}
+		}
+		switch {
+		case row < 0 || !offered(table[row].extension):
+			return &Error{Code: 555, Enhanced: "5.5.4", Text: "parameter not recognized: " + keyword}
+		case seen&(1<<row) != 0:
+			return &Error{Code: 501, Enhanced: "5.5.4", Text: "parameter given twice: " + keyword}
+		case table[row].parse(o, value) != nil:
+			return &Error{Code: 501, Enhanced: "5.5.4", Text: "invalid value of parameter " + keyword}
+		}
+		seen |= 1 << row
+	}
+	return nil
+}
+
+// appendParams writes the parameters that o says and the server takes. It fails
+// for one that the message cannot do without.
+func appendParams[O any](b []byte, o *O, table []param[O], offered func(extension string) bool) ([]byte, error) {
+	for i := range table {
+		row := &table[i]
+		value, said := row.format(o)
+		if !said {
+			continue
+		}
+		if !offered(row.extension) {
+			if row.must {
+				return b, permanent(row.extension+" is needed", ErrUnsupported)
+			}
+			continue
+		}
+		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			return b, permanent("the value of "+row.keyword+" holds a space or a control character", nil)
+		}
+		b = append(append(b, ' '), row.keyword...)
+		if value != "" {
+			b = append(append(b, '='), value...)
+		}
+	}
+	return b, nil
+}

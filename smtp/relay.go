@@ -1,0 +1,307 @@
+package smtp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/internal/address"
+)
+
+// Mail that comes in and goes out again. Two ways, because a Handler is asked
+// twice, at RCPT and at the end of the data: Relay accepts recipients unseen and
+// answers for all of them at the end; a Transport passes each verb through as it
+// comes, so that refusals are given where they arise.
+//
+// Both add a Received field (RFC 5321, 4.4), refuse what has passed too many
+// hosts (6.3), and pass on of the options what is still true.
+
+const maxHops = 100
+
+var errLoop = &Error{Code: 554, Enhanced: "5.4.6", Text: "too many hops, this message goes in circles"}
+
+// Relay returns a Handler that passes all mail on to s, which must take a message
+// for all of its recipients or for none, as a queue does. A mixed outcome is
+// answered 451, so that the client tries again: rather twice than lost.
+func Relay(s Sender) Handler { return relay{s} }
+
+type relay struct{ sender Sender }
+
+// Offers implements Offerer: what an Envelope carries is honoured by whom it is
+// sent to.
+func (relay) Offers() []string { return []string{"DSN", "REQUIRETLS"} }
+
+func (h relay) Mail(_ context.Context, c *Conn, from string, opts *MailOptions) (Transaction, error) {
+	return &relayed{h.sender, c, Envelope{From: from, Options: onward(c, opts)}}, nil
+}
+
+type relayed struct {
+	sender Sender
+	conn   *Conn
+	env    Envelope
+}
+
+func (t *relayed) Rcpt(_ context.Context, to string, opts *RcptOptions) error {
+	t.env.To = append(t.env.To, Recipient{to, *opts})
+	return nil
+}
+
+func (t *relayed) Data(ctx context.Context, r io.Reader) (string, error) {
+	id := t.conn.transaction()
+	msg := &incoming{trace: received(t.conn, id, t.env.To), body: hopReader{r: r}}
+	results, err := t.sender.Send(ctx, &t.env, msg)
+	switch {
+	case msg.body.loop():
+		return "", errLoop
+	case err == nil:
+		if results[0].ID != "" {
+			id = results[0].ID
+		}
+		return id, nil
+	case t.conn.policy.LMTP:
+		return id, eachRefused(results)
+	}
+	return "", oneForAll(results, err)
+}
+
+// eachRefused returns the refusals of a mixed outcome, joined.
+func eachRefused(results []Result) error {
+	var errs []error
+	for _, r := range results {
+		if r.Err != nil {
+			errs = append(errs, &RcptError{r.Rcpt, r.Err})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// oneForAll returns the refusal that everybody got alike, or an error that
+// becomes 451.
+func oneForAll(results []Result, err error) error {
+	var errs []*RcptError
+	for _, r := range results {
+		if r.Err == nil {
+			return fmt.Errorf("smtp: relay: some recipients were accepted and some not: %v", err)
+		}
+		errs = append(errs, &RcptError{r.Rcpt, r.Err})
+	}
+	if e := sharedRefusal(errs); e != nil {
+		return e
+	}
+	return fmt.Errorf("smtp: relay: %v", err)
+}
+
+// incoming is a message from a session with its new Received field. It can be
+// written once.
+type incoming struct {
+	trace string
+	body  hopReader
+}
+
+func (m *incoming) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, m.trace)
+	if err != nil {
+		return int64(n), err
+	}
+	k, err := io.Copy(w, &m.body)
+	return int64(n) + k, err
+}
+
+// hopReader counts the Received fields that pass, and fails at one too many.
+type hopReader struct {
+	r      io.Reader
+	hops   int
+	line   []byte // the beginning of the current line
+	inBody bool
+}
+
+var receivedName = []byte("received:")
+
+func (h *hopReader) loop() bool { return h.hops > maxHops }
+
+func (h *hopReader) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	for b := p[:n]; len(b) > 0 && !h.inBody; {
+		i := bytes.IndexByte(b, '\n')
+		end := i
+		if i < 0 {
+			end = len(b)
+		}
+		h.line = append(h.line, b[:min(end, len(receivedName)-len(h.line))]...)
+		if i < 0 {
+			break
+		}
+		h.inBody = len(bytes.TrimRight(h.line, "\r")) == 0
+		if bytes.EqualFold(h.line, receivedName) {
+			h.hops++
+		}
+		h.line, b = h.line[:0], b[i+1:]
+	}
+	if h.loop() {
+		return 0, errLoop
+	}
+	return n, err
+}
+
+// onward returns what is passed on of a client's options. The size changes, and
+// who an unauthenticated client says has submitted a message is worth nothing
+// (RFC 4954, 5).
+func onward(c *Conn, opts *MailOptions) MailOptions {
+	out := *opts
+	out.Size = 0
+	if c.User() == "" {
+		out.Auth = ""
+	}
+	return out
+}
+
+// transaction returns the id of the open transaction.
+func (c *Conn) transaction() string { return fmt.Sprintf("%s-%d", c.id, c.serial) }
+
+// received writes the Received field of a message (RFC 5321, 4.4): from whom, by
+// whom, how, as what, and when. A single recipient is named; of several none is,
+// since they need not know of each other.
+func received(c *Conn, id string, to []Recipient) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Received: from %s (%s)\r\n", heloWord(c.Hello()), literal(c.RemoteAddr()))
+	fmt.Fprintf(&b, "\tby %s with %s id %s", c.hostname, c.Protocol(), id)
+	if len(to) == 1 && address.IsASCII(to[0].Address) {
+		fmt.Fprintf(&b, "\r\n\tfor <%s>", to[0].Address)
+	}
+	fmt.Fprintf(&b, ";\r\n\t%s\r\n", time.Now().Format("Mon, 2 Jan 2006 15:04:05 -0700"))
+	return b.String()
+}
+
+// heloWord returns what the client called itself, if that can stand in a field.
+func heloWord(name string) string {
+	if checkHello(name) != nil {
+		return "unknown"
+	}
+	return name
+}
+
+// literal returns an address as RFC 5321, 4.1.3 writes it.
+func literal(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return "local"
+	}
+	ip, _ := netip.AddrFromSlice(tcp.IP)
+	if ip = ip.Unmap().WithZone(""); ip.Is6() {
+		return "[IPv6:" + ip.String() + "]"
+	}
+	return "[" + ip.String() + "]"
+}
+
+// Offers implements Offerer.
+func (t *Transport) Offers() []string { return []string{"DSN", "REQUIRETLS"} }
+
+// Mail implements Handler: it says MAIL to the server.
+func (t *Transport) Mail(ctx context.Context, c *Conn, from string, opts *MailOptions) (Transaction, error) {
+	for fresh := false; ; fresh = true {
+		p, err := t.get(ctx, fresh)
+		if err != nil {
+			return nil, err
+		}
+		x := &proxied{transport: t, pooled: p, conn: c}
+		out := onward(c, opts)
+		if p.dirty {
+			_, err = p.Reset(ctx)
+		}
+		if err == nil {
+			_, err = p.Client.Mail(ctx, from, &out)
+		}
+		if err == nil {
+			context.AfterFunc(ctx, x.release)
+			return x, nil
+		}
+		again := p.used > 0 && !fresh && p.err != nil && ctx.Err() == nil
+		x.release()
+		if !again {
+			return nil, err
+		}
+	}
+}
+
+// proxied is a transaction that is open on the server behind too.
+type proxied struct {
+	transport *Transport
+	pooled    *pooled
+	conn      *Conn
+	to        []Recipient
+	mu        sync.Mutex
+	released  bool
+}
+
+// release gives the connection back, once, when no verb is under way.
+func (x *proxied) release() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.released {
+		x.released = true
+		x.transport.put(x.pooled)
+	}
+}
+
+var errEnded = errors.New("smtp: the transaction has ended")
+
+func (x *proxied) Rcpt(ctx context.Context, to string, opts *RcptOptions) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.released {
+		return errEnded
+	}
+	_, err := x.pooled.Rcpt(ctx, to, opts)
+	if err == nil {
+		x.to = append(x.to, Recipient{to, *opts})
+	}
+	return err
+}
+
+func (x *proxied) Data(ctx context.Context, r io.Reader) (string, error) {
+	defer x.release()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.released {
+		return "", errEnded
+	}
+	w, err := x.pooled.Client.Data(ctx)
+	if err != nil {
+		return "", err
+	}
+	id := x.conn.transaction()
+	msg := &incoming{trace: received(x.conn, id, x.to), body: hopReader{r: r}}
+	if _, err := msg.WriteTo(w); err != nil {
+		w.Abort()
+		return "", err
+	}
+	err = w.Close()
+	for _, r := range w.Replies() {
+		if queued := queueID(r.Text); queued != "" {
+			id = queued
+		}
+	}
+	return id, x.verdict(w.Replies(), err)
+}
+
+// verdict turns the replies to the end of the data into the Handler's answer:
+// over LMTP there is one for each recipient.
+func (x *proxied) verdict(replies []Reply, err error) error {
+	if len(replies) != len(x.to) || !x.transport.dialer().LMTP {
+		return err
+	}
+	var errs []error
+	for i, r := range replies {
+		if r.Code/100 != 2 {
+			errs = append(errs, &RcptError{x.to[i].Address, r.err("DATA")})
+		}
+	}
+	return errors.Join(errs...)
+}

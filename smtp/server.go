@@ -1,0 +1,386 @@
+package smtp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+)
+
+// A Server accepts sessions and hands their transactions to its Handler. Its
+// zero value is valid and refuses all mail. Set the fields before the first call
+// of Serve and leave them alone then. Its methods may be called at the same time.
+//
+// The limits, all of which have defaults:
+//
+//	MaxSize           50 MiB   octets of a message
+//	MaxLine           64 KiB   octets of a line of a message, CRLF included
+//	MaxRecipients     1000     recipients of a transaction
+//	MaxCommands       10,000   commands between two messages
+//	MaxErrors         20       wrong commands in a session
+//	MaxConns          10,000   sessions at a time
+//	MaxConnsPerHost   50       sessions of an IPv4 address or an IPv6 /64; loopback exempt
+//	MaxSession        6 hours  life of a session
+//	Timeouts          see there: TLS, Command, Block
+//	a command line    12,288 octets (RFC 4954, 4)
+type Server struct {
+	// Hostname is the name in the greeting and in Received fields; this host's
+	// name if empty.
+	Hostname string
+	// Handler hears of all mail; nil refuses MAIL with 554.
+	Handler Handler
+	// TLSConfig has the certificates. nil: no STARTTLS, no implicit TLS.
+	TLSConfig *tls.Config
+	// OnConnect is called before the greeting. An error refuses the session: a 4yz
+	// or 5yz instead of the greeting. nil accepts.
+	OnConnect func(ctx context.Context, c *Conn) error
+	// OnAuth decides whether password is user's; nil accepts. An *Error is told as
+	// it is (535 5.7.8 is the usual one), anything else as 454 4.7.0. If OnAuth is
+	// nil AUTH is not offered. The mechanisms are PLAIN and LOGIN.
+	OnAuth func(ctx context.Context, c *Conn, user, password string) error
+	// AllowInsecureAuth offers AUTH outside TLS too: credentials can be read on
+	// the way. Zero: only inside TLS.
+	AllowInsecureAuth bool
+
+	MaxSize         int64
+	MaxLine         int
+	MaxRecipients   int
+	MaxCommands     int
+	MaxErrors       int
+	MaxConns        int
+	MaxConnsPerHost int
+	MaxSession      time.Duration
+	Timeouts        Timeouts
+
+	// Logger is told what failed on this side, and of panics in the Handler. nil:
+	// slog.Default().
+	Logger *slog.Logger
+	// Trace is called for every line, from the session's goroutine. nil: nothing.
+	Trace func(Line)
+	// BaseContext is what the contexts of a listener's sessions derive from; nil:
+	// context.Background.
+	BaseContext func(net.Listener) context.Context
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	conns     map[*Conn]struct{}
+	hosts     map[netip.Prefix]int // sessions of each address, loopback left out
+	state     serverState
+	name      string          // Hostname or what stands for it
+	ctx       context.Context // cancelled by Close
+	cancel    context.CancelFunc
+	idle      chan struct{} // closed when the last session has ended after Shutdown began
+}
+
+type serverState uint8
+
+const (
+	serving  serverState = iota
+	draining             // Shutdown: transactions under way may end
+	closed
+)
+
+// A Listener is a net.Listener with a policy for its sessions. Server.Serve
+// takes one wherever it takes a net.Listener; its zero policy is that of a bare
+// net.Listener: STARTTLS is offered if the Server has a TLSConfig, nothing is
+// required.
+type Listener struct {
+	net.Listener
+	Policy
+}
+
+// A Policy is what a listener asks of its sessions.
+type Policy struct {
+	ImplicitTLS bool // TLS from the first octet (RFC 8314, 3.3)
+	RequireTLS  bool // no MAIL outside TLS
+	RequireAuth bool // no MAIL before AUTH
+	LMTP        bool // speak LMTP (RFC 2033) in place of SMTP
+}
+
+// ListenAndServe receives mail for h on addr, such as "127.0.0.1:2525", with the
+// defaults of Server. It returns when the listener fails.
+func ListenAndServe(addr string, h Handler) error {
+	return (&Server{Handler: h}).ListenAndServe(addr)
+}
+
+// ListenAndServe listens on addr and serves; addr is ":25" if empty.
+func (s *Server) ListenAndServe(addr string) error { return s.listen(addr, ":25", Policy{}) }
+
+// ListenAndServeTLS listens on addr and serves with implicit TLS; addr is ":465"
+// if empty.
+func (s *Server) ListenAndServeTLS(addr string) error {
+	return s.listen(addr, ":465", Policy{ImplicitTLS: true})
+}
+
+func (s *Server) listen(addr, standard string, p Policy) error {
+	if addr == "" {
+		addr = standard
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	return s.Serve(Listener{l, p})
+}
+
+// Serve accepts sessions on l until l fails or the server is shut down or
+// closed, when it returns ErrServerClosed. It closes l. If l is a Listener its
+// policy holds.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	policy := Policy{}
+	if p, ok := l.(Listener); ok {
+		policy = p.Policy
+	}
+	base, err := s.open(l)
+	if err != nil {
+		return err
+	}
+	var wait time.Duration
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			if s.stopped() {
+				return ErrServerClosed
+			}
+			// Out of descriptors, or a peer that was gone at once: it passes.
+			if t, ok := err.(interface{ Temporary() bool }); !ok || !t.Temporary() {
+				return err
+			}
+			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+			s.log().Warn("smtp: accept failed", "error", err, "retry", wait)
+			time.Sleep(wait)
+			continue
+		}
+		wait = 0
+		go s.session(base, nc, policy)
+	}
+}
+
+// ServeConn serves one session on nc, which it closes, and returns when the
+// session has ended.
+func (s *Server) ServeConn(nc net.Conn, p Policy) {
+	base, err := s.open(nil)
+	if err != nil {
+		nc.Close()
+		return
+	}
+	s.session(base, nc, p)
+}
+
+// open prepares for sessions of l, which may be nil.
+func (s *Server) open(l net.Listener) (context.Context, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != serving {
+		return nil, ErrServerClosed
+	}
+	if s.ctx == nil {
+		s.ctx, s.cancel = context.WithCancel(context.Background())
+		s.conns = make(map[*Conn]struct{})
+		s.hosts = make(map[netip.Prefix]int)
+		s.listeners = make(map[net.Listener]struct{})
+		s.idle = make(chan struct{})
+		if s.name = s.Hostname; s.name == "" {
+			s.name = localName()
+		}
+	}
+	if l == nil {
+		return context.Background(), nil
+	}
+	s.listeners[l] = struct{}{}
+	if s.BaseContext != nil {
+		return s.BaseContext(l), nil
+	}
+	return context.Background(), nil
+}
+
+// session runs one session, unless there are too many.
+func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
+	c := newConn(s, nc, p)
+	refusal := s.admit(c)
+	ctx, cancel := context.WithCancel(context.WithValue(base, connKey{}, c))
+	stop := context.AfterFunc(s.ctx, cancel)
+	defer func() {
+		stop()
+		cancel()
+		if refusal == nil {
+			s.leave(c)
+		}
+	}()
+	c.ctx = ctx
+	c.serve(refusal)
+}
+
+// admit counts c in, or tells why not.
+func (s *Server) admit(c *Conn) *Error {
+	host := hostPrefix(c.raw.RemoteAddr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state != serving:
+		return errShuttingDown
+	case len(s.conns) >= orInt(s.MaxConns, 10_000):
+		return &Error{Code: 421, Enhanced: "4.3.2", Text: "too many sessions, try again later"}
+	case host.IsValid() && s.hosts[host] >= orInt(s.MaxConnsPerHost, 50):
+		return &Error{Code: 421, Enhanced: "4.7.0", Text: "too many sessions from your address"}
+	}
+	s.conns[c] = struct{}{}
+	if host.IsValid() {
+		s.hosts[host]++
+	}
+	return nil
+}
+
+// leave counts c out.
+func (s *Server) leave(c *Conn) {
+	host := hostPrefix(c.raw.RemoteAddr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if host.IsValid() {
+		if s.hosts[host]--; s.hosts[host] == 0 {
+			delete(s.hosts, host)
+		}
+	}
+	if s.state != serving && len(s.conns) == 0 {
+		s.finished()
+	}
+}
+
+// finished tells Shutdown that no session is left. s.mu is held.
+func (s *Server) finished() {
+	select {
+	case <-s.idle:
+	default:
+		close(s.idle)
+	}
+}
+
+// hostPrefix returns what sessions are counted by: an IPv4 address or an IPv6
+// /64. It is invalid for loopback and for what is not TCP.
+func hostPrefix(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip, ok := netip.AddrFromSlice(tcp.IP)
+	if ip = ip.Unmap(); !ok || ip.IsLoopback() {
+		return netip.Prefix{}
+	}
+	bits := 64
+	if ip.Is4() {
+		bits = 32
+	}
+	p, _ := ip.Prefix(bits)
+	return p
+}
+
+var errShuttingDown = &Error{Code: 421, Enhanced: "4.3.2", Text: "the server is shutting down"}
+
+// stopped tells whether Shutdown or Close was called.
+func (s *Server) stopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state != serving
+}
+
+// Shutdown stops listening and ends the sessions: idle ones with 421 at once,
+// others when their transaction has ended. It returns nil when all have, or
+// ctx's error; Close then ends what is left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if !s.stop(draining) {
+		return nil
+	}
+	select {
+	case <-s.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close stops listening, cancels every transaction and closes every connection.
+func (s *Server) Close() error {
+	s.stop(closed)
+	return nil
+}
+
+// stop begins to end; it reports whether there was ever anything to end.
+func (s *Server) stop(to serverState) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state = max(s.state, to)
+	if s.ctx == nil {
+		return false
+	}
+	for l := range s.listeners {
+		l.Close()
+	}
+	if to == closed {
+		s.cancel()
+	}
+	for c := range s.conns {
+		if to == closed {
+			c.raw.Close()
+		} else {
+			c.wake()
+		}
+	}
+	if len(s.conns) == 0 {
+		s.finished()
+	}
+	return true
+}
+
+func (s *Server) log() *slog.Logger {
+	if s.Logger != nil {
+		return s.Logger
+	}
+	return slog.Default()
+}
+
+// localName returns this host's name, "localhost" if it has none.
+func localName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}
+
+func (s *Server) maxSize() int64 {
+	if s.MaxSize != 0 {
+		return s.MaxSize
+	}
+	return 50 << 20
+}
+
+// offers tells whether the Handler honours an extension that not all do.
+func (s *Server) offers(extension string) bool {
+	o, ok := s.Handler.(Offerer)
+	if !ok {
+		return false
+	}
+	for _, e := range o.Offers() {
+		if e == extension {
+			return true
+		}
+	}
+	return false
+}
+
+func orInt(n, standard int) int {
+	if n == 0 {
+		return standard
+	}
+	return n
+}
+
+// isTimeout tells whether a deadline passed.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

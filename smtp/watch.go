@@ -1,0 +1,83 @@
+package smtp
+
+import (
+	"sync"
+	"time"
+)
+
+// While a Handler decides, its session reads nothing, and would not notice that
+// the client has gone. A call that takes long is therefore watched: replies that
+// wait are written, and a goroutine reads ahead, so that a disconnect cancels the
+// transaction. Most calls end before any of this begins and pay for a timer.
+
+// watchAfter is how long a call may take unwatched.
+const watchAfter = 20 * time.Millisecond
+
+type watch struct {
+	timer *time.Timer
+	mu    sync.Mutex // held while the watcher starts and stops
+	over  bool       // the call has ended
+	ended chan struct{}
+
+	active bool // a watcher reads; set before it does and cleared after
+	idle   bool // the session waits for a command outside a transaction (Conn.mu)
+	waking bool // Shutdown wants the session to end (Conn.mu)
+}
+
+// await calls fn, watched if it takes long.
+func (c *Conn) await(fn func()) {
+	w := &c.watch
+	w.mu.Lock()
+	w.over, w.ended = false, nil
+	w.mu.Unlock()
+	if w.timer == nil {
+		w.timer = time.AfterFunc(watchAfter, c.watchPeer)
+	} else {
+		w.timer.Reset(watchAfter)
+	}
+	fn()
+	w.timer.Stop()
+	w.mu.Lock()
+	w.over = true
+	ended := w.ended
+	w.mu.Unlock()
+	if ended != nil {
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+		<-ended
+		w.active = false
+	}
+}
+
+// watchPeer is the watcher: it runs on the timer's goroutine.
+func (c *Conn) watchPeer() {
+	w := &c.watch
+	w.mu.Lock()
+	if w.over || w.ended != nil {
+		w.mu.Unlock()
+		return
+	}
+	w.ended = make(chan struct{})
+	defer close(w.ended)
+	w.active = true
+	c.nc.SetReadDeadline(time.Time{})
+	w.mu.Unlock()
+	if c.flush() != nil {
+		c.gone()
+		return
+	}
+	// A client that has already said more is there; and one that has said all
+	// and closed its side may still wait for the replies.
+	if c.rd.Buffered() > 0 {
+		return
+	}
+	if err := c.rd.Fill(); err != nil && !isTimeout(err) {
+		c.gone()
+	}
+}
+
+// gone cancels what belongs to a client that is no longer there.
+func (c *Conn) gone() {
+	if c.txn != nil {
+		c.txn.cancel()
+	}
+}
