@@ -1,0 +1,281 @@
+package mail
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// Addresses as they are kept and written. Reading them is in addressparse.go. The addr-spec is kept as it was written,
+// with its quoting, because "a b"@c and a b@c must stay two things all the way (RFC 5322, 3.4.1; RFC 6532, 3.2).
+
+// An Address is a mailbox: a name for people, which may be empty, and an addr-spec. It has the fields of net/mail's
+// Address, so that the two convert into each other.
+type Address struct {
+	Name    string // decoded; written as a phrase, a quoted string or encoded words, as it needs
+	Address string // "local@domain" as written, quoting kept
+}
+
+// List makes a list of addresses from strings that each hold one address or several, for literals. What cannot be
+// parsed is kept as it is, and refused with an error when the message is written.
+func List(s ...string) []Address {
+	list := make([]Address, 0, len(s))
+	for _, one := range s {
+		more, err := ParseAddressList(one)
+		if err != nil {
+			list = append(list, Address{Address: one})
+			continue
+		}
+		list = append(list, more...)
+	}
+	return list
+}
+
+// String gives the address as people read and write it, in UTF-8: "Ann Example <ann@example.com>". The name is quoted
+// where it needs to be.
+func (a Address) String() string {
+	if a.Name == "" {
+		return a.Address
+	}
+	name := a.Name
+	if !isPhrase(name) {
+		name = string(appendQuoted(nil, name))
+	}
+	return name + " <" + a.Address + ">"
+}
+
+// Local gives what is before the last @, with its quoting.
+func (a Address) Local() string {
+	local, _ := cutAddress(a.Address)
+	return local
+}
+
+// Domain gives what is behind the last @; "" if there is none.
+func (a Address) Domain() string {
+	_, domain := cutAddress(a.Address)
+	return domain
+}
+
+func cutAddress(s string) (local, domain string) {
+	// The last @ is the right one: a quoted local part may hold others, a domain none.
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		return s[:i], s[i+1:]
+	}
+	return s, ""
+}
+
+// Validate checks that the address can be written: an addr-spec without comments or obsolete forms, and a name that
+// holds no line break or NUL.
+func (a Address) Validate() error {
+	if err := validSpec(a.Address); err != nil {
+		return fmt.Errorf("mail: %w", err)
+	}
+	if i := badByte(a.Name); i >= 0 {
+		return fmt.Errorf("mail: the name of %s holds %s", a.Address, controlName(a.Name[i]))
+	}
+	return nil
+}
+
+// maxSpec is the longest addr-spec that is written: a local part of 64 octets, "@", and a domain of 255 (RFC 5321,
+// 4.5.3.1).
+const maxSpec = 64 + 1 + 255
+
+// An addressError tells which address is wrong, and why.
+type addressError struct{ address, why string }
+
+func (e *addressError) Error() string {
+	shown := e.address
+	if len(shown) > 80 {
+		shown = shown[:80] + "…"
+	}
+	return fmt.Sprintf("address %q %s", shown, e.why)
+}
+
+// validSpec checks an addr-spec for writing: dot-atom or quoted string, "@", dot-atom or domain literal, all of which
+// may hold UTF-8 (RFC 6532, 3.2).
+func validSpec(s string) error {
+	if n := plainSpec(s); n {
+		return nil
+	}
+	wrong := func(why string) error { return &addressError{s, why} }
+	switch {
+	case s == "":
+		return wrong("is empty")
+	case len(s) > maxSpec:
+		return wrong(fmt.Sprintf("is longer than %d octets", maxSpec))
+	case !utf8.ValidString(s):
+		return wrong("is not UTF-8")
+	}
+	if i := badByte(s); i >= 0 {
+		return wrong("holds " + controlName(s[i]))
+	}
+	local, domain := cutAddress(s)
+	switch {
+	case !strings.Contains(s, "@"):
+		return wrong("has no @")
+	case local == "":
+		return wrong("has nothing before its @")
+	case domain == "":
+		return wrong("has nothing behind its @")
+	}
+	if local[0] == '"' {
+		if !isQuotedString(local) {
+			return wrong("has a local part that is not quoted properly")
+		}
+	} else if !isDotAtom(local) {
+		return wrong("has a local part that needs quotes")
+	}
+	if domain[0] == '[' {
+		if !isLiteral(domain) {
+			return wrong("has a domain literal that is none")
+		}
+	} else if !isDomain(domain) {
+		return wrong("has a domain that is none")
+	}
+	return nil
+}
+
+// plainSpec is the quick way for nearly every address: ASCII dot-atoms of ordinary length.
+func plainSpec(s string) bool {
+	at, last := -1, byte('.')
+	if len(s) > 254 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '.' || c == '@':
+			if last == '.' || last == '@' || c == '@' && at >= 0 {
+				return false
+			}
+			if c == '@' {
+				at = i
+			}
+		case c >= utf8.RuneSelf || !isAtext(c):
+			return false
+		case at >= 0 && !isLetterDigit(c) && c != '-' && c != '_':
+			return false
+		}
+		last = c
+	}
+	return at > 0 && last != '.' && last != '@'
+}
+
+// toASCII gives the addr-spec with its domain in A-labels (RFC 5890). utf8Local says that the local part is not ASCII,
+// so that only SMTPUTF8 can carry it.
+func toASCII(spec string) (ascii string, utf8Local bool, err error) {
+	if isASCII(spec) {
+		return spec, false, nil
+	}
+	local, domain := cutAddress(spec)
+	if !isASCII(domain) {
+		a, err := idna.Lookup.ToASCII(domain)
+		if err != nil {
+			return "", false, &addressError{spec, "has a domain that is none: " + err.Error()}
+		}
+		domain = a
+	}
+	return local + "@" + domain, !isASCII(local), nil
+}
+
+// isDotAtom: RFC 5322, 3.2.3, and any UTF-8 beyond ASCII (RFC 6532, 3.2).
+func isDotAtom(s string) bool {
+	last := byte('.')
+	for i := range len(s) {
+		c := s[i]
+		if c == '.' && last == '.' || c != '.' && !isAtext(c) {
+			return false
+		}
+		last = c
+	}
+	return last != '.'
+}
+
+// isDomain takes what the DNS can hold and what is in use: letters, digits, hyphens, underscores, UTF-8.
+func isDomain(s string) bool {
+	last := byte('.')
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '.' && last == '.':
+			return false
+		case c != '.' && c != '-' && c != '_' && c < utf8.RuneSelf && !isLetterDigit(c):
+			return false
+		}
+		last = c
+	}
+	return last != '.' && len(s) <= 255
+}
+
+// isLiteral: RFC 5321, 4.1.3: an IPv4 address, or a tag, a colon and what the tag stands for.
+func isLiteral(s string) bool {
+	if len(s) < 3 || s[0] != '[' || s[len(s)-1] != ']' {
+		return false
+	}
+	in := s[1 : len(s)-1]
+	if v6, ok := cutPrefixFold(in, "IPv6:"); ok {
+		a, err := netip.ParseAddr(v6)
+		return err == nil && a.Is6() && a.Zone() == ""
+	}
+	for i := range len(in) {
+		// dtext: RFC 5322, 3.4.1.
+		if c := in[i]; c <= ' ' || c >= 0x7f || c == '[' || c == ']' || c == '\\' {
+			return false
+		}
+	}
+	if a, err := netip.ParseAddr(in); err == nil && a.Is4() {
+		return true
+	}
+	tag, rest, ok := strings.Cut(in, ":")
+	return ok && rest != "" && tag != "" && isDomain(tag)
+}
+
+// isQuotedString: RFC 5322, 3.2.4, without folding.
+func isQuotedString(s string) bool {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return false
+	}
+	for i := 1; i < len(s)-1; i++ {
+		c := s[i]
+		if c == '\\' {
+			if i++; i == len(s)-1 {
+				return false
+			}
+			c = s[i]
+		} else if c == '"' {
+			return false
+		}
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isPhrase says that a name can be written without quotes: atoms with single spaces between them.
+func isPhrase(s string) bool {
+	last := byte(' ')
+	for i := range len(s) {
+		c := s[i]
+		if c == ' ' && last == ' ' || c != ' ' && !isAtext(c) {
+			return false
+		}
+		last = c
+	}
+	return last != ' '
+}
+
+// appendQuoted appends s as a quoted string.
+func appendQuoted(b []byte, s string) []byte {
+	b = append(b, '"')
+	for i := range len(s) {
+		if c := s[i]; c == '"' || c == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
+	return append(b, '"')
+}

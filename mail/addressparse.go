@@ -1,0 +1,343 @@
+package mail
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Reading addresses (RFC 5322, 3.4 and 4.4; RFC 6532). One pass cuts the text into tokens, an entry of the list at a
+// time; what an entry means is decided from its tokens; only then are the encoded words in its name decoded. So an
+// address can never come out of encoded text. Every search that fails is remembered, which keeps the work linear.
+//
+// Strict reading takes the grammar, its obsolete forms included. Lenient reading takes what is left as well and never
+// fails: what it cannot make sense of it keeps as it is, for writing refuses it anyway.
+
+// ParseAddress reads one address strictly: RFC 5322 with its obsolete forms, and UTF-8 (RFC 6532).
+func ParseAddress(s string) (Address, error) {
+	list, err := ParseAddressList(s)
+	if err != nil {
+		return Address{}, err
+	}
+	if len(list) != 1 {
+		return Address{}, fmt.Errorf("mail: there are %d addresses where one belongs", len(list))
+	}
+	return list[0], nil
+}
+
+// ParseAddressList reads a list of addresses strictly. The members of groups are members of the list; an empty group
+// is an empty list.
+func ParseAddressList(s string) ([]Address, error) {
+	r := addressReader{s: s, strict: true}
+	r.read()
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.out, nil
+}
+
+// ExtractAddresses finds the bare addresses in a field's value or any other text of that kind, leniently: what has no @
+// is left out. It never takes an address out of encoded words, quoted names or comments.
+func ExtractAddresses(s string) []string {
+	list, _ := new(Parser).Addresses(s)
+	var out []string
+	for _, a := range list {
+		if strings.Contains(a.Address, "@") {
+			out = append(out, a.Address)
+		}
+	}
+	return out
+}
+
+// Addresses reads a list of addresses leniently, as [Parser.Parse] reads those of a message. It takes unquoted commas
+// in names, semicolons between addresses, addresses without brackets behind a name, and more. The offsets of the
+// defects count from the beginning of s.
+func (p *Parser) Addresses(s string) ([]Address, []Defect) {
+	var d defects
+	r := addressReader{s: p.repair(s), p: p, defects: &d}
+	r.read()
+	return r.out, d.list
+}
+
+// A token is a piece of an address list. Its kind is '"' for a quoted string, '(' for a comment, '<' for what is in
+// angle brackets, '[' for a domain literal, 'a' for an atom, 'w' for an encoded word, else the character itself.
+type token struct {
+	kind       byte
+	space      bool // there was white space before it
+	start, end int  // with the delimiters
+}
+
+// An addressReader reads one list.
+type addressReader struct {
+	s       string
+	p       *Parser // for charsets; may be nil
+	strict  bool
+	defects *defects
+	out     []Address
+	err     error // the first; strict reading stops at it
+
+	pos     int
+	toks    []token
+	tokens  [16]token // where toks begins: enough for most
+	inGroup bool
+	pending string // an entry without an address, which may be the "Doe" of "Doe, John <j@x>"
+	closed  uint8  // bits for the searches that have failed: there is no further end for them
+}
+
+const (
+	noQuote = 1 << iota
+	noComment
+	noAngle
+	noLiteral
+)
+
+func (r *addressReader) fail(at int, text string) {
+	if r.strict && r.err == nil {
+		r.err = fmt.Errorf("mail: address list, octet %d: %s", at, text)
+	}
+	r.defects.add(DefectAddress, int64(at), text)
+}
+
+func (r *addressReader) read() {
+	r.toks = r.tokens[:0]
+	for r.pos < len(r.s) && r.err == nil {
+		r.token()
+	}
+	r.entry(len(r.s))
+	if r.pending != "" {
+		r.keepPending()
+	}
+	if r.inGroup && r.err == nil {
+		r.fail(len(r.s), "a group is not closed")
+	}
+	if r.strict && r.err == nil && len(r.out) == 0 && !r.inGroup && trimSpace(r.s) == "" {
+		r.fail(0, "there is no address")
+	}
+}
+
+// token reads one token, or the end of an entry.
+func (r *addressReader) token() {
+	i, space := r.pos, false
+	for i < len(r.s) && isSpace(r.s[i]) {
+		i, space = i+1, true
+	}
+	if i == len(r.s) {
+		r.pos = i
+		return
+	}
+	t := token{kind: r.s[i], space: space, start: i, end: i + 1}
+	switch c := r.s[i]; {
+	case c == ',':
+		r.pos = i + 1
+		r.entry(i)
+		return
+	case c == ';':
+		r.pos = i + 1
+		r.entry(i)
+		if !r.inGroup {
+			r.fail(i, "a semicolon outside of a group, read as a comma")
+		}
+		r.inGroup = false
+		return
+	case c == ':' && r.groupStart(i):
+		r.pos = i + 1
+		return
+	case c == '"' && r.closed&noQuote == 0:
+		t.end = r.until(i, noQuote, '"', 0)
+	case c == '(' && r.closed&noComment == 0:
+		t.end = r.until(i, noComment, ')', '(')
+	case c == '<':
+		t.end = r.angle(i)
+	case c == '[' && r.closed&noLiteral == 0 && len(r.toks) > 0 && r.toks[len(r.toks)-1].kind == '@':
+		t.end = r.until(i, noLiteral, ']', 0)
+	case c == '=' && encodedWordLen(r.s[i:]) > 0 && !r.strict:
+		t.kind, t.end = 'w', i+encodedWordLen(r.s[i:])
+	case isAtext(c):
+		t.kind = 'a'
+		for t.end < len(r.s) && isAtext(r.s[t.end]) {
+			t.end++
+		}
+	case c == '@' || c == '.':
+	default:
+		r.fail(i, "a character that does not belong there, read as a letter")
+		t.kind = 'x'
+	}
+	if t.end < 0 { // the search for its end has failed
+		r.fail(i, "something begins with "+string(r.s[i])+" and does not end, read as a letter")
+		t.kind, t.end = 'x', i+1
+	}
+	r.toks, r.pos = append(r.toks, t), t.end
+}
+
+// until finds the end of what begins at i, behind its closing character; -1 if there is none. Characters behind a
+// backslash do not count (RFC 5322, 3.2.1). open, if not 0, nests.
+func (r *addressReader) until(i int, kind uint8, shut, open byte) int {
+	depth := 1
+	for j := i + 1; j < len(r.s); j++ {
+		switch c := r.s[j]; {
+		case c == '\\':
+			j++
+		case c == shut:
+			if depth--; depth == 0 {
+				return j + 1
+			}
+		case c == open && open != 0:
+			depth++
+		}
+	}
+	r.closed |= kind
+	return -1
+}
+
+// angle finds the end of what begins with the < at i. Without a > it goes to the end of the entry.
+func (r *addressReader) angle(i int) int {
+	j := i + 1
+	if r.closed&noAngle == 0 {
+		for j < len(r.s) && r.s[j] != '>' {
+			if r.s[j] == '"' && r.closed&noQuote == 0 {
+				if end := r.until(j, noQuote, '"', 0); end > 0 {
+					j = end - 1
+				}
+			}
+			j++
+		}
+		if j < len(r.s) {
+			return j + 1
+		}
+		r.closed |= noAngle
+	}
+	r.fail(i, "a < without its >, read up to the next comma")
+	for j = i + 1; j < len(r.s) && r.s[j] != ',' && r.s[j] != ';'; j++ {
+	}
+	return j
+}
+
+// groupStart takes the colon at i as the one behind a group's name, if it can be that (RFC 5322, 3.4).
+func (r *addressReader) groupStart(i int) bool {
+	for _, t := range r.toks {
+		if t.kind == '@' || t.kind == '<' {
+			return false
+		}
+	}
+	if r.inGroup || len(r.toks) == 0 {
+		r.fail(i, "a colon that begins no group")
+	}
+	if r.strict && r.err == nil {
+		r.phrase(r.toks)
+	}
+	if r.pending != "" {
+		r.keepPending()
+	}
+	r.inGroup, r.toks = true, r.toks[:0]
+	return true
+}
+
+// entry settles the tokens of one entry, which ends at the offset end.
+func (r *addressReader) entry(end int) {
+	toks := r.toks
+	r.toks = r.toks[:0]
+	if len(toks) == 0 || r.err != nil {
+		// RFC 5322, 4.4: null members of a list are an obsolete form that must be accepted.
+		return
+	}
+	for i, t := range toks {
+		if t.kind == '<' {
+			r.nameAddr(toks, i)
+			return
+		}
+	}
+	for i, t := range toks {
+		if t.kind == '@' {
+			r.bare(toks, i)
+			return
+		}
+	}
+	if r.strict {
+		if onlyComments(toks) {
+			return
+		}
+		r.fail(toks[0].start, "an entry without an address")
+		return
+	}
+	if r.pending != "" {
+		r.keepPending()
+	}
+	r.pending = r.s[toks[0].start:toks[len(toks)-1].end]
+}
+
+// nameAddr settles an entry with angle brackets, which are the token at index i.
+func (r *addressReader) nameAddr(toks []token, i int) {
+	a := Address{Name: r.phrase(toks[:i])}
+	t := toks[i]
+	if in := r.s[t.start+1 : t.end]; in != "" && in[len(in)-1] == '>' && plainSpec(in[:len(in)-1]) {
+		a.Address = in[:len(in)-1]
+	} else {
+		a.Address = r.route(strings.TrimSuffix(in, ">"), t.start+1)
+	}
+	if !onlyComments(toks[i+1:]) {
+		r.fail(toks[i+1].start, "something behind the >, dropped")
+	}
+	if a.Name == "" {
+		a.Name = r.comment(toks)
+	}
+	if r.pending != "" {
+		// QUIRK: Outlook and old gateways write names with a comma and without quotes: Doe, John <j@x>.
+		if i > 0 && !strings.Contains(a.Name, ",") {
+			r.fail(toks[0].start, "a name with an unquoted comma, read as one name")
+			a.Name = r.p.words(r.pending) + ", " + a.Name
+		} else {
+			r.keepPending()
+		}
+		r.pending = ""
+	}
+	if a.Address == "" {
+		r.fail(t.start, "an address that is empty")
+		if a.Name == "" {
+			return
+		}
+	}
+	r.out = append(r.out, a)
+}
+
+// bare settles an entry without angle brackets, whose @ is the token at index at.
+func (r *addressReader) bare(toks []token, at int) {
+	if r.pending != "" {
+		r.keepPending()
+	}
+	// White space may be around the dots and the @ (RFC 5322, 4.4, obs-local-part); elsewhere it ends the address.
+	joined := func(i int) bool {
+		a, b := toks[i], toks[i+1]
+		return a.kind != '(' && b.kind != '(' && !b.space || strings.IndexByte(".@", a.kind) >= 0 || strings.IndexByte(".@", b.kind) >= 0 ||
+			(a.kind == '(' || b.kind == '(') && i > 0 && i+2 < len(toks) && (toks[i-1].kind == '@' || toks[i+2].kind == '@')
+	}
+	from, to := at, at
+	for from > 0 && joined(from-1) {
+		from--
+	}
+	for to < len(toks)-1 && joined(to) {
+		to++
+	}
+	a := Address{Name: r.phrase(toks[:from]), Address: r.spec(toks[from : to+1])}
+	if !onlyComments(toks[:from]) {
+		r.fail(toks[from].start, "a name before an address without brackets")
+	}
+	if !onlyComments(toks[to+1:]) {
+		r.fail(toks[to].end, "something behind an address, dropped")
+	}
+	if a.Name == "" {
+		a.Name = r.comment(toks)
+	}
+	r.out = append(r.out, a)
+}
+
+// keepPending gives up on finding the rest of an entry without an address. It is kept as an address without a domain,
+// for local mail has such; an encoded word can only be a name.
+func (r *addressReader) keepPending() {
+	s := r.pending
+	r.pending = ""
+	r.fail(0, "an entry without an @, kept as it is")
+	if strings.Contains(s, "=?") {
+		r.out = append(r.out, Address{Name: r.p.words(s)})
+		return
+	}
+	r.out = append(r.out, Address{Address: unfold(s)})
+}

@@ -1,0 +1,228 @@
+package mail
+
+import "strings"
+
+// The parts of an address: phrases, comments, routes and addr-specs, from the tokens of one entry.
+
+// route reads what was in angle brackets: an addr-spec, which may have a source route before it. The route is dropped,
+// as RFC 5321, 4.1.1.3 and RFC 5322, 4.4 want it: it is never followed.
+func (r *addressReader) route(in string, base int) string {
+	if !r.strict {
+		// QUIRK: <<a@b>> and <mailto:a@b>, from web forms and scripts.
+		in = strings.TrimLeft(in, "< \t")
+		if rest, ok := cutPrefixFold(in, "mailto:"); ok {
+			in = rest
+		}
+	}
+	sub := addressReader{s: in, p: r.p, strict: r.strict, inGroup: true} // in a group, so that ':' comes as a token
+	sub.toks = sub.tokens[:0]
+	for sub.pos < len(in) && sub.err == nil {
+		c := in[sub.pos]
+		if c == ',' || c == ':' || c == ';' || c == '<' {
+			sub.toks = append(sub.toks, token{kind: c, start: sub.pos, end: sub.pos + 1})
+			sub.pos++
+			continue
+		}
+		sub.token()
+	}
+	toks := sub.toks
+	for len(toks) > 0 && toks[0].kind == '(' {
+		toks = toks[1:]
+	}
+	if len(toks) > 0 && (toks[0].kind == '@' || toks[0].kind == ',') {
+		for i, t := range toks {
+			if t.kind == ':' {
+				toks = toks[i+1:]
+				break
+			}
+		}
+	}
+	addr := sub.spec(toks)
+	if sub.err != nil {
+		r.fail(base, "an address that is none")
+	}
+	return addr
+}
+
+// spec puts an addr-spec together from its tokens, without comments and white space (RFC 5322, 3.4.1 and 4.4).
+func (r *addressReader) spec(toks []token) string {
+	for len(toks) > 0 && toks[0].kind == '(' {
+		toks = toks[1:]
+	}
+	for len(toks) > 0 && toks[len(toks)-1].kind == '(' {
+		toks = toks[:len(toks)-1]
+	}
+	if len(toks) == 0 {
+		return ""
+	}
+	if !r.specOrder(toks) {
+		r.fail(toks[0].start, "an address that is none, kept as it is")
+		return unfold(trimSpace(r.s[toks[0].start:toks[len(toks)-1].end]))
+	}
+	whole := true
+	for i, t := range toks {
+		whole = whole && t.kind != '(' && (i == 0 || !t.space)
+	}
+	if whole {
+		return unfold(r.s[toks[0].start:toks[len(toks)-1].end])
+	}
+	var b strings.Builder
+	for _, t := range toks {
+		if t.kind != '(' {
+			b.WriteString(r.s[t.start:t.end])
+		}
+	}
+	return unfold(b.String())
+}
+
+// specOrder says whether the tokens are word *("." word) "@" (atom *("." atom) / literal), comments aside.
+func (r *addressReader) specOrder(toks []token) bool {
+	at, word := false, false // behind the @; the last token was a word
+	for _, t := range toks {
+		switch t.kind {
+		case '(':
+		case '@':
+			if at || !word {
+				return false
+			}
+			at, word = true, false
+		case '.':
+			if !word {
+				return false
+			}
+			word = false
+		case 'a', 'w':
+			if word || at && !isDomain(r.s[t.start:t.end]) {
+				return false
+			}
+			word = true
+		case '"':
+			if word || at || !isQuotedString(unfold(r.s[t.start:t.end])) {
+				return false
+			}
+			word = true
+		case '[':
+			if word || !at || !isLiteral(unfold(r.s[t.start:t.end])) {
+				return false
+			}
+			word = true
+		default:
+			return false
+		}
+	}
+	return at && word
+}
+
+// phrase gives the name that the tokens make: quoted strings without their quotes, encoded words decoded, one space
+// where there was any white space, comments left out (RFC 5322, 3.2.5; RFC 2047, 5, rule 3).
+func (r *addressReader) phrase(toks []token) string {
+	if len(toks) == 0 {
+		return ""
+	}
+	if len(toks) == 1 && toks[0].kind == 'a' {
+		return r.p.words(r.s[toks[0].start:toks[0].end])
+	}
+	if len(toks) == 1 && toks[0].kind == '"' {
+		return r.unquote(toks[0])
+	}
+	var b []byte
+	for i := 0; i < len(toks); {
+		t := toks[i]
+		if t.space && len(b) > 0 && b[len(b)-1] != ' ' {
+			b = append(b, ' ')
+		}
+		switch t.kind {
+		case '(':
+			i++
+			continue
+		case '"':
+			b = append(b, r.unquote(t)...)
+			i++
+			continue
+		case 'a', 'w', '.':
+		default:
+			if r.strict {
+				r.fail(t.start, "a character that a name may not hold without quotes")
+			}
+		}
+		// Atoms that follow each other are decoded together: a character may be split between two encoded words.
+		j := i + 1
+		for j < len(toks) && toks[j].kind != '"' && toks[j].kind != '(' {
+			if k := toks[j].kind; r.strict && k != 'a' && k != 'w' && k != '.' {
+				r.fail(toks[j].start, "a character that a name may not hold without quotes")
+			}
+			j++
+		}
+		b = append(b, r.p.words(collapse(r.s[t.start:toks[j-1].end]))...)
+		i = j
+	}
+	return trimSpace(string(b))
+}
+
+// unquote gives the content of a quoted string.
+func (r *addressReader) unquote(t token) string {
+	s := unescape(unfold(r.s[t.start+1 : t.end-1]))
+	if !r.strict && strings.Contains(s, "=?") {
+		// QUIRK: RFC 2047, 5, rule 3 forbids encoded words in quotes; very many programs write them, and mean them.
+		s = r.p.words(s)
+	}
+	return s
+}
+
+// comment gives the last comment as a name: the way of old Unix mail, a@b (Ann Example).
+func (r *addressReader) comment(toks []token) string {
+	for i := len(toks) - 1; i >= 0; i-- {
+		if t := toks[i]; t.kind == '(' {
+			return r.p.words(trimSpace(unescape(collapse(r.s[t.start+1 : t.end-1]))))
+		}
+	}
+	return ""
+}
+
+func onlyComments(toks []token) bool {
+	for _, t := range toks {
+		if t.kind != '(' {
+			return false
+		}
+	}
+	return true
+}
+
+// unescape takes the backslashes of quoted pairs away (RFC 5322, 3.2.1).
+func unescape(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// collapse makes one space of each run of white space.
+func collapse(s string) string {
+	clean := true
+	for i := range len(s) {
+		if isSpace(s[i]) && (s[i] != ' ' || i > 0 && s[i-1] == ' ') {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		switch {
+		case !isSpace(s[i]):
+			b = append(b, s[i])
+		case len(b) == 0 || b[len(b)-1] != ' ':
+			b = append(b, ' ')
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,159 @@
+package mail
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// The classes of characters that the grammars of RFC 5322 and RFC 2045 are made of, and small things for strings.
+
+const (
+	classAtext  = 1 << iota // RFC 5322, 3.2.3; also everything beyond ASCII (RFC 6532, 3.2)
+	classToken              // RFC 2045, 5.1
+	classFtext              // RFC 5322, 3.6.8: a field's name
+	classLetter             // letters and digits
+	classPlain              // may stand in unstructured text as it is: printable ASCII and tab
+	class2231               // RFC 2231, 7: attribute-char
+)
+
+var classes = func() (t [256]uint8) {
+	for i := range t {
+		c := byte(i)
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		printable := '!' <= c && c <= '~'
+		if letter {
+			t[i] |= classLetter
+		}
+		if letter || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0 || c >= utf8.RuneSelf {
+			t[i] |= classAtext
+		}
+		if printable && strings.IndexByte(`()<>@,;:\"/[]?=`, c) < 0 {
+			t[i] |= classToken
+			if c != '*' && c != '\'' && c != '%' {
+				t[i] |= class2231
+			}
+		}
+		if printable && c != ':' {
+			t[i] |= classFtext
+		}
+		if printable || c == ' ' || c == '\t' {
+			t[i] |= classPlain
+		}
+	}
+	return t
+}()
+
+func isAtext(c byte) bool       { return classes[c]&classAtext != 0 }
+func isToken(c byte) bool       { return classes[c]&classToken != 0 }
+func isLetterDigit(c byte) bool { return classes[c]&classLetter != 0 }
+func isSpace(c byte) bool       { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// isName says whether s can be the name of a field.
+func isName(s string) bool {
+	for i := range len(s) {
+		if classes[s[i]]&classFtext == 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// badByte finds the first CR, LF or NUL: what no name and no value may hold, for it would begin a field of its own.
+// It is -1 if there is none.
+func badByte(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c == '\r' || c == '\n' || c == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func controlName(c byte) string {
+	switch c {
+	case '\r':
+		return "a carriage return"
+	case '\n':
+		return "a line feed"
+	case 0:
+		return "a NUL"
+	}
+	return fmt.Sprintf("the character 0x%02x", c)
+}
+
+// equalFold compares ASCII without regard to case, which is what names in mail are made of.
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
+}
+
+// toLower is strings.ToLower for ASCII alone; it leaves what is lower case already where it is.
+func toLower(s string) string {
+	for i := range len(s) {
+		if c := s[i]; 'A' <= c && c <= 'Z' {
+			return strings.Map(func(r rune) rune {
+				if 'A' <= r && r <= 'Z' {
+					return r | 0x20
+				}
+				return r
+			}, s)
+		}
+	}
+	return s
+}
+
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if len(s) >= len(prefix) && equalFold(s[:len(prefix)], prefix) {
+		return s[len(prefix):], true
+	}
+	return s, false
+}
+
+// trimSpace drops white space, folds among it, from both ends.
+func trimSpace(s string) string {
+	for s != "" && isSpace(s[0]) {
+		s = s[1:]
+	}
+	for s != "" && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// unfold takes the line ends out of a field's body (RFC 5322, 2.2.3); the white space behind them stays.
+func unfold(s string) string {
+	if strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if c := s[i]; c != '\r' && c != '\n' {
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,133 @@
+package mail
+
+import (
+	"encoding/base64"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/ianaindex"
+)
+
+// Charsets. Labels are read as the WHATWG does, which knows what mail calls them, then as the IANA does, then by a short
+// list of our own. Nothing here fails: what cannot be converted becomes U+FFFD.
+
+// convert gives b, text in the charset, as UTF-8. ok is false if the label is not known or the text is not in it; then
+// the text is taken as UTF-8 if it is that, else as Windows-1252, which is what unlabelled 8-bit mail mostly was.
+func (p *Parser) convert(label string, b []byte) (s string, ok bool) {
+	switch {
+	case label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii") || equalFold(label, "utf8"):
+		if utf8.Valid(b) {
+			return string(b), true
+		}
+		if equalFold(label, "utf-8") || equalFold(label, "utf8") {
+			return strings.ToValidUTF8(string(b), "\ufffd"), false
+		}
+	case equalFold(label, "utf-7") || equalFold(label, "unicode-1-1-utf-7"):
+		return decodeUTF7(b), true
+	default:
+		if p != nil && p.Charset != nil {
+			if e := p.Charset(label); e != nil {
+				return decodeWith(e, b), true
+			}
+		}
+		if e := charset(label); e != nil {
+			return decodeWith(e, b), true
+		}
+		if utf8.Valid(b) {
+			return string(b), false
+		}
+	}
+	return decodeWith(charmap.Windows1252, b), false
+}
+
+func decodeWith(e encoding.Encoding, b []byte) string {
+	out, err := e.NewDecoder().Bytes(b)
+	if err != nil {
+		return strings.ToValidUTF8(string(b), "\ufffd")
+	}
+	return string(out)
+}
+
+// repair gives s as valid UTF-8: raw 8-bit in a field is UTF-8 (RFC 6532) or, failing that, Windows-1252.
+func (p *Parser) repair(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	out, _ := p.convert("", []byte(s))
+	return out
+}
+
+// charset finds a charset by its label; nil if there is none.
+func charset(label string) encoding.Encoding {
+	label = strings.Trim(toLower(label), " \t\"'")
+	if e, err := htmlindex.Get(label); err == nil {
+		if name, _ := htmlindex.Name(e); name == "replacement" {
+			return nil // the WHATWG's way to refuse a charset
+		}
+		return e
+	}
+	if e, err := ianaindex.MIME.Encoding(label); err == nil && e != nil {
+		return e
+	}
+	// QUIRK: names that programs made up.
+	for _, prefix := range []string{"x-", "cp-", "cp", "windows"} {
+		rest, ok := strings.CutPrefix(label, prefix)
+		if !ok {
+			continue
+		}
+		for _, name := range []string{rest, "windows-" + strings.TrimPrefix(rest, "-"), "ibm" + strings.TrimPrefix(rest, "-")} {
+			if e, err := htmlindex.Get(name); err == nil {
+				return e
+			}
+			if e, err := ianaindex.MIME.Encoding(name); err == nil && e != nil {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// decodeUTF7 decodes UTF-7 (RFC 2152): "+" begins UTF-16 in base64, "-" or any other character ends it.
+func decodeUTF7(b []byte) string {
+	var out strings.Builder
+	for i := 0; i < len(b); {
+		if b[i] != '+' {
+			if b[i] < utf8.RuneSelf {
+				out.WriteByte(b[i])
+			} else {
+				out.WriteRune(utf8.RuneError)
+			}
+			i++
+			continue
+		}
+		j := i + 1
+		for j < len(b) && (isLetterDigit(b[j]) || b[j] == '+' || b[j] == '/') {
+			j++
+		}
+		switch {
+		case j == i+1 && j < len(b) && b[j] == '-':
+			out.WriteByte('+')
+		case j == i+1:
+			out.WriteByte('+')
+			i = j
+			continue
+		default:
+			raw := make([]byte, base64.RawStdEncoding.DecodedLen(j-i-1))
+			n, _ := base64.RawStdEncoding.Decode(raw, b[i+1:j])
+			units := make([]uint16, n/2)
+			for k := range units {
+				units[k] = uint16(raw[2*k])<<8 | uint16(raw[2*k+1])
+			}
+			out.WriteString(string(utf16.Decode(units)))
+		}
+		if j < len(b) && b[j] == '-' {
+			j++
+		}
+		i = j
+	}
+	return out.String()
+}

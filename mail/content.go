@@ -1,0 +1,247 @@
+package mail
+
+import (
+	"bytes"
+	"io"
+	"strings"
+
+	"github.com/postrider/postrider/mail/transfer"
+	"golang.org/x/text/transform"
+)
+
+// What a body is made of decides how it is encoded (RFC 2045, 6): 7bit where the content allows it, because then anyone
+// can read it; quoted-printable where few octets need it; base64 for the rest.
+
+// A transferEncoding is how a body is written.
+type transferEncoding uint8
+
+const (
+	enc7bit transferEncoding = iota
+	enc8bit
+	encQuoted
+	encBase64
+	encRaw    // as it was parsed, its encoding included
+	encNested // another message, written by its own Freeze
+)
+
+func (e transferEncoding) String() string {
+	return [...]string{"7bit", "8bit", "quoted-printable", "base64", "", "7bit"}[e]
+}
+
+// A survey is what one pass over a content finds.
+type survey struct {
+	size    int64
+	high    int64 // octets beyond ASCII
+	control int64 // NUL and the other controls, but tab and line ends
+	equals  int64 // "=", which quoted-printable must escape too
+	longest int   // the longest line, without its end
+	width   int   // the line so far
+	cr      bool  // the last octet was a CR
+	bareCR  bool
+}
+
+// Write surveys another piece. It never fails.
+func (s *survey) Write(b []byte) (int, error) {
+	s.size += int64(len(b))
+	for _, c := range b {
+		if s.cr {
+			s.bareCR = s.bareCR || c != '\n'
+			s.cr = false
+		}
+		switch {
+		case c == '\n' || c == '\r':
+			s.longest = max(s.longest, s.width)
+			s.width = 0
+			s.cr = c == '\r'
+			continue
+		case c >= 0x80:
+			s.high++
+		case c == '=':
+			s.equals++
+		case c < ' ' && c != '\t' || c == 0x7f:
+			s.control++
+		}
+		s.width++
+	}
+	return len(b), nil
+}
+
+// text surveys a string. Most of it is plain, which is looked at eight octets at a time.
+func (s *survey) text(t string) {
+	s.size += int64(len(t))
+	for t != "" {
+		line := t
+		if i := strings.IndexByte(t, '\n'); i >= 0 {
+			line, t = t[:i], t[i+1:]
+		} else {
+			t = ""
+		}
+		for i := range len(line) {
+			switch surveyTable[line[i]] {
+			case 0:
+			case 1:
+				s.high++
+			case 2:
+				s.equals++
+			case 3:
+				s.control++
+			case 4:
+				s.bareCR = s.bareCR || i+1 < len(line)
+			}
+		}
+		s.longest = max(s.longest, len(line))
+	}
+}
+
+// surveyTable sorts octets: 0 plain, 1 beyond ASCII, 2 "=", 3 controls, 4 CR.
+var surveyTable = func() (t [256]uint8) {
+	for i := range t {
+		switch {
+		case i >= 0x80:
+			t[i] = 1
+		case i == '=':
+			t[i] = 2
+		case i == '\r':
+			t[i] = 4
+		case i < ' ' && i != '\t' && i != '\n' || i == 0x7f:
+			t[i] = 3
+		}
+	}
+	return t
+}()
+
+// maxBodyLine is the longest line that a body may have without its CRLF (RFC 5322, 2.1.1).
+const maxBodyLine = 998
+
+// choose picks the encoding for text.
+func (s *survey) choose(eightBit bool) transferEncoding {
+	longest := max(s.longest, s.width)
+	switch {
+	case s.high+s.control == 0 && longest <= maxBodyLine:
+		return enc7bit
+	case s.control == 0 && longest <= maxBodyLine && eightBit:
+		return enc8bit
+	case 6*(s.high+s.control+s.equals) <= s.size:
+		// Quoted-printable adds two octets for each of these, base64 a third and more of everything.
+		return encQuoted
+	}
+	return encBase64
+}
+
+// appendText appends text with each line end made CRLF. A text that does not end a line is left so.
+func appendText(b []byte, s string) []byte {
+	for {
+		i := strings.IndexByte(s, '\n')
+		if i < 0 {
+			break
+		}
+		line := s[:i]
+		if i > 0 && line[i-1] == '\r' {
+			line = line[:i-1]
+		}
+		b = append(appendBareCR(b, line), '\r', '\n')
+		s = s[i+1:]
+	}
+	return appendBareCR(b, s)
+}
+
+// appendBareCR appends a line in which each CR is a line end too.
+func appendBareCR(b []byte, s string) []byte {
+	for {
+		i := strings.IndexByte(s, '\r')
+		if i < 0 {
+			return append(b, s...)
+		}
+		b = append(append(b, s[:i]...), '\r', '\n')
+		s = s[i+1:]
+	}
+}
+
+// appendBody appends a text in its encoding.
+func appendBody(b []byte, s string, enc transferEncoding) []byte {
+	switch enc {
+	case enc7bit, enc8bit:
+		return appendText(b, s)
+	}
+	text := appendText(make([]byte, 0, len(s)+len(s)/16+16), s)
+	b, _ = transfer.Append(b, bodyEncoder(enc), text) // neither encoder has an error of its own
+	return b
+}
+
+func bodyEncoder(enc transferEncoding) transform.Transformer {
+	if enc == encBase64 {
+		return &transfer.Base64Encoder{}
+	}
+	return &transfer.QuotedEncoder{}
+}
+
+// copyBuffers are the memory that writing one message needs, whatever its size.
+type copyBuffers struct{ in, out []byte }
+
+const copyBlock = 57 << 10 // whole lines of base64, which have 57 octets each
+
+// copyBody writes what r holds in an encoding. Text is what its line ends are made CRLF of first.
+func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, text bool) (int64, error) {
+	if c.in == nil {
+		c.in, c.out = make([]byte, copyBlock), make([]byte, copyBlock/57*78+512)
+	}
+	var t transform.Transformer
+	switch {
+	case enc == encBase64 && !text:
+		t = &transfer.Base64Encoder{}
+	case enc == encBase64 || enc == encQuoted:
+		t = transform.Chain(&transfer.EOL{}, bodyEncoder(enc))
+	default:
+		t = &transfer.EOL{}
+	}
+	var written int64
+	left := 0 // what the filter did not take yet
+	for {
+		n, rerr := io.ReadFull(r, c.in[left:])
+		atEOF := rerr == io.EOF || rerr == io.ErrUnexpectedEOF
+		if rerr != nil && !atEOF {
+			return written, rerr
+		}
+		src := c.in[:left+n]
+		for {
+			nDst, nSrc, err := t.Transform(c.out, src, atEOF)
+			src = src[nSrc:]
+			m, werr := w.Write(c.out[:nDst])
+			written += int64(m)
+			if werr != nil {
+				return written, werr
+			}
+			if err == transform.ErrShortDst && nDst+nSrc > 0 {
+				continue
+			}
+			if err != nil && (err != transform.ErrShortSrc || atEOF) {
+				return written, err
+			}
+			break
+		}
+		if atEOF {
+			return written, nil
+		}
+		left = copy(c.in, src)
+	}
+}
+
+// contains says whether the reader's content holds the word, which is short.
+func contains(r io.Reader, word string) (bool, error) {
+	buf := make([]byte, 32<<10)
+	kept := 0
+	for {
+		n, err := r.Read(buf[kept:])
+		if bytes.Contains(buf[:kept+n], []byte(word)) {
+			return true, nil
+		}
+		if err == io.EOF {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		k := min(kept+n, len(word)-1)
+		kept = copy(buf, buf[kept+n-k:kept+n])
+	}
+}

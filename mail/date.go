@@ -1,0 +1,231 @@
+package mail
+
+import (
+	"strings"
+	"time"
+)
+
+// Dates (RFC 5322, 3.3 and 4.3), with what the wild makes of them: no day of the week or a wrong one, names of months in
+// full, one digit where two belong, names of zones, comments anywhere, no zone at all.
+
+// ParseDate reads the date of a field leniently. The error says that it is none.
+func ParseDate(s string) (time.Time, error) {
+	if t, ok := parseDate(s); ok {
+		return t, nil
+	}
+	return time.Time{}, &dateError{s}
+}
+
+type dateError struct{ s string }
+
+func (e *dateError) Error() string {
+	return "mail: no date: " + strings.ToValidUTF8(e.s[:min(len(e.s), 60)], "?")
+}
+
+// appendDate appends a date as fields have it. A zone of -00:00 cannot be told from UTC here; UTC is +0000.
+func appendDate(b []byte, t time.Time) []byte {
+	return t.AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 -0700")
+}
+
+func parseDate(s string) (time.Time, bool) {
+	var words [12]string
+	n := dateWords(words[:], s)
+	w := words[:n]
+	// The day of the week is passed over, right or wrong: it says nothing that the date does not.
+	if len(w) > 0 && !startsWithDigit(w[0]) && len(w) > 1 && startsWithDigit(w[1]) {
+		w = w[1:]
+	}
+	var day, year, month int
+	var ok bool
+	switch {
+	case len(w) >= 4 && startsWithDigit(w[0]):
+		day, _ = number(w[0])
+		month = monthNumber(w[1])
+		year, ok = number(w[2])
+		ok = ok && len(w[2]) >= 2
+		w = w[3:]
+	case len(w) >= 4 && len(w) > 1 && monthNumber(w[1]) > 0:
+		// QUIRK: ctime's order, "Mon Jan 02 15:04:05 2006", with the zone before or behind the year.
+		month = monthNumber(w[1])
+		day, _ = number(w[2])
+		clock := w[3]
+		for _, x := range w[4:] {
+			if y, is := number(x); is && len(x) == 4 && x[0] != '+' && x[0] != '-' {
+				year, ok = y, true
+			}
+		}
+		rest := []string{clock}
+		for _, x := range w[4:] {
+			if y, is := number(x); !is || y != year || x[0] == '+' || x[0] == '-' {
+				rest = append(rest, x)
+			}
+		}
+		w = rest
+	}
+	if !ok || month == 0 || day < 1 || day > 31 || len(w) == 0 {
+		return time.Time{}, false
+	}
+	switch {
+	case year < 50:
+		year += 2000 // RFC 5322, 4.3
+	case year < 1000:
+		year += 1900
+	}
+	hour, minute, second, ok := clockTime(w)
+	if !ok || year > 9999 {
+		return time.Time{}, false
+	}
+	loc := time.UTC
+	if len(w) > 1 {
+		loc = zone(w[1])
+	}
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, loc)
+	return t, t.Day() == day // the 31st of April is none
+}
+
+// dateWords cuts a date at white space, commas and hyphens between names, without its comments.
+func dateWords(words []string, s string) int {
+	n, start, depth := 0, -1, 0
+	flush := func(end int) {
+		if start >= 0 && n < len(words) {
+			words[n] = s[start:end]
+			n++
+		}
+		start = -1
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == '(':
+			flush(i)
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case depth > 0:
+		case isSpace(c) || c == ',' || c == '-' && start >= 0 && i+1 < len(s) && n < 4:
+			flush(i)
+			// QUIRK: "1-Jan-2006". A hyphen behind the clock begins a zone.
+			if c == '-' && n >= 4 {
+				start = i
+			}
+		case start < 0:
+			start = i
+		case (c == '+' || c == '-') && n >= 3:
+			// QUIRK: the zone stuck to the clock.
+			flush(i)
+			start = i
+		}
+	}
+	flush(len(s))
+	return n
+}
+
+func startsWithDigit(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
+
+func number(s string) (int, bool) {
+	n := 0
+	if len(s) == 0 || len(s) > 5 {
+		return 0, false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return n, true
+}
+
+func monthNumber(s string) int {
+	if len(s) < 3 {
+		if n, ok := number(s); ok && n <= 12 {
+			return n
+		}
+		return 0
+	}
+	const names = "janfebmaraprmayjunjulaugsepoctnovdec"
+	b := [3]byte{lower(s[0]), lower(s[1]), lower(s[2])}
+	for i := 0; i < len(names); i += 3 {
+		if names[i:i+3] == string(b[:]) {
+			return i/3 + 1
+		}
+	}
+	return 0
+}
+
+// clockTime reads hh:mm[:ss], with dots for the colons too. A leap second is the second before it.
+func clockTime(w []string) (h, m, s int, ok bool) {
+	text := w[0]
+	var f [3]int
+	for i := range f {
+		end := strings.IndexAny(text, ":.")
+		if end < 0 {
+			end = len(text)
+		}
+		n, is := number(text[:end])
+		if !is {
+			return 0, 0, 0, i > 1
+		}
+		f[i] = n
+		if end == len(text) {
+			if i == 0 {
+				return 0, 0, 0, false
+			}
+			break
+		}
+		text = text[end+1:]
+	}
+	if len(w) > 1 && equalFold(w[1], "pm") && f[0] < 12 {
+		f[0] += 12
+	}
+	if f[2] == 60 {
+		f[2] = 59
+	}
+	return f[0], f[1], f[2], f[0] < 24 && f[1] < 60 && f[2] < 60
+}
+
+// zone reads a zone: an offset, or a name of RFC 5322, 4.3. What is not known is UTC, as -0000 is.
+func zone(s string) *time.Location {
+	if len(s) >= 3 && (s[0] == '+' || s[0] == '-') {
+		digits := strings.ReplaceAll(s[1:], ":", "")
+		n, ok := number(digits)
+		if len(digits) == 2 {
+			n *= 100
+		}
+		if ok && n%100 < 60 && n < 2400 {
+			seconds := (n/100*60 + n%100) * 60
+			if s[0] == '-' {
+				seconds = -seconds
+			}
+			if seconds == 0 {
+				return time.UTC
+			}
+			return time.FixedZone("", seconds)
+		}
+		return time.UTC
+	}
+	hours := 0
+	switch strings.ToUpper(s) {
+	case "EDT":
+		hours = -4
+	case "EST", "CDT":
+		hours = -5
+	case "CST", "MDT":
+		hours = -6
+	case "MST", "PDT":
+		hours = -7
+	case "PST":
+		hours = -8
+	case "CET", "MET", "BST":
+		hours = 1
+	case "CEST", "MEST", "EET":
+		hours = 2
+	case "MSK", "EEST":
+		hours = 3
+	case "JST", "KST":
+		hours = 9
+	default:
+		return time.UTC
+	}
+	return time.FixedZone("", hours*3600)
+}

@@ -1,0 +1,278 @@
+package mail
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What is known about fields by their names: which ones Message has, and how the values of the others are written
+// (RFC 5322, 3.6; RFC 2045; the registry of RFC 4021).
+
+// A fieldKind is a field that Message has.
+type fieldKind uint8
+
+// In the order in which they are written.
+const (
+	fieldNone fieldKind = iota
+	fieldDate
+	fieldFrom
+	fieldSender
+	fieldReplyTo
+	fieldTo
+	fieldCc
+	fieldBcc
+	fieldSubject
+	fieldMessageID
+	fieldInReplyTo
+	fieldReferences
+	fieldMIMEVersion
+	fieldContent // Content-Type and Content-Transfer-Encoding, which come from the body
+	fieldKinds
+)
+
+// knownField tells which field of Message a name is. The first letter decides quickly against most others.
+func knownField(name string) fieldKind {
+	if name == "" {
+		return fieldNone
+	}
+	is := func(want string, k fieldKind) fieldKind {
+		if equalFold(name, want) {
+			return k
+		}
+		return fieldNone
+	}
+	switch len(name)<<8 | int(lower(name[0])) {
+	case 4<<8 | 'd':
+		return is("Date", fieldDate)
+	case 4<<8 | 'f':
+		return is("From", fieldFrom)
+	case 6<<8 | 's':
+		return is("Sender", fieldSender)
+	case 8<<8 | 'r':
+		return is("Reply-To", fieldReplyTo)
+	case 2<<8 | 't':
+		return is("To", fieldTo)
+	case 2<<8 | 'c':
+		return is("Cc", fieldCc)
+	case 3<<8 | 'b':
+		return is("Bcc", fieldBcc)
+	case 7<<8 | 's':
+		return is("Subject", fieldSubject)
+	case 10<<8 | 'm':
+		return is("Message-ID", fieldMessageID)
+	case 11<<8 | 'i':
+		return is("In-Reply-To", fieldInReplyTo)
+	case 10<<8 | 'r':
+		return is("References", fieldReferences)
+	case 12<<8 | 'm':
+		return is("MIME-Version", fieldMIMEVersion)
+	case 12<<8 | 'c':
+		return is("Content-Type", fieldContent)
+	case 25<<8 | 'c':
+		return is("Content-Transfer-Encoding", fieldContent)
+	}
+	return fieldNone
+}
+
+// A syntax says how the value of a field is written.
+type syntax uint8
+
+const (
+	syntaxText      syntax = iota // unstructured: encoded words where needed
+	syntaxExact                   // structured: ASCII, never encoded
+	syntaxAddresses               // a list of addresses
+	syntaxParams                  // a value and parameters (RFC 2231)
+)
+
+// Structured fields. Encoded words in them would not be decoded by who reads them: a List-Unsubscribe, for one, would
+// no longer work (RFC 8058).
+var structuredFields = []string{
+	"accept-language", "archived-at", "authentication-results", "auto-submitted", "autocrypt", "autoforwarded", "autosubmitted",
+	"content-base", "content-duration", "content-features", "content-id", "content-language", "content-location", "content-md5",
+	"content-transfer-encoding", "date", "delivery-date", "disposition-notification-options", "dkim-signature", "dl-expansion-history",
+	"domainkey-signature", "encrypted", "expires", "expiry-date", "feedback-id", "importance", "in-reply-to", "jabber-id",
+	"message-id", "mime-version", "mt-priority", "original-encoded-information-types", "original-message-id", "precedence", "priority",
+	"received", "received-spf", "references", "reply-by", "require-recipient-valid-since", "resent-date", "resent-message-id",
+	"return-path", "sensitivity", "tls-report-domain", "tls-report-submitter", "tls-required", "x-mailer-id", "x-priority",
+}
+
+var addressFields = []string{
+	"bcc", "cc", "disposition-notification-to", "errors-to", "from", "mail-followup-to", "mail-reply-to", "reply-to", "resent-bcc",
+	"resent-cc", "resent-from", "resent-reply-to", "resent-sender", "resent-to", "return-receipt-to", "sender", "to",
+}
+
+// syntaxOf finds how a field's value is written, by its name.
+func syntaxOf(name string) syntax {
+	name = toLower(name)
+	if name == "content-type" || name == "content-disposition" {
+		return syntaxParams
+	}
+	if _, ok := slices.BinarySearch(addressFields, name); ok {
+		return syntaxAddresses
+	}
+	if _, ok := slices.BinarySearch(structuredFields, name); ok {
+		return syntaxExact
+	}
+	for _, prefix := range []string{"list-", "arc-", "downgraded-"} {
+		if strings.HasPrefix(name, prefix) {
+			return syntaxExact
+		}
+	}
+	return syntaxText
+}
+
+// isTrace says that a field belongs to those that each host puts on top of the others (RFC 5321, 4.4; RFC 5322, 3.6.7).
+func isTrace(name string) bool {
+	name = toLower(name)
+	switch name {
+	case "received", "return-path", "dkim-signature", "authentication-results", "received-spf", "delivered-to":
+		return true
+	}
+	return strings.HasPrefix(name, "arc-") || strings.HasPrefix(name, "resent-") || strings.HasPrefix(name, "x-google-dkim")
+}
+
+// appendField appends a field that was made from a name and a value. The error says what is wrong with which of them.
+func appendField(b []byte, name, value string) ([]byte, error) {
+	f := folder{b: b}
+	if err := f.field(name, value); err != nil {
+		return b, fmt.Errorf("mail: %s: %w", name, err)
+	}
+	return f.b, nil
+}
+
+func (f *folder) field(name, value string) error {
+	if len(name) > maxName {
+		return fmt.Errorf("a name of %d octets is too long", len(name))
+	}
+	if i := badByte(value); i >= 0 {
+		return fmt.Errorf("the value holds %s, at octet %d", controlName(value[i]), i)
+	}
+	kind := syntaxOf(name)
+	f.start(name)
+	switch kind {
+	case syntaxText:
+		f.text(value)
+	case syntaxAddresses:
+		// An empty group, or another that keeps its name, is written as it is.
+		if strings.Contains(value, ":") && isASCII(value) {
+			if _, err := ParseAddressList(value); err != nil {
+				return err
+			}
+			if err := f.structured(value); err != nil {
+				return err
+			}
+			break
+		}
+		list, err := ParseAddressList(value)
+		if err != nil {
+			return err
+		}
+		for i, a := range list {
+			if _, err := f.address(a, i == len(list)-1); err != nil {
+				return err
+			}
+		}
+	case syntaxParams:
+		l := madeParams(value)
+		if err := f.params(l.value, l.params); err != nil {
+			return err
+		}
+	case syntaxExact:
+		for i := range len(value) {
+			if c := value[i]; c >= 0x7f || c < ' ' && c != '\t' {
+				return fmt.Errorf("a structured field cannot hold %q", value[i:min(len(value), i+4)])
+			}
+		}
+		if err := f.structured(value); err != nil {
+			return err
+		}
+	}
+	f.end()
+	return nil
+}
+
+// params appends a value with parameters. ASCII ones are tokens or quoted strings, others are written as RFC 2231 does,
+// in pieces where they are long.
+func (f *folder) params(value string, params []param) error {
+	for i := range len(value) {
+		if c := value[i]; !isToken(c) && c != '/' {
+			return fmt.Errorf("%.40q holds a character that it must not", value)
+		}
+	}
+	if value == "" {
+		return fmt.Errorf("the value is empty")
+	}
+	f.stick(" ")
+	f.stick(value)
+	for _, p := range params {
+		if !isTokenString(p.name) || len(p.name) > 40 || strings.ContainsAny(p.name, "*'%") {
+			return fmt.Errorf("%.40q cannot be the name of a parameter", p.name)
+		}
+		if i := badByte(p.value); i >= 0 {
+			return fmt.Errorf("the parameter %s holds %s", p.name, controlName(p.value[i]))
+		}
+		f.stick(";")
+		f.param(p)
+	}
+	return nil
+}
+
+func (f *folder) param(p param) {
+	plain := len(p.name)+len(p.value)+6 <= maxLine
+	for i := 0; plain && i < len(p.value); i++ {
+		plain = classes[p.value[i]]&classPlain != 0 && p.value[i] != '\t'
+	}
+	if plain && !strings.Contains(p.value, "=?") {
+		var room [2*maxLine + 8]byte
+		b := append(append(room[:0], p.name...), '=')
+		if isTokenString(p.value) {
+			b = append(b, p.value...)
+		} else {
+			b = appendQuoted(b, p.value)
+		}
+		f.gap(" ", len(b)+1)
+		f.b = append(f.b, b...)
+		f.col += len(b)
+		return
+	}
+	// RFC 2231, 4.1: pieces, each marked as encoded; the first one tells the charset.
+	s := strings.ToValidUTF8(p.value, "\ufffd")
+	whole := len(p.name)+len("*=utf-8''")+percentLen(s) < maxLine
+	for n := 0; s != "" || n == 0; n++ {
+		var room [2 * maxLine]byte
+		b := fmt.Appendf(room[:0], "%s*%d*=", p.name, n)
+		if whole {
+			b = append(append(room[:0], p.name...), "*="...)
+		}
+		if n == 0 {
+			b = append(b, "utf-8''"...)
+		}
+		for s != "" && len(b) < maxLine-3 {
+			c := s[0]
+			if classes[c]&class2231 != 0 {
+				b = append(b, c)
+			} else {
+				const hex = "0123456789ABCDEF"
+				b = append(b, '%', hex[c>>4], hex[c&15])
+			}
+			s = s[1:]
+		}
+		if n > 0 {
+			f.stick(";")
+		}
+		f.gap(" ", len(b)+1)
+		f.b = append(f.b, b...)
+		f.col += len(b)
+	}
+}
+
+func percentLen(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		if classes[s[i]]&class2231 == 0 {
+			n += 2
+		}
+	}
+	return n
+}

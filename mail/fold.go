@@ -1,0 +1,335 @@
+package mail
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Writing fields: encoded where they must be, folded by construction. A line has 78 characters at the most where there
+// is a place to fold it, and never more than 998 (RFC 5322, 2.1.1); one with encoded words 76 (RFC 2047, 2).
+
+const (
+	maxLine  = 76  // a line that can be folded is no longer; with room to spare for a comma
+	maxWord  = 75  // RFC 2047, 2: an encoded word
+	maxToken = 900 // what cannot be folded; with a name before it, it still fits in 998
+	maxName  = 76  // a field's name; longer ones are refused
+)
+
+// A folder appends a field and knows how far its line has come.
+type folder struct {
+	b   []byte
+	col int
+}
+
+// start begins a field.
+func (f *folder) start(name string) {
+	f.b = append(append(f.b, name...), ':')
+	f.col = len(name) + 1
+}
+
+func (f *folder) end() { f.b = append(f.b, "\r\n"...) }
+
+// token appends a space and a word, on a new line if this one has no room for it.
+func (f *folder) token(s string) {
+	if f.col+1+len(s) > maxLine && f.col > 1 {
+		f.b = append(f.b, "\r\n"...)
+		f.col = 0
+	}
+	f.b = append(append(f.b, ' '), s...)
+	f.col += 1 + len(s)
+}
+
+// stick appends to the last word.
+func (f *folder) stick(s string) {
+	f.b = append(f.b, s...)
+	f.col += len(s)
+}
+
+// gap appends white space, after a fold if the word behind it would not fit.
+func (f *folder) gap(space string, word int) {
+	if f.col+len(space)+word > maxLine && f.col > 1 {
+		f.b = append(f.b, "\r\n"...)
+		f.col = 0
+	}
+	f.stick(space)
+}
+
+// text appends unstructured text. Words that are not plain are encoded, those that follow each other together, so that
+// the reader gets the same text back to the octet.
+func (f *folder) text(s string) {
+	if f.plainText(s) {
+		f.stick(" ")
+		f.stick(s)
+		return
+	}
+	for first := true; s != ""; first = false {
+		space, word := cutText(s)
+		sep := space
+		if first {
+			sep = " "
+		}
+		room := maxLine - 1
+		if first {
+			room = maxLine - f.col - 1
+		}
+		odd := first && space != "" || len(space) > 8 || word == ""
+		if !odd && !needsWord(word, room) {
+			f.gap(sep, len(word))
+			f.stick(word)
+			s = s[len(space)+len(word):]
+			continue
+		}
+		run := encodedRun(s, len(space), len(word))
+		text := s[:run]
+		if !odd {
+			text = text[len(space):]
+		} else {
+			// White space that a reader would drop goes into the encoded word, all but the one that stands before it.
+			if !first {
+				text, sep = text[1:], space[:1]
+			}
+		}
+		f.words(text, sep)
+		s = s[run:]
+	}
+}
+
+// encodedRun tells how much of s belongs into encoded words, from its first word on: white space between two of them
+// would be lost (RFC 2047, 6.2), so it goes inside.
+func encodedRun(s string, space, word int) int {
+	n := space + word
+	for n < len(s) {
+		sp, w := cutText(s[n:])
+		if w != "" && len(sp) <= 8 && !needsWord(w, maxLine-1) {
+			break
+		}
+		n += len(sp) + len(w)
+	}
+	return n
+}
+
+// plainText says that s can stand as it is, on this line.
+func (f *folder) plainText(s string) bool {
+	if f.col+1+len(s) > maxLine+2 || s == "" {
+		return s == ""
+	}
+	for i := range len(s) {
+		c := s[i]
+		if classes[c]&classPlain == 0 || c == '=' && i+1 < len(s) && s[i+1] == '?' {
+			return false
+		}
+	}
+	return s[0] != ' ' && s[0] != '\t' && s[len(s)-1] != ' ' && s[len(s)-1] != '\t'
+}
+
+// cutText takes the white space that s begins with, and the word behind it.
+func cutText(s string) (space, word string) {
+	i := 0
+	for i < len(s) && (s[i] == ' ' || s[i] == '\t') {
+		i++
+	}
+	j := i
+	for j < len(s) && s[j] != ' ' && s[j] != '\t' {
+		j++
+	}
+	return s[:i], s[i:j]
+}
+
+// needsWord says that a word must be encoded: it is not plain, looks like an encoded word, or does not fit in a line.
+func needsWord(w string, room int) bool {
+	if len(w) > room {
+		return true
+	}
+	for i := range len(w) {
+		if classes[w[i]]&classPlain == 0 {
+			return true
+		}
+	}
+	return strings.Contains(w, "=?")
+}
+
+// words appends s in encoded words of whole characters, the first behind the white space sep, each other on a line of
+// its own.
+func (f *folder) words(s, sep string) {
+	s = strings.ToValidUTF8(s, "\ufffd")
+	const open, shut = "=?utf-8?q?", "?="
+	inQ := qLen(s) <= base64.StdEncoding.EncodedLen(len(s))
+	if f.col+len(sep)+len(open)+len(shut)+12 > maxLine && f.col > 1 {
+		f.b = append(f.b, "\r\n"...)
+		f.col = 0
+	}
+	f.stick(sep)
+	for {
+		room := min(maxWord, maxLine-f.col) - len(open) - len(shut)
+		n := 0
+		if inQ {
+			n = qFit(s, room)
+		} else {
+			n = wholeRunes(s, room/4*3)
+		}
+		part := s[:n]
+		if inQ {
+			f.stick(open)
+			before := len(f.b)
+			f.b = appendQWord(f.b, part)
+			f.col += len(f.b) - before
+		} else {
+			f.stick("=?utf-8?b?")
+			before := len(f.b)
+			f.b = base64.StdEncoding.AppendEncode(f.b, []byte(part))
+			f.col += len(f.b) - before
+		}
+		f.stick(shut)
+		if s = s[n:]; s == "" {
+			return
+		}
+		f.b = append(f.b, "\r\n "...)
+		f.col = 1
+	}
+}
+
+// wholeRunes gives the length of the longest beginning of s that is at most n octets and ends between two characters;
+// at least one character.
+func wholeRunes(s string, n int) int {
+	if n >= len(s) {
+		return len(s)
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	if n <= 0 {
+		_, n = utf8.DecodeRuneInString(s)
+	}
+	return n
+}
+
+// qSafe says that a byte stands for itself in the Q encoding, wherever the word is (RFC 2047, 5, rule 3).
+func qSafe(c byte) bool {
+	return isLetterDigit(c) || c == '!' || c == '*' || c == '+' || c == '-' || c == '/'
+}
+
+func qLen(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		if !qSafe(s[i]) && s[i] != ' ' {
+			n += 2
+		}
+	}
+	return n
+}
+
+// qFit is wholeRunes for the length after encoding.
+func qFit(s string, room int) int {
+	n, used := 0, 0
+	for n < len(s) {
+		_, size := utf8.DecodeRuneInString(s[n:])
+		cost := qLen(s[n : n+size])
+		if used+cost > room && n > 0 {
+			break
+		}
+		n, used = n+size, used+cost
+	}
+	return n
+}
+
+func appendQWord(b []byte, s string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == ' ':
+			b = append(b, '_')
+		case qSafe(c):
+			b = append(b, c)
+		default:
+			b = append(b, '=', hex[c>>4], hex[c&15])
+		}
+	}
+	return b
+}
+
+// phrase appends a name as RFC 5322, 3.2.5 wants it: atoms, a quoted string, or encoded words.
+func (f *folder) phrase(s string) {
+	plain := len(s) < maxLine-4
+	for i := 0; plain && i < len(s); i++ {
+		plain = classes[s[i]]&classPlain != 0 && s[i] != '\t'
+	}
+	switch {
+	case !plain || strings.Contains(s, "=?"):
+		f.words(s, " ")
+	case isPhrase(s):
+		for s != "" {
+			word, rest, _ := strings.Cut(s, " ")
+			f.token(word)
+			s = rest
+		}
+	default:
+		var room [2 * maxLine]byte
+		q := appendQuoted(room[:0], s)
+		if f.col+1+len(q) > maxLine && f.col > 1 {
+			f.b = append(f.b, "\r\n"...)
+			f.col = 0
+		}
+		f.b = append(append(f.b, ' '), q...)
+		f.col += 1 + len(q)
+	}
+}
+
+// address appends one address. needs is the address that only SMTPUTF8 can carry, if this is one.
+func (f *folder) address(a Address, last bool) (needs string, err error) {
+	if err := validSpec(a.Address); err != nil {
+		return "", err
+	}
+	if i := badByte(a.Name); i >= 0 {
+		return "", fmt.Errorf("the name of %s holds %s", a.Address, controlName(a.Name[i]))
+	}
+	spec, utf8Local, err := toASCII(a.Address)
+	if err != nil {
+		return "", err
+	}
+	if utf8Local {
+		needs = a.Address
+	}
+	comma := 1
+	if last {
+		comma = 0
+	}
+	if a.Name == "" {
+		f.gap(" ", len(spec)+comma)
+		f.stick(spec)
+	} else {
+		f.phrase(a.Name)
+		f.gap(" ", len(spec)+2+comma)
+		f.stick("<")
+		f.stick(spec)
+		f.stick(">")
+	}
+	if !last {
+		f.stick(",")
+	}
+	return needs, nil
+}
+
+// structured appends a value that must not be encoded: it is folded at its white space alone.
+func (f *folder) structured(s string) error {
+	for first := true; ; first = false {
+		space, word := cutText(s)
+		if word == "" {
+			return nil
+		}
+		if len(word) > maxToken {
+			return fmt.Errorf("a word of %d octets cannot be folded", len(word))
+		}
+		if first || len(space) > 8 {
+			space = " "
+		}
+		if first {
+			f.stick(space)
+		} else {
+			f.gap(space, len(word))
+		}
+		f.stick(word)
+		s = strings.TrimLeft(s, " \t")[len(word):]
+	}
+}

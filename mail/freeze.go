@@ -1,0 +1,217 @@
+package mail
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Writing a message. Freeze fixes what was left open (Date, Message-ID, boundaries, encodings) and lays the message out
+// in segments: octets that are ready, and bodies that are opened and encoded while they are written. What it returns
+// never changes, so it may be written any number of times, by several goroutines at once, in constant memory.
+
+// A frozen is a message that is ready to be written. It is repeatable, knows its size and adapts to a server; see the
+// small interfaces that package smtp looks for.
+type frozen struct {
+	msg      Message   // with Date and ID set
+	lit      []byte    // all that is ready, one segment behind the other
+	segs     []segment // nil: lit alone is the message
+	eightBit bool      // bodies are written 8bit where that helps
+	gains    bool      // 8bit would help
+	needs    string    // an address that only SMTPUTF8 can carry
+
+	sizing sync.Once
+	size   int64
+	err    error
+}
+
+// A segment is octets of lit, then a body, which may be nil.
+type segment struct {
+	begin, end int
+	body       *plan
+}
+
+// Freeze validates the message and fixes what was left open: Date, Message-ID, encodings and boundaries. What it returns
+// writes the same octets each time, 7-bit clean but for addresses whose local part is not ASCII (RFC 6532); the message
+// itself is not changed. Beside WriteTo it has Size, Repeatable and Adapt. The message, what it points to and its
+// files must not be changed as long as it is in use. An error says which field or part is wrong, and why.
+func (m *Message) Freeze() (io.WriterTo, error) {
+	f, err := m.freeze(false)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// WriteTo freezes the message and writes it. Its errors are those of w, of what is wrong with the message, in which
+// case nothing is written, and of attachments that cannot be read, in which case a part of it is. It may be called by
+// several goroutines at once.
+func (m *Message) WriteTo(w io.Writer) (int64, error) {
+	f, err := m.freeze(false)
+	if err != nil {
+		return 0, err
+	}
+	return f.WriteTo(w)
+}
+
+func (m *Message) freeze(eightBit bool) (*frozen, error) { return m.freezeIn(eightBit, 0) }
+
+// freezeIn is freeze for a message that lies in others, nesting of them.
+func (m *Message) freezeIn(eightBit bool, nesting int) (*frozen, error) {
+	f := &frozen{msg: *m, eightBit: eightBit}
+	if f.msg.Date.IsZero() && !m.Header.Has("Date") {
+		f.msg.Date = time.Now()
+	}
+	if f.msg.ID == "" && !m.Header.Has("Message-ID") {
+		f.msg.ID = newID(m.From)
+	}
+	r := renderer{frozen: f, m: &f.msg, nesting: nesting}
+	if err := r.message(); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
+	}
+	return f, nil
+}
+
+// Repeatable says that WriteTo may be called again and writes the same octets.
+func (f *frozen) Repeatable() bool { return true }
+
+// WriteTo writes the message. An attachment that cannot be read is an error, and ends the writing there and then.
+func (f *frozen) WriteTo(w io.Writer) (int64, error) {
+	if f.segs == nil {
+		n, err := w.Write(f.lit)
+		return int64(n), err
+	}
+	var written int64
+	var buffers copyBuffers
+	for _, s := range f.segs {
+		n, err := w.Write(f.lit[s.begin:s.end])
+		written += int64(n)
+		if err != nil {
+			return written, err
+		}
+		if s.body == nil {
+			continue
+		}
+		m, err := s.body.writeBody(w, &buffers)
+		written += m
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// Size tells how many octets WriteTo writes. Attachments whose length is not known without reading are read once for
+// it; that is done at the first call.
+func (f *frozen) Size() (int64, error) {
+	f.sizing.Do(func() {
+		f.size = int64(len(f.lit))
+		var buffers copyBuffers
+		for _, s := range f.segs {
+			if s.body == nil {
+				continue
+			}
+			n, err := s.body.bodySize(&buffers)
+			if err != nil {
+				f.err = err
+				return
+			}
+			f.size += n
+		}
+	})
+	return f.size, f.err
+}
+
+// errNeedsUTF8 explains an address that cannot go to a server without SMTPUTF8.
+func errNeedsUTF8(address string) error {
+	return fmt.Errorf("mail: address %q needs a server with SMTPUTF8: only the part behind the @ can be written in ASCII (RFC 6531)", address)
+}
+
+// Adapt gives the form of the message for a server, of which offered tells the extensions, and the extensions that the
+// form uses. Bodies go as 8bit (RFC 6152) where that saves an encoding. An address with a local part beyond ASCII uses
+// SMTPUTF8 (RFC 6531); if that is not offered the error names the address.
+func (f *frozen) Adapt(offered func(extension string) bool) (form io.WriterTo, uses []string, err error) {
+	if f.needs != "" {
+		if !offered("SMTPUTF8") {
+			return nil, nil, errNeedsUTF8(f.needs)
+		}
+		uses = append(uses, "SMTPUTF8")
+	}
+	if !f.gains || f.eightBit || !offered("8BITMIME") {
+		if f.eightBit && f.gains {
+			if !offered("8BITMIME") {
+				return nil, nil, errors.New("mail: this form is 8bit already, which the server does not take")
+			}
+			uses = append(uses, "8BITMIME")
+		}
+		return f, uses, nil
+	}
+	eight, err := f.msg.freeze(true)
+	if err != nil {
+		return nil, nil, err
+	}
+	return eight, append(uses, "8BITMIME"), nil
+}
+
+// A renderer lays a message out.
+type renderer struct {
+	*frozen
+	m       *Message
+	f       folder
+	from    int              // where in the literal the segment begins that is being made
+	textEnc transferEncoding // of a message that is nothing but text
+	nesting int              // how many messages this one lies in
+}
+
+// message lays out the whole message.
+func (r *renderer) message() error {
+	body, err := r.body()
+	if err != nil {
+		return err
+	}
+	r.f.b = make([]byte, 0, 512+r.guess())
+	if err := r.header(body); err != nil {
+		return err
+	}
+	r.f.end()
+	if body == nil {
+		r.text()
+	} else if err := r.write(body); err != nil {
+		return err
+	}
+	// A message ends with a line end, as everything in mail does.
+	if n := len(r.f.b); n > r.from && (n < 2 || r.f.b[n-1] != '\n') {
+		r.f.end()
+	}
+	if r.segs != nil {
+		r.cut(nil)
+	}
+	r.lit = r.f.b
+	return nil
+}
+
+// guess estimates how much will be laid out at once.
+func (r *renderer) guess() int {
+	n := 60 * (len(r.m.To) + len(r.m.Cc) + len(r.m.References))
+	if len(r.m.Text) <= inlineText {
+		n += len(r.m.Text) + len(r.m.Text)/32
+	}
+	if len(r.m.HTML) <= inlineText {
+		n += len(r.m.HTML) + len(r.m.HTML)/32
+	}
+	for i := range r.m.Header.fields {
+		n += len(r.m.Header.fields[i].raw) + len(r.m.Header.fields[i].body) + 32
+	}
+	return n
+}
+
+// cut ends a segment, with the body that follows its octets.
+func (r *renderer) cut(body *plan) {
+	r.segs = append(r.segs, segment{r.from, len(r.f.b), body})
+	r.from = len(r.f.b)
+}
+
+// inlineText is the longest text that is encoded at once; a longer one is encoded each time it is written.
+const inlineText = 64 << 10

@@ -1,0 +1,295 @@
+package mail
+
+import (
+	"bytes"
+	"strings"
+)
+
+// The index: where each part begins and ends, found in one pass over the lines (RFC 2046, 5.1). Multiparts lie in each
+// other like the open levels of a stack; a line of dashes is compared with the boundaries of all of them, the outer
+// ones first, so that a part that does not end cannot take in what is around it. There is no recursion: depth costs
+// nothing but the limit.
+
+// A level is a multipart whose end has not come yet.
+type level struct {
+	part     *Part
+	boundary string
+}
+
+// A region is a stretch of the message that the next boundary will end.
+type region struct {
+	kind  byte // 'b' the body of part, 'p' its preamble, 'e' its epilogue
+	part  *Part
+	begin int64
+}
+
+// An index is the work of one pass.
+type index struct {
+	p       *Parser
+	lim     *limits
+	lines   lines
+	header  Header // the message's own
+	defects defects
+	levels  []level
+	lengths uint64 // a bit for the length, modulo 64, of each boundary that is open
+	parts   int    // made so far
+	room    [4]level
+}
+
+// run makes the tree.
+func (x *index) run() *Part {
+	x.levels = x.room[:0]
+	root := x.part(nil)
+	x.header, root.Header = root.Header, contentFields(root.Header)
+	here := x.begin(root)
+	for len(x.levels) > 0 {
+		line, start, prior, ok := x.lines.dashes()
+		if !ok {
+			break
+		}
+		n, closing := x.match(line)
+		if n < 0 {
+			continue
+		}
+		x.end(here, start, prior)
+		x.unclosed(n+1, start)
+		here = x.follow(n, closing)
+	}
+	x.end(here, x.lines.src.size, 0)
+	x.unclosed(0, x.lines.src.size)
+	return root
+}
+
+// follow goes on behind a boundary of level n.
+func (x *index) follow(n int, closing bool) region {
+	l := x.levels[n]
+	x.levels = x.levels[:n+1]
+	if closing {
+		x.levels = x.levels[:n]
+		return region{'e', l.part, x.lines.offset()}
+	}
+	child := x.part(l.part)
+	l.part.Parts = append(l.part.Parts, child)
+	if x.parts >= x.lim.parts {
+		x.defects.add(DefectLimit, x.lines.offset(), "more parts than the limit, the rest is read as one part")
+		x.levels = x.levels[:0] // no boundary counts any more
+		return region{'b', child, x.lines.offset()}
+	}
+	return x.begin(child)
+}
+
+// begin opens a part behind its header: a multipart becomes a level.
+func (x *index) begin(part *Part) region {
+	at := x.lines.offset()
+	part.begin = at
+	if !strings.HasPrefix(part.media, "multipart/") {
+		return region{'b', part, at}
+	}
+	boundary := part.boundary
+	switch {
+	case boundary == "":
+		x.defects.add(DefectBoundary, at, "a multipart without a boundary, not taken apart")
+		return region{'b', part, at}
+	case len(x.levels) >= x.lim.depth:
+		x.defects.add(DefectLimit, at, "deeper than the limit, not taken apart")
+		return region{'b', part, at}
+	}
+	if part.encoding == "base64" || part.encoding == "quoted-printable" {
+		// RFC 2045, 6.4: a multipart may have no encoding of its own; those that claim one have seldom been encoded.
+		x.defects.add(DefectEncoding, at, "a multipart with a transfer encoding, which is ignored")
+		part.encoding = ""
+	}
+	x.levels = append(x.levels, level{part, boundary})
+	x.lengths |= 1 << (len(boundary) & 63)
+	return region{'p', part, at}
+}
+
+// end closes a region at the boundary line that begins at start, or at the end of the message. The line end before a
+// boundary belongs to it (RFC 2046, 5.1.1).
+func (x *index) end(r region, start int64, prior int) {
+	end := max(r.begin, start-int64(prior))
+	switch r.kind {
+	case 'b':
+		r.part.end = end
+	case 'p':
+		r.part.Preamble = x.text(r.begin, end)
+	case 'e':
+		r.part.Epilogue = x.text(r.begin, end)
+		r.part.end = end
+	}
+}
+
+// unclosed gives up the levels from n on: their last boundary has not come.
+func (x *index) unclosed(n int, at int64) {
+	for _, l := range x.levels[min(n, len(x.levels)):] {
+		l.part.end = at
+		if len(l.part.Parts) == 0 {
+			l.part.Preamble = "" // it is the body
+			x.defects.add(DefectBoundary, at, "a multipart whose boundary never comes, read as text")
+			continue
+		}
+		x.defects.add(DefectBoundary, at, "a multipart without its last boundary, ended here")
+	}
+	x.levels = x.levels[:min(n, len(x.levels))]
+}
+
+// match finds the level whose boundary the line is: -1 if there is none. The outermost wins.
+func (x *index) match(line []byte) (n int, closing bool) {
+	s := bytes.TrimRight(line[2:], " \t\r\n") // RFC 2046, 5.1.1: transport may have added white space
+	body, hasDashes := bytes.CutSuffix(s, []byte("--"))
+	if x.lengths&(1<<(len(s)&63)) == 0 && (!hasDashes || x.lengths&(1<<(len(body)&63)) == 0) {
+		return -1, false
+	}
+	for i, l := range x.levels {
+		if string(s) == l.boundary {
+			return i, false
+		}
+		if hasDashes && string(body) == l.boundary {
+			return i, true
+		}
+	}
+	return -1, false
+}
+
+// maxAside is how much of a preamble or an epilogue is kept.
+const maxAside = 1 << 20
+
+// text reads a stretch that is kept as a string.
+func (x *index) text(begin, end int64) string {
+	if end <= begin {
+		return ""
+	}
+	if end-begin > maxAside {
+		x.defects.add(DefectLimit, begin+maxAside, "a preamble or epilogue longer than the limit, cut")
+		end = begin + maxAside
+	}
+	src := x.lines.src
+	if src.at == nil {
+		return string(src.data[begin:end])
+	}
+	b := make([]byte, end-begin)
+	n, err := src.at.ReadAt(b, begin)
+	if n < len(b) && src.err == nil {
+		src.err = err
+	}
+	return string(b[:n])
+}
+
+// part reads a header and makes the part that it describes. The lines are then at its body.
+func (x *index) part(parent *Part) *Part {
+	x.parts++
+	start := x.lines.offset()
+	block := x.block()
+	x.defects.base = start
+	header, used := parseHeader(block.text, x.lim, &x.defects)
+	x.defects.base = 0
+	if used < len(block.text) && !block.cut {
+		x.lines.seek(start + int64(used)) // the body begins before the empty line
+	}
+	part := &Part{Header: header, src: x.lines.src, begin: x.lines.offset(), end: x.lines.offset()}
+	part.media = "text/plain"
+	if parent != nil && parent.media == "multipart/digest" {
+		part.media = "message/rfc822" // RFC 2046, 5.1.5
+	}
+	x.describe(part, start)
+	return part
+}
+
+// describe reads the fields that the index needs.
+func (x *index) describe(part *Part, at int64) {
+	if f := part.Header.index("Content-Type"); f >= 0 {
+		x.defects.base = at
+		l := x.p.params(part.Header.fields[f].body, &x.defects)
+		x.defects.base = 0
+		if major, minor, ok := strings.Cut(l.value, "/"); ok && isTokenString(major) && minor != "" {
+			part.media = l.value
+			part.charset, part.boundary = l.get("charset"), strings.TrimRight(l.get("boundary"), " \t")
+		} else {
+			x.defects.add(DefectParameter, at, "a media type that is none, read as "+part.media)
+			part.charset = l.get("charset")
+		}
+	}
+	if f := part.Header.index("Content-Transfer-Encoding"); f >= 0 {
+		part.encoding = encodingName(part.Header.fields[f].Value())
+		if part.encoding != "" && !knownEncoding(part.encoding) && (x.p == nil || x.p.Decoder == nil) {
+			x.defects.add(DefectEncoding, at, "an unknown transfer encoding, read as none")
+		}
+	}
+}
+
+// A block is the text of a header.
+type block struct {
+	text string
+	cut  bool // there was more than the limits allow, and it is gone
+}
+
+// block reads lines up to and with the first empty one; a boundary ends it too and is not taken.
+func (x *index) block() block {
+	l := &x.lines
+	start := l.offset()
+	var kept []byte // only needed if the header is cut, or not in memory
+	cut, width := false, 0
+	inPlace := l.src.at == nil
+	for {
+		at := l.offset()
+		line, begins, ok := l.next()
+		if !ok {
+			break
+		}
+		if begins {
+			width = 0
+			if len(x.levels) > 0 && len(line) > 2 && line[0] == '-' && line[1] == '-' {
+				if n, _ := x.match(line); n >= 0 {
+					l.seek(at)
+					break
+				}
+			}
+		}
+		blank := begins && (line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n')
+		width += len(line)
+		over := width - x.lim.lineBytes
+		tooMuch := l.offset()-start > x.lim.headerBytes
+		if inPlace && !cut && (over > 0 || tooMuch) {
+			kept = append(kept, l.src.data[start:at]...)
+		}
+		if over > 0 || tooMuch {
+			if !cut {
+				x.defects.add(DefectLimit, at, "a header longer than the limits, cut")
+			}
+			cut = true
+		}
+		if (!inPlace || cut) && !tooMuch {
+			kept = append(kept, line[:max(0, len(line)-max(over, 0))]...)
+			if over > 0 && line[len(line)-1] == '\n' {
+				kept = append(kept, '\n')
+			}
+		}
+		if blank {
+			break
+		}
+	}
+	if inPlace && !cut {
+		return block{string(l.src.data[start:l.offset()]), false}
+	}
+	return block{string(kept), cut}
+}
+
+// contentFields gives the fields of a message's header that describe its body.
+func contentFields(h Header) Header {
+	var out Header
+	for _, f := range h.fields {
+		if _, ok := cutPrefixFold(f.name, "Content-"); ok {
+			out.fields = append(out.fields, f)
+		}
+	}
+	return out
+}
+
+func isTokenString(s string) bool {
+	for i := range len(s) {
+		if !isToken(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,121 @@
+package mail
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/transform"
+)
+
+// Parsing a message: an index of its parts in one pass (index.go), then the view people have of it (view.go). What the
+// message says is never an error; it is a Defect.
+
+// A Parser reads messages. The zero Parser is what [Parse] and [ParseAt] use. It may be used by several goroutines at
+// once as long as its fields are not changed.
+type Parser struct {
+	Depth        int   // how deep multiparts may lie in each other; 100 if zero. What is deeper is one part, not opened
+	Parts        int   // how many parts a message may have; 1,000 if zero. The rest of the message is then one part
+	HeaderBytes  int64 // octets kept of one header, of the message or of a part; 1 MiB if zero. The rest is dropped
+	HeaderFields int   // fields kept of one header; 10,000 if zero. The rest is dropped
+	LineBytes    int   // octets kept of one line of a header; 256 KiB if zero. The rest is dropped
+	TextBytes    int64 // octets of Text, and of HTML, after decoding; 16 MiB if zero. The rest is left out
+	MessageBytes int64 // octets that Parse keeps in memory; 256 MiB if zero. The rest is not read
+
+	// Charset finds a charset that the WHATWG's and the IANA's lists do not have, or that is to be read another way. It
+	// gets the label as it is in the message. Nil, or a nil result: only those lists.
+	Charset func(label string) encoding.Encoding
+
+	// Decoder finds a decoder for a content-transfer encoding other than RFC 2045's, by its name in lower case. Nil, or a
+	// nil result: such a part is given as it is.
+	Decoder func(name string) transform.Transformer
+}
+
+// limits are a Parser's, with the defaults filled in.
+type limits struct {
+	depth, parts           int
+	headerBytes            int64
+	headerFields           int
+	lineBytes              int
+	textBytes, memoryBytes int64
+}
+
+func (p *Parser) limits() *limits {
+	if p == nil {
+		p = &Parser{}
+	}
+	return &limits{
+		depth: orDefault(p.Depth, 100), parts: orDefault(p.Parts, 1000),
+		headerBytes: orDefault(p.HeaderBytes, 1<<20), headerFields: orDefault(p.HeaderFields, 10000), lineBytes: orDefault(p.LineBytes, 256<<10),
+		textBytes: orDefault(p.TextBytes, 16<<20), memoryBytes: orDefault(p.MessageBytes, 256<<20),
+	}
+}
+
+func orDefault[T int | int64](n, d T) T {
+	if n == 0 {
+		return d
+	}
+	return n
+}
+
+// Parse reads a message to the end of r and keeps its bytes in memory; see [ParseAt] for large ones. The error is r's
+// own or nil: whatever the message holds, all of it that can be made sense of is returned, and Defects tells the rest.
+// With an error of r's comes what was read until then.
+func Parse(r io.Reader) (*Message, error) { return new(Parser).Parse(r) }
+
+// ParseAt reads a message of size octets out of r, in one pass and without keeping it: bodies are read again when they
+// are opened, so r must stay usable as long as the Message is. Only Text, HTML and the headers are in memory.
+func ParseAt(r io.ReaderAt, size int64) (*Message, error) { return new(Parser).ParseAt(r, size) }
+
+// Parse is the function [Parse] with this Parser's limits.
+func (p *Parser) Parse(r io.Reader) (*Message, error) {
+	lim := p.limits()
+	data, err := readAll(r, lim.memoryBytes)
+	m := p.build(&source{data: data, size: int64(len(data))}, lim)
+	if int64(len(data)) > lim.memoryBytes {
+		m.Defects = append(m.Defects, Defect{DefectLimit, lim.memoryBytes, "the message is longer than the limit, the rest was not read"})
+	}
+	if err != nil {
+		return m, fmt.Errorf("mail: reading a message: %w", err)
+	}
+	return m, nil
+}
+
+// ParseAt is the function [ParseAt] with this Parser's limits.
+func (p *Parser) ParseAt(r io.ReaderAt, size int64) (*Message, error) {
+	src := &source{at: r, size: size}
+	m := p.build(src, p.limits())
+	if src.err != nil && !errors.Is(src.err, io.EOF) {
+		return m, fmt.Errorf("mail: reading a message: %w", src.err)
+	}
+	return m, nil
+}
+
+// readAll reads up to one octet more than limit.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	if s, ok := r.(interface{ Len() int }); ok && int64(s.Len()) <= limit {
+		// The length is known, as that of a bytes.Reader is: one allocation of the right size.
+		data := make([]byte, s.Len())
+		n, err := io.ReadFull(r, data)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = nil
+		}
+		return data[:n], err
+	}
+	var b bytes.Buffer
+	_, err := b.ReadFrom(io.LimitReader(r, limit+1))
+	return b.Bytes(), err
+}
+
+// build makes the message from its index.
+func (p *Parser) build(src *source, lim *limits) *Message {
+	x := index{p: p, lim: lim, lines: lines{src: src}}
+	root := x.run()
+	m := &Message{Body: root}
+	v := view{p: p, lim: lim, m: m, defects: &x.defects}
+	v.fill(x.header)
+	m.Defects = x.defects.list
+	return m
+}

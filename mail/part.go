@@ -1,0 +1,293 @@
+package mail
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/postrider/postrider/mail/transfer"
+	"golang.org/x/text/transform"
+)
+
+// Parts: the tree that a message's body is. A part that was parsed knows where its bytes are and gives them when it is
+// opened; one that was made has Open, or Parts.
+
+// A Part is a node of a message's body: a leaf with content, or a multipart with Parts.
+type Part struct {
+	Header   Header                        // Content-Type and the other fields that describe it; text/plain if it says nothing
+	Open     func() (io.ReadCloser, error) // opens the content, decoded; called for each writing. Nil: as parsed, or empty
+	Preamble string                        // before the first part of a multipart, which only old readers show
+	Parts    []*Part                       // the parts of a multipart
+	Epilogue string                        // behind the last part
+
+	str  *string // the content of a part made from a string
+	file bool    // an attachment: its octets count, even if it is text
+
+	// What follows is known of parts that were parsed.
+	src        *source
+	begin, end int64  // the body, as it is in the message
+	media      string // the media type in lower case, and its parameters
+	charset    string
+	boundary   string
+	encoding   string // the content-transfer encoding in lower case; "" for none
+}
+
+// TextPart makes a leaf out of a string: TextPart("text/plain", "hello"). It is written in UTF-8. The type may have
+// parameters of its own, as "text/plain; format=flowed" has.
+func TextPart(media, s string) *Part {
+	return &Part{Header: Fields("Content-Type", media), str: &s}
+}
+
+// Type gives the media type in lower case; "text/plain" if there is none that can be read (RFC 2045, 5.2).
+func (p *Part) Type() string {
+	if p.src != nil && p.Open == nil {
+		return p.media
+	}
+	l := new(Parser).params(p.Header.Value("Content-Type"), nil)
+	if major, minor, ok := strings.Cut(l.value, "/"); ok && isTokenString(major) && minor != "" {
+		return l.value
+	}
+	return "text/plain"
+}
+
+// Param gives a parameter of Content-Type, decoded (RFC 2231); "" if there is none.
+func (p *Part) Param(name string) string { return p.param("Content-Type", toLower(name)) }
+
+// Params walks over the parameters of Content-Type in order.
+func (p *Part) Params() iter.Seq2[string, string] {
+	l := new(Parser).params(p.Header.Value("Content-Type"), nil)
+	return func(yield func(name, value string) bool) {
+		for _, one := range l.params {
+			if !yield(one.name, one.value) {
+				return
+			}
+		}
+	}
+}
+
+func (p *Part) param(field, name string) string {
+	i := p.Header.index(field)
+	if i < 0 {
+		return ""
+	}
+	l := new(Parser).params(p.Header.fields[i].body, nil)
+	return l.get(name)
+}
+
+// Disposition gives "inline", "attachment" or what else Content-Disposition says, in lower case; "" if it is not there.
+func (p *Part) Disposition() string {
+	i := p.Header.index("Content-Disposition")
+	if i < 0 {
+		return ""
+	}
+	return new(Parser).params(p.Header.fields[i].body, nil).value
+}
+
+// Name gives the file name: of Content-Disposition, else of Content-Type; "" if there is none. It is what the sender
+// wrote and may hold anything but line breaks: do not use it as a path.
+func (p *Part) Name() string {
+	if name := p.param("Content-Disposition", "filename"); name != "" {
+		return name
+	}
+	return p.param("Content-Type", "name")
+}
+
+// CID gives the Content-ID without its angle brackets, as cid: URLs have it (RFC 2392).
+func (p *Part) CID() string { return trimID(p.Header.Value("Content-ID")) }
+
+// Encoding gives the content-transfer encoding in lower case; "7bit" if the part says nothing (RFC 2045, 6.1).
+func (p *Part) Encoding() string {
+	if e := encodingName(p.Header.Value("Content-Transfer-Encoding")); e != "" {
+		return e
+	}
+	return "7bit"
+}
+
+// IsMultipart says whether the part's content is its Parts.
+func (p *Part) IsMultipart() bool { return len(p.Parts) > 0 }
+
+// RawSize gives how many octets the body has in the message, encoded; 0 for a part that was not parsed.
+func (p *Part) RawSize() int64 { return p.end - p.begin }
+
+// Reader opens the content, decoded: that of Open if it is set, else what was parsed. The caller closes it. The content
+// of a multipart is its body as it was; of a part that was neither parsed nor has Open it is empty. Text is in its own
+// charset: see [Part.Text].
+func (p *Part) Reader() (io.ReadCloser, error) { return p.reader(nil) }
+
+func (p *Part) reader(parser *Parser) (io.ReadCloser, error) {
+	if p.Open != nil {
+		return p.Open()
+	}
+	if p.src == nil {
+		s := ""
+		if p.str != nil {
+			s = *p.str
+		}
+		return io.NopCloser(strings.NewReader(s)), nil
+	}
+	r := p.src.section(p.begin, p.end)
+	if t := p.decoder(parser); t != nil {
+		r = transfer.NewReader(r, t)
+	}
+	return io.NopCloser(r), nil
+}
+
+// decoder finds what undoes the part's transfer encoding; nil if there is nothing to undo.
+func (p *Part) decoder(parser *Parser) transform.Transformer {
+	switch p.encoding {
+	case "base64":
+		return &transfer.Base64Decoder{}
+	case "quoted-printable":
+		return &transfer.QuotedDecoder{}
+	case "", "7bit", "8bit", "binary":
+		return nil
+	}
+	if parser != nil && parser.Decoder != nil {
+		return parser.Decoder(p.encoding)
+	}
+	return nil
+}
+
+// errTooLong says that a text was cut at a limit.
+var errTooLong = errors.New("longer than the limit")
+
+// Text gives the content as UTF-8 with line feeds for line ends, whatever its charset and transfer encoding were. What
+// cannot be converted is U+FFFD. At most 16 MiB are read; more is an error, and what was read comes with it.
+func (p *Part) Text() (string, error) {
+	s, _, err := p.text(nil, new(Parser).limits().textBytes)
+	if err != nil {
+		err = fmt.Errorf("mail: text of a part: %w", err)
+	}
+	return s, err
+}
+
+// text is Text with a parser's charsets and a limit in octets. ok is false if the charset had to be guessed.
+func (p *Part) text(parser *Parser, limit int64) (s string, ok bool, err error) {
+	label := p.charset
+	if p.src == nil || p.Open != nil {
+		label = p.Param("charset")
+	}
+	if p.Open == nil && p.src != nil && p.src.at == nil && p.decoder(parser) == nil {
+		// In memory and not encoded: no need to read it through anything.
+		raw := p.src.data[p.begin:p.end]
+		if int64(len(raw)) > limit {
+			raw, err = raw[:limit], errTooLong
+		}
+		s, ok = parser.convert(label, raw)
+		return lineFeeds(s), ok, err
+	}
+	r, err := p.reader(parser)
+	if err != nil {
+		return "", true, err
+	}
+	defer r.Close()
+	var b strings.Builder
+	if n := p.end - p.begin; n > 0 {
+		b.Grow(int(min(n, limit)) + 16)
+	}
+	n, err := io.Copy(&b, io.LimitReader(r, limit+1))
+	s = b.String()
+	if n > limit {
+		s, err = s[:limit], errTooLong
+	}
+	if label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii") {
+		if isUTF8(s) {
+			return lineFeeds(s), true, err
+		}
+	}
+	s, ok = parser.convert(label, []byte(s))
+	return lineFeeds(s), ok, err
+}
+
+// Walk goes over the part and all below it, depth first, with their paths: "" is the multipart at the top, "2.1" the
+// first part of its second. A leaf at the top is "1" (RFC 3501, 6.4.5).
+func (p *Part) Walk() iter.Seq2[string, *Part] {
+	return func(yield func(string, *Part) bool) {
+		if p == nil {
+			return
+		}
+		if !p.IsMultipart() {
+			yield("1", p)
+			return
+		}
+		p.walk("", yield)
+	}
+}
+
+func (p *Part) walk(path string, yield func(string, *Part) bool) bool {
+	if !yield(path, p) {
+		return false
+	}
+	for i, child := range p.Parts {
+		below := strconv.Itoa(i + 1)
+		if path != "" {
+			below = path + "." + below
+		}
+		if !child.walk(below, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// At finds the part at a path as [Part.Walk] gives it; nil if there is none.
+func (p *Part) At(path string) *Part {
+	for at, part := range p.Walk() {
+		if at == path {
+			return part
+		}
+	}
+	return nil
+}
+
+// encodingName reads Content-Transfer-Encoding; 7bit, which is the default, is "".
+func encodingName(s string) string {
+	s = toLower(trimSpace(s))
+	// QUIRK: comments and parameters behind it, and "7-bit", "8-bit".
+	if i := strings.IndexAny(s, " ;(\t\r\n"); i >= 0 {
+		s = s[:i]
+	}
+	switch s {
+	case "7bit", "7-bit":
+		return ""
+	case "8-bit":
+		return "8bit"
+	case "quotedprintable", "quoted_printable":
+		return "quoted-printable"
+	}
+	return s
+}
+
+func knownEncoding(s string) bool {
+	switch s {
+	case "", "8bit", "binary", "base64", "quoted-printable":
+		return true
+	}
+	return false
+}
+
+// lineFeeds gives s with a line feed for each line end.
+func lineFeeds(s string) string {
+	if strings.IndexByte(s, '\r') < 0 {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for {
+		i := strings.IndexByte(s, '\r')
+		if i < 0 {
+			break
+		}
+		b.WriteString(s[:i])
+		b.WriteByte('\n')
+		s = s[i+1:]
+		if s != "" && s[0] == '\n' {
+			s = s[1:]
+		}
+	}
+	b.WriteString(s)
+	return b.String()
+}

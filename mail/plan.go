@@ -1,0 +1,413 @@
+package mail
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// The plan of a body: each part with the encoding and the boundary that it will be written with. It is made before
+// anything is laid out, for the header of the message comes first and tells about it.
+
+// A plan is how one part is written.
+type plan struct {
+	part     *Part
+	text     *string // the content, if it is in memory
+	isText   bool    // its line ends are line ends, to be made CRLF
+	enc      transferEncoding
+	boundary string
+	media    string // the media type to write, where the part's own field is not kept
+	parts    []*plan
+	nested   *frozen // for encNested
+	label    string  // what the part is called in errors
+}
+
+// body plans the message's body. It is nil for a message that is nothing but text, which needs none.
+func (r *renderer) body() (*plan, error) {
+	m := r.m
+	if m.Body != nil {
+		return r.plan(m.Body, "", 0)
+	}
+	if m.HTML == "" && len(m.Attachments) == 0 {
+		return nil, nil
+	}
+	root, err := m.tree()
+	if err != nil {
+		return nil, err
+	}
+	return r.plan(root, "", 0)
+}
+
+// tree makes the parts that Text, HTML and Attachments stand for: mixed(alternative(text, related(html, pictures)),
+// files), without the levels that would hold one part alone.
+func (m *Message) tree() (*Part, error) {
+	var main, html *Part
+	var pictures, files []*Part
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		p, err := a.made(m.HTML != "")
+		if err != nil {
+			return nil, err
+		}
+		if a.CID != "" && m.HTML != "" {
+			pictures = append(pictures, p)
+		} else {
+			files = append(files, p)
+		}
+	}
+	if m.Text != "" || m.HTML == "" {
+		main = TextPart("text/plain; charset=utf-8", m.Text)
+	}
+	if m.HTML != "" {
+		html = TextPart("text/html; charset=utf-8", m.HTML)
+		if len(pictures) > 0 {
+			// RFC 2387, 3.1: type names the type of the part that is shown.
+			html = multipart(`multipart/related; type="text/html"`, append([]*Part{html}, pictures...))
+		}
+		if main != nil {
+			main = multipart("multipart/alternative", []*Part{main, html})
+		} else {
+			main = html
+		}
+	}
+	if m.Text == "" && m.HTML == "" && len(files) > 0 {
+		return multipart("multipart/mixed", files), nil
+	}
+	if len(files) > 0 {
+		main = multipart("multipart/mixed", append([]*Part{main}, files...))
+	}
+	return main, nil
+}
+
+func multipart(media string, parts []*Part) *Part {
+	return &Part{Header: Fields("Content-Type", media), Parts: parts}
+}
+
+// made makes the part of an attachment (RFC 2183).
+func (a *Attachment) made(html bool) (*Part, error) {
+	label := "attachment " + strconv.Quote(a.Name)
+	if a.Open == nil {
+		return nil, fmt.Errorf("%s has no Open", label)
+	}
+	if i := badByte(a.Name); i >= 0 {
+		return nil, fmt.Errorf("%s: the name holds %s", label, controlName(a.Name[i]))
+	}
+	var l paramList
+	if i := badByte(a.Type); i >= 0 {
+		return nil, fmt.Errorf("%s: the type holds %s", label, controlName(a.Type[i]))
+	}
+	l = madeParams(a.Media())
+	if major, minor, ok := strings.Cut(l.value, "/"); !ok || !isTokenString(major) || !isTokenString(minor) {
+		return nil, fmt.Errorf("%s: %.40q is no media type", label, a.Type)
+	}
+	p := &Part{Open: a.Open, file: true}
+	media := l.value
+	for _, one := range l.params {
+		media += "; " + one.name + "=" + string(appendQuoted(nil, one.value))
+	}
+	disposition := "attachment"
+	if a.CID != "" && html {
+		disposition = "inline"
+	}
+	if a.Name != "" {
+		// RFC 2231 is for Content-Disposition; readers that do not know it find a plain name here.
+		media += "; name=" + string(appendQuoted(nil, plainName(a.Name)))
+		disposition += "; filename=" + string(appendQuoted(nil, a.Name))
+	}
+	p.Header.fields = append(make([]Field, 0, 3), Field{name: "Content-Type", body: media}, Field{name: "Content-Disposition", body: disposition})
+	if a.CID != "" {
+		id := trimID(a.CID)
+		if !validID(id, false) {
+			return nil, fmt.Errorf("%s: the CID %.60q is none", label, a.CID)
+		}
+		p.Header.fields = append(p.Header.fields, Field{name: "Content-ID", body: "<" + id + ">"})
+	}
+	return p, nil
+}
+
+// plainName is a file name for readers that know ASCII alone, and quotes not well.
+func plainName(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '_'
+		}
+		return r
+	}, s)
+}
+
+// maxNesting is how deep a body that is written may be.
+const maxNesting = 1000
+
+// plan plans one part and all below it. path is its place, as [Part.Walk] gives it.
+func (r *renderer) plan(p *Part, path string, depth int) (*plan, error) {
+	pl := &plan{part: p, label: "part " + path}
+	if path == "" {
+		pl.label = "the body"
+	}
+	if depth > maxNesting {
+		return nil, fmt.Errorf("%s lies deeper than %d multiparts", pl.label, maxNesting)
+	}
+	for i := range p.Header.fields {
+		if err := p.Header.fields[i].validRaw(); err != nil {
+			return nil, fmt.Errorf("%s: %w", pl.label, err)
+		}
+	}
+	if len(p.Parts) == 0 {
+		return pl, r.leaf(pl)
+	}
+	if p.Open != nil {
+		return nil, fmt.Errorf("%s has both Open and Parts", pl.label)
+	}
+	for i, child := range p.Parts {
+		if child == nil {
+			return nil, fmt.Errorf("%s: its part %d is nil", pl.label, i+1)
+		}
+		below := strconv.Itoa(i + 1)
+		if path != "" {
+			below = path + "." + below
+		}
+		one, err := r.plan(child, below, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		pl.parts = append(pl.parts, one)
+	}
+	if pl.media = p.Type(); !strings.HasPrefix(pl.media, "multipart/") {
+		if p.Header.Has("Content-Type") {
+			return nil, fmt.Errorf("%s has Parts and is a %s", pl.label, pl.media)
+		}
+		pl.media = "multipart/mixed"
+	}
+	return pl, r.chooseBoundary(pl, path)
+}
+
+// chooseBoundary finds a boundary that occurs in no part: the part's own if it has one that will do, else a hash of
+// the Message-ID and the path. It contains "=_", which neither base64 nor quoted-printable can (RFC 2045, 6.7).
+func (r *renderer) chooseBoundary(pl *plan, path string) error {
+	id := r.m.ID
+	if id == "" {
+		id = r.m.Header.Value("Message-ID")
+	}
+	candidate := pl.part.Param("boundary")
+	if !validBoundary(candidate) {
+		candidate = ""
+	}
+	for n := 0; n < 10; n++ {
+		if candidate == "" {
+			sum := sha256.Sum256(fmt.Appendf(make([]byte, 0, 128), "%s\x00%s\x00%d", id, path, n))
+			candidate = "=_" + base64.RawURLEncoding.EncodeToString(sum[:18])
+		}
+		found, err := pl.holds(candidate, pl.part.src)
+		if err != nil {
+			return err
+		}
+		if !found {
+			pl.boundary = candidate
+			return nil
+		}
+		candidate = ""
+	}
+	return fmt.Errorf("%s: no boundary is to be found that its parts do not hold", pl.label)
+}
+
+// validBoundary: RFC 2046, 5.1.1.
+func validBoundary(s string) bool {
+	for i := range len(s) {
+		if !isLetterDigit(s[i]) && strings.IndexByte("'()+_,-./:=? ", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 70 && s[len(s)-1] != ' '
+}
+
+// holds says whether a part below holds a word where it is written as it is. Parts of the source that the boundary comes
+// from cannot: they would not have been read so.
+func (pl *plan) holds(word string, src *source) (bool, error) {
+	if strings.Contains(pl.part.Preamble, word) || strings.Contains(pl.part.Epilogue, word) {
+		return pl.part.src == nil || pl.part.src != src, nil
+	}
+	for _, child := range pl.parts {
+		if found, err := child.holds(word, src); found || err != nil {
+			return found, err
+		}
+		if child.boundary == word {
+			return true, nil
+		}
+	}
+	if len(pl.parts) > 0 || pl.enc == encBase64 || pl.enc == encQuoted {
+		return false, nil
+	}
+	if pl.text != nil {
+		return strings.Contains(*pl.text, word), nil
+	}
+	if pl.enc == encNested {
+		found := wordFinder{word: word}
+		_, err := pl.nested.WriteTo(&found)
+		return found.found, err
+	}
+	if src != nil && pl.enc == encRaw && pl.part.src == src {
+		return false, nil
+	}
+	rc, err := pl.open()
+	if err != nil {
+		return false, err
+	}
+	defer rc.Close()
+	found, err := contains(rc, word)
+	return found, pl.wrap(err)
+}
+
+// A wordFinder looks for a word in what is written to it.
+type wordFinder struct {
+	word  string
+	tail  []byte
+	found bool
+}
+
+// Write never fails.
+func (f *wordFinder) Write(b []byte) (int, error) {
+	f.tail = append(f.tail, b...)
+	f.found = f.found || strings.Contains(string(f.tail), f.word)
+	if n := len(f.tail) - len(f.word) + 1; n > 0 {
+		f.tail = append(f.tail[:0], f.tail[n:]...)
+	}
+	return len(b), nil
+}
+
+// leaf decides how a part without parts is written.
+func (r *renderer) leaf(pl *plan) error {
+	p := pl.part
+	pl.media = p.Type()
+	pl.text = p.str
+	if p.Open != nil {
+		pl.text = nil
+	}
+	pl.isText = strings.HasPrefix(pl.media, "text/") && !p.file
+	message := strings.HasPrefix(pl.media, "message/")
+	var s survey
+	switch {
+	case pl.text != nil:
+		s.text(*pl.text)
+	case p.Open == nil && p.src != nil:
+		done, err := r.parsedLeaf(pl)
+		if done || err != nil {
+			return err
+		}
+		fallthrough
+	case pl.isText || message:
+		rc, err := pl.open()
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(&s, rc)
+		rc.Close()
+		if err != nil {
+			return pl.wrap(err)
+		}
+		if s.cr {
+			s.bareCR = true
+		}
+	default:
+		// Not text: it is not read before it is written, and base64 carries anything.
+		pl.enc = encBase64
+		return nil
+	}
+	switch {
+	case message:
+		return r.message822(pl, &s)
+	case !pl.isText:
+		pl.enc = encBase64
+		return nil
+	}
+	if s.bareCR && p.src != nil {
+		s.control++ // a CR in text that was parsed stays one
+		pl.isText = false
+	}
+	pl.enc = s.choose(r.eightBit)
+	r.gains = r.gains || pl.enc == enc8bit || pl.enc > enc8bit && s.choose(true) == enc8bit
+	return nil
+}
+
+// parsedLeaf keeps a part as it was read, if its transfer encoding was not changed and its octets can be sent.
+func (r *renderer) parsedLeaf(pl *plan) (bool, error) {
+	p := pl.part
+	if encodingName(p.Header.Value("Content-Transfer-Encoding")) != p.encoding || !knownEncoding(p.encoding) {
+		return false, nil
+	}
+	var s survey
+	if _, err := io.Copy(&s, p.src.section(p.begin, p.end)); err != nil {
+		return false, pl.wrap(err)
+	}
+	clean := s.control == 0 && !s.bareCR && !s.cr && max(s.longest, s.width) <= maxBodyLine && p.encoding != "binary"
+	if clean && s.high > 0 && p.encoding == "8bit" {
+		r.gains = true
+		clean = r.eightBit
+	} else {
+		clean = clean && s.high == 0
+	}
+	if clean {
+		pl.enc = encRaw
+	}
+	return clean, nil
+}
+
+// maxNested is how many messages in messages are taken apart to be written; what lies deeper goes as octets.
+const maxNested = 5
+
+// message822 plans a message in the message: it may have no encoding but the identity (RFC 2046, 5.2.1), so one that is
+// not 7bit is taken apart and written anew, its own parts encoded.
+func (r *renderer) message822(pl *plan, s *survey) error {
+	if e := s.choose(r.eightBit); (e == enc7bit || e == enc8bit) && !s.bareCR {
+		pl.enc, pl.isText = e, true
+		return nil
+	}
+	if pl.media != "message/rfc822" && pl.media != "message/global" {
+		pl.enc = encBase64 // RFC 2046, 5.2 leaves it to each type; the newer ones allow it (RFC 6532, 3.7)
+		return nil
+	}
+	rc, err := pl.open()
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	m, err := Parse(rc)
+	if err != nil {
+		return pl.wrap(err)
+	}
+	if r.nesting < maxNested {
+		pl.nested, err = m.freezeIn(r.eightBit, r.nesting+1)
+	}
+	if pl.nested == nil {
+		// It has no author, or something else that writing refuses: as octets it still gets there.
+		pl.enc, pl.media = encBase64, "application/octet-stream"
+		return nil
+	}
+	pl.enc = encNested
+	return nil
+}
+
+// open opens the part's content: what was parsed as it lies in the message if it is to be written so.
+func (pl *plan) open() (io.ReadCloser, error) {
+	if pl.enc == encRaw {
+		return io.NopCloser(pl.part.src.section(pl.part.begin, pl.part.end)), nil
+	}
+	rc, err := pl.part.Reader()
+	if err == nil && rc == nil {
+		err = errors.New("Open gave neither a reader nor an error")
+	}
+	return rc, pl.wrap(err)
+}
+
+func (pl *plan) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	if name := pl.part.Name(); name != "" {
+		return fmt.Errorf("mail: attachment %q: %w", name, err)
+	}
+	return fmt.Errorf("mail: %s: %w", pl.label, err)
+}

@@ -1,0 +1,526 @@
+package mail
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Laying out: the header, then the parts. The fields of Message come in their usual order; those of Header keep theirs,
+// with the fields of Message in their places where Header has them.
+
+// header lays out the message's fields.
+func (r *renderer) header(body *plan) error {
+	m := r.m
+	if len(m.From) == 0 && !m.Header.Has("From") {
+		return fmt.Errorf("From: nobody is there; a message needs an author (RFC 5322, 3.6.2)")
+	}
+	if len(m.From) > 1 && m.Sender.Address == "" && !m.Header.Has("Sender") {
+		return fmt.Errorf("Sender: needed, because From has several authors (RFC 5322, 3.6.2)")
+	}
+	var placed uint32 // the kinds that have a place in Header
+	trace := 0
+	for i := range m.Header.fields {
+		placed |= 1 << knownField(m.Header.fields[i].name)
+		if i == trace && isTrace(m.Header.fields[i].name) {
+			trace++
+		}
+	}
+	// Trace fields stay on top (RFC 5321, 4.4); then what Header has no place for, then the rest of Header.
+	done := uint32(0)
+	for i := range trace {
+		if err := r.placed(&m.Header.fields[i], &done, body); err != nil {
+			return err
+		}
+	}
+	for k := fieldDate; k < fieldKinds; k++ {
+		if placed&(1<<k) != 0 || k == fieldMIMEVersion || k == fieldContent {
+			continue
+		}
+		if err := r.known(k); err != nil {
+			return err
+		}
+	}
+	for i := trace; i < len(m.Header.fields); i++ {
+		if err := r.placed(&m.Header.fields[i], &done, body); err != nil {
+			return err
+		}
+	}
+	if done&(1<<fieldMIMEVersion) == 0 {
+		r.f.b = append(r.f.b, "MIME-Version: 1.0\r\n"...)
+	}
+	if done&(1<<fieldContent) == 0 {
+		return r.content(body)
+	}
+	return nil
+}
+
+// placed lays out one field of Header, or what Message has for it.
+func (r *renderer) placed(f *Field, done *uint32, body *plan) error {
+	k := knownField(f.name)
+	_, content := cutPrefixFold(f.name, "Content-")
+	if content && body != nil && body.part == r.m.Body {
+		k = fieldContent // all of them come from the body
+	}
+	switch {
+	case k == fieldBcc || strings.EqualFold(f.name, "Resent-Bcc"):
+		return nil
+	case k == fieldNone:
+		return r.field(f)
+	case *done&(1<<k) != 0:
+		if k == fieldContent || k == fieldMIMEVersion || r.has(k) {
+			return nil
+		}
+		return r.field(f) // a second one in a message that was parsed
+	}
+	*done |= 1 << k
+	switch {
+	case k == fieldContent:
+		return r.content(body)
+	case k == fieldMIMEVersion && f.raw == "":
+		r.f.b = append(r.f.b, "MIME-Version: 1.0\r\n"...)
+		return nil
+	case k == fieldMIMEVersion || !r.has(k) || f.raw != "" && r.same(k, f) && cleanRaw(f.raw):
+		return r.field(f)
+	}
+	return r.known(k)
+}
+
+// has says whether Message itself has something for a field.
+func (r *renderer) has(k fieldKind) bool {
+	m := r.m
+	switch k {
+	case fieldDate:
+		return !m.Date.IsZero()
+	case fieldFrom:
+		return len(m.From) > 0
+	case fieldSender:
+		return m.Sender != Address{}
+	case fieldReplyTo:
+		return len(m.ReplyTo) > 0
+	case fieldTo:
+		return len(m.To) > 0
+	case fieldCc:
+		return len(m.Cc) > 0
+	case fieldSubject:
+		return m.Subject != ""
+	case fieldMessageID:
+		return m.ID != ""
+	case fieldInReplyTo:
+		return len(m.InReplyTo) > 0
+	case fieldReferences:
+		return len(m.References) > 0
+	}
+	return false
+}
+
+// same says whether a field that was read still says what Message does: then its octets are kept.
+func (r *renderer) same(k fieldKind, f *Field) bool {
+	var one Message
+	v := view{m: &one, defects: &defects{}}
+	seen := uint32(0)
+	v.field(f, 0, &seen)
+	m := r.m
+	switch k {
+	case fieldDate:
+		return m.Date.Equal(one.Date)
+	case fieldFrom:
+		return slices.Equal(m.From, one.From)
+	case fieldSender:
+		return m.Sender == one.Sender
+	case fieldReplyTo:
+		return slices.Equal(m.ReplyTo, one.ReplyTo)
+	case fieldTo:
+		return slices.Equal(m.To, one.To)
+	case fieldCc:
+		return slices.Equal(m.Cc, one.Cc)
+	case fieldSubject:
+		return m.Subject == one.Subject
+	case fieldMessageID:
+		return m.ID == one.ID
+	case fieldInReplyTo:
+		return slices.Equal(m.InReplyTo, one.InReplyTo)
+	case fieldReferences:
+		return slices.Equal(m.References, one.References)
+	}
+	return false
+}
+
+// known lays out a field of Message, if it is set.
+func (r *renderer) known(k fieldKind) error {
+	m, f := r.m, &r.f
+	if !r.has(k) {
+		return nil
+	}
+	switch k {
+	case fieldDate:
+		f.b = append(appendDate(append(f.b, "Date: "...), m.Date), "\r\n"...)
+	case fieldFrom:
+		return r.addresses("From", m.From)
+	case fieldSender:
+		return r.addresses("Sender", []Address{m.Sender})
+	case fieldReplyTo:
+		return r.addresses("Reply-To", m.ReplyTo)
+	case fieldTo:
+		return r.addresses("To", m.To)
+	case fieldCc:
+		return r.addresses("Cc", m.Cc)
+	case fieldSubject:
+		if i := badByte(m.Subject); i >= 0 {
+			return fmt.Errorf("Subject: it holds %s, at octet %d", controlName(m.Subject[i]), i)
+		}
+		f.start("Subject")
+		f.text(m.Subject)
+		f.end()
+	case fieldMessageID:
+		return r.ids("Message-ID", m.ID)
+	case fieldInReplyTo:
+		return r.ids("In-Reply-To", m.InReplyTo...)
+	case fieldReferences:
+		return r.ids("References", m.References...)
+	}
+	return nil
+}
+
+func (r *renderer) addresses(name string, list []Address) error {
+	f := &r.f
+	f.start(name)
+	for i := range list {
+		needs, err := f.address(list[i], i == len(list)-1)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if needs != "" && r.needs == "" {
+			r.needs = needs
+		}
+	}
+	f.end()
+	return nil
+}
+
+// ids lays out identifiers, with their angle brackets. Addresses in them must be ASCII: nobody would find the message
+// that an encoded one names (RFC 5322, 3.6.4).
+func (r *renderer) ids(name string, list ...string) error {
+	f := &r.f
+	f.start(name)
+	for _, id := range list {
+		id = trimID(id)
+		if !validID(id, len(r.m.Header.fields) > 0) {
+			return fmt.Errorf("%s: %.60q is no message identifier", name, id)
+		}
+		f.gap(" ", len(id)+2)
+		f.stick("<")
+		f.stick(id)
+		f.stick(">")
+	}
+	f.end()
+	return nil
+}
+
+// validID takes printable ASCII without angle brackets and spaces. lenient is for those of messages that were parsed:
+// they are what they are, an @ may be missing.
+func validID(id string, lenient bool) bool {
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c >= 0x7f || c == '<' || c == '>' {
+			return false
+		}
+	}
+	return id != "" && len(id) < maxToken && (lenient || strings.IndexByte(id, '@') > 0)
+}
+
+// validRaw checks a field of a part, as far as it was made.
+func (f *Field) validRaw() error {
+	if f.raw != "" {
+		return nil
+	}
+	if err := f.validate(); err != nil {
+		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "mail: "))
+	}
+	return nil
+}
+
+// field lays out a field of a Header: as it was read, if it can be sent so.
+func (r *renderer) field(f *Field) error {
+	if f.raw == "" {
+		if !isName(f.name) {
+			return fmt.Errorf("%.40q cannot be the name of a field", f.name)
+		}
+		if err := r.f.field(f.name, f.body); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		return nil
+	}
+	if f.name == "" || !isName(f.name) || len(f.name) > maxName {
+		return nil // what was no field when it was read does not become one
+	}
+	if cleanRaw(f.raw) {
+		r.f.b = appendText(r.f.b, f.raw)
+		if f.raw[len(f.raw)-1] != '\n' {
+			r.f.end()
+		}
+		return nil
+	}
+	// Raw 8-bit text, lines that are too long, CRs that end nothing: the field is written anew.
+	mark := len(r.f.b)
+	value := f.Text()
+	if syntaxOf(f.name) != syntaxText {
+		value = cleanLine(asciiOnly(f.Value()))
+	}
+	if err := r.f.field(f.name, value); err != nil {
+		r.f.b = r.f.b[:mark]
+		r.f.start(f.name)
+		r.f.text(cleanLine(f.Text()))
+		r.f.end()
+	}
+	return nil
+}
+
+// asciiOnly puts a question mark for each character beyond ASCII, and for controls.
+func asciiOnly(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 0x7f || r < ' ' && r != '\t' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// cleanRaw says that a field can go as it was read: ASCII, no line over 998, no CR but before LF, no NUL.
+func cleanRaw(raw string) bool {
+	var s survey
+	s.text(raw)
+	return s.high+s.control == 0 && !s.bareCR && s.longest <= maxBodyLine
+}
+
+// content lays out the fields that describe a body.
+func (r *renderer) content(pl *plan) error {
+	if pl == nil {
+		r.textFields()
+		return nil
+	}
+	typed, encoded := false, false
+	for i := range pl.part.Header.fields {
+		f := &pl.part.Header.fields[i]
+		switch {
+		case equalFold(f.name, "Content-Type"):
+			if !typed {
+				if err := r.contentType(pl, f); err != nil {
+					return err
+				}
+			}
+			typed = true
+		case equalFold(f.name, "Content-Transfer-Encoding"):
+			if !encoded && pl.enc == encRaw {
+				if err := r.field(f); err != nil {
+					return err
+				}
+				encoded = true
+			}
+		default:
+			if err := r.field(f); err != nil {
+				return err
+			}
+		}
+	}
+	if !typed && (pl.part.src == nil || len(pl.parts) > 0) {
+		if err := r.contentType(pl, nil); err != nil {
+			return err
+		}
+	}
+	if !encoded && pl.enc != encRaw && len(pl.parts) == 0 {
+		r.encoding(pl.enc)
+	}
+	return nil
+}
+
+// encoding lays out Content-Transfer-Encoding; 7bit goes without saying (RFC 2045, 6.1).
+func (r *renderer) encoding(enc transferEncoding) {
+	if enc != enc7bit && enc != encNested {
+		r.f.b = append(append(append(r.f.b, "Content-Transfer-Encoding: "...), enc.String()...), "\r\n"...)
+	}
+}
+
+// contentType lays out the media type, with a charset for text that is ours and a boundary for what has parts.
+func (r *renderer) contentType(pl *plan, f *Field) error {
+	own := pl.part.src != nil && pl.part.Open == nil // its text is in the charset that it was read in
+	keep := f != nil && f.raw != "" && own && pl.media == pl.part.media && pl.boundary == pl.part.boundary
+	if keep && cleanRaw(f.raw) {
+		return r.field(f)
+	}
+	l := paramList{value: pl.media}
+	if f != nil {
+		if f.raw == "" {
+			l.params = madeParams(f.body).params
+		} else {
+			l.params = new(Parser).params(f.body, nil).params
+		}
+	}
+	set := func(name, value string) {
+		l.params = slices.DeleteFunc(l.params, func(p param) bool { return p.name == name })
+		l.params = append(l.params, param{name, value})
+	}
+	if pl.text != nil && pl.isText {
+		set("charset", "utf-8")
+	}
+	if pl.boundary != "" {
+		set("boundary", pl.boundary)
+	}
+	r.f.start("Content-Type")
+	if err := r.f.params(l.value, l.params); err != nil {
+		return fmt.Errorf("%s: Content-Type: %w", pl.label, err)
+	}
+	r.f.end()
+	return nil
+}
+
+// textFields describes a message that is nothing but text.
+func (r *renderer) textFields() {
+	var s survey
+	s.text(r.m.Text)
+	r.textEnc = s.choose(r.eightBit)
+	r.gains = r.gains || r.textEnc == enc8bit || r.textEnc != enc7bit && s.choose(true) == enc8bit
+	r.f.b = append(r.f.b, "Content-Type: text/plain; charset=utf-8\r\n"...)
+	r.encoding(r.textEnc)
+}
+
+// text lays out the body of a message that is nothing but text.
+func (r *renderer) text() {
+	if len(r.m.Text) > inlineText {
+		pl := &plan{part: TextPart("text/plain", r.m.Text), text: &r.m.Text, isText: true, enc: r.textEnc}
+		r.cut(pl)
+		if r.m.Text[len(r.m.Text)-1] != '\n' && r.textEnc != encBase64 {
+			r.f.end()
+		}
+		return
+	}
+	r.f.b = appendBody(r.f.b, r.m.Text, r.textEnc)
+}
+
+// write lays out the body that a plan describes.
+func (r *renderer) write(pl *plan) error {
+	if len(pl.parts) == 0 {
+		if pl.text != nil && len(*pl.text) <= inlineText && pl.isText {
+			r.f.b = appendBody(r.f.b, *pl.text, pl.enc)
+			return nil
+		}
+		r.cut(pl)
+		return nil
+	}
+	p := pl.part
+	if p.Preamble != "" {
+		r.f.b = appendText(r.f.b, asciiText(p.Preamble))
+		r.f.end()
+	}
+	for i, child := range pl.parts {
+		if i > 0 {
+			r.f.end() // RFC 2046, 5.1.1: the line end before a boundary is the boundary's
+		}
+		r.f.b = append(append(append(r.f.b, "--"...), pl.boundary...), "\r\n"...)
+		if err := r.content(child); err != nil {
+			return err
+		}
+		r.f.end()
+		if err := r.write(child); err != nil {
+			return err
+		}
+	}
+	r.f.b = append(append(append(r.f.b, "\r\n--"...), pl.boundary...), "--"...)
+	if p.Epilogue != "" {
+		r.f.end()
+		r.f.b = appendText(r.f.b, asciiText(p.Epilogue))
+	}
+	return nil
+}
+
+// asciiText makes a preamble or an epilogue fit to be sent: it has no encoding of its own.
+func asciiText(s string) string {
+	var v survey
+	v.text(s)
+	if v.high+v.control == 0 && v.longest <= maxBodyLine {
+		return s
+	}
+	var b strings.Builder
+	width := 0
+	for _, c := range s {
+		switch {
+		case c == '\n':
+			width = -1
+		case width == maxBodyLine:
+			b.WriteByte('\n')
+			width = 0
+		}
+		if c >= 0x7f || c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			c = '?'
+		}
+		b.WriteRune(c)
+		width++
+	}
+	return b.String()
+}
+
+// writeBody writes a leaf's content, encoded.
+func (pl *plan) writeBody(w io.Writer, buffers *copyBuffers) (int64, error) {
+	if pl.enc == encNested {
+		return pl.nested.WriteTo(w)
+	}
+	rc, err := pl.open()
+	if err != nil {
+		return 0, err
+	}
+	defer rc.Close()
+	var failed readError
+	n, err := buffers.copyBody(w, &readWatch{rc, &failed}, pl.enc, pl.isText)
+	if failed.err != nil {
+		return n, pl.wrap(failed.err)
+	}
+	return n, err
+}
+
+// A readWatch tells errors of reading from those of writing.
+type readWatch struct {
+	r      io.Reader
+	failed *readError
+}
+
+type readError struct{ err error }
+
+func (r *readWatch) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	if err != nil && err != io.EOF {
+		r.failed.err = err
+	}
+	return n, err
+}
+
+// bodySize tells how much writeBody writes. For base64 of a known length nothing is read.
+func (pl *plan) bodySize(buffers *copyBuffers) (int64, error) {
+	if pl.enc == encNested {
+		return pl.nested.Size()
+	}
+	if pl.enc == encBase64 && !pl.isText {
+		if n, ok, err := pl.rawSize(); ok || err != nil {
+			lines := (n + 56) / 57 // RFC 2045, 6.8: 57 octets make a line of 76 characters
+			return (n+2)/3*4 + 2*lines, err
+		}
+	}
+	return pl.writeBody(io.Discard, buffers)
+}
+
+// rawSize asks what was opened for its length.
+func (pl *plan) rawSize() (int64, bool, error) {
+	rc, err := pl.open()
+	if err != nil {
+		return 0, false, err
+	}
+	defer rc.Close()
+	switch r := rc.(type) {
+	case interface{ Len() int }:
+		return int64(r.Len()), true, nil
+	case statter:
+		if info, err := r.Stat(); err == nil && info.Mode().IsRegular() {
+			return info.Size(), true, nil
+		}
+	}
+	return 0, false, nil
+}

@@ -1,0 +1,146 @@
+package mail
+
+import (
+	"bytes"
+	"io"
+)
+
+// Where a message's bytes come from: memory, or a file that is read through a window.
+
+// A source is a message's bytes.
+type source struct {
+	data []byte      // all of it, if at is nil
+	at   io.ReaderAt // else
+	size int64
+	err  error // the first of at's
+}
+
+// section opens the octets from begin to end.
+func (s *source) section(begin, end int64) io.Reader {
+	if s.at == nil {
+		return bytes.NewReader(s.data[begin:end])
+	}
+	return io.NewSectionReader(s.at, begin, end-begin)
+}
+
+// windowSize is how much of a file is in memory while it is indexed.
+const windowSize = 64 << 10
+
+// A lines walks over a source's lines. It gives them as they are in the window; a line longer than the window comes in
+// pieces, of which only the first says that it begins a line.
+type lines struct {
+	src *source
+	buf []byte // a window on the source; all of it if that is in memory
+	off int64  // where buf begins
+	pos int    // how far in buf we are
+	mid bool   // pos is inside a line
+}
+
+// offset is where the next line begins.
+func (l *lines) offset() int64 { return l.off + int64(l.pos) }
+
+// seek goes to an offset, where a line begins.
+func (l *lines) seek(offset int64) {
+	l.mid = false
+	if offset >= l.off && offset <= l.off+int64(len(l.buf)) {
+		l.pos = int(offset - l.off)
+		return
+	}
+	l.off, l.pos, l.buf = offset, 0, l.buf[:0]
+}
+
+// more moves the window on, so that it begins at pos and is full. It is false if there is nothing to add.
+func (l *lines) more() bool {
+	s := l.src
+	if s.at == nil {
+		if l.buf == nil && len(s.data) > 0 {
+			l.buf = s.data
+			return true
+		}
+		return false
+	}
+	end := l.off + int64(len(l.buf))
+	if end >= s.size || s.err != nil || l.pos == 0 && len(l.buf) == windowSize {
+		return false
+	}
+	if cap(l.buf) < windowSize {
+		l.buf = append(make([]byte, 0, windowSize), l.buf...)
+	}
+	n := copy(l.buf, l.buf[l.pos:])
+	l.off, l.pos = l.off+int64(l.pos), 0
+	want := int(min(int64(windowSize-n), s.size-end))
+	got, err := s.at.ReadAt(l.buf[n:n+want], end)
+	l.buf = l.buf[:n+got]
+	if got < want {
+		s.size = end + int64(got) // the file is shorter than was said; err tells if that was more than its end
+		s.err = err
+	}
+	return got > 0
+}
+
+// next gives the next line with its line end, or a piece of one. begins is false for a piece that begins none.
+func (l *lines) next() (line []byte, begins, ok bool) {
+	begins = !l.mid
+	for {
+		if i := bytes.IndexByte(l.buf[l.pos:], '\n'); i >= 0 {
+			line = l.buf[l.pos : l.pos+i+1]
+			l.pos, l.mid = l.pos+i+1, false
+			return line, begins, true
+		}
+		if !l.more() {
+			break
+		}
+	}
+	line = l.buf[l.pos:]
+	l.pos, l.mid = len(l.buf), len(line) > 0
+	return line, begins, len(line) > 0
+}
+
+// dashes finds the next line that begins with "--", from the beginning of a line on; the lines before it are passed
+// over. prior is the length of the line end before it.
+func (l *lines) dashes() (line []byte, start int64, prior int, ok bool) {
+	for {
+		if l.pos == len(l.buf) && !l.more() {
+			return nil, 0, 0, false
+		}
+		// The usual line begins with something else: only its end is looked for.
+		for l.pos < len(l.buf) && (l.mid || l.buf[l.pos] != '-') {
+			i := bytes.IndexByte(l.buf[l.pos:], '\n')
+			if i < 0 {
+				l.pos, l.mid = len(l.buf), true
+				break
+			}
+			l.pos, l.mid = l.pos+i+1, false
+		}
+		if l.pos == len(l.buf) {
+			continue
+		}
+		start, prior = l.offset(), l.prior()
+		line, _, ok = l.next()
+		if !ok || len(line) > 1 && line[1] == '-' {
+			return line, start, prior, ok
+		}
+	}
+}
+
+// prior gives the length of the line end before pos: 2 for CRLF, 1 for LF, 0 at the very beginning.
+func (l *lines) prior() int {
+	var last [2]byte
+	switch at := l.offset(); {
+	case at == 0:
+		return 0
+	case l.pos >= 2:
+		copy(last[:], l.buf[l.pos-2:])
+	case at == 1:
+		return 1
+	case l.src.at != nil:
+		// The window has just been moved: the two bytes before it are read again, which happens once a window.
+		if _, err := l.src.at.ReadAt(last[:], at-2); err != nil {
+			return 1
+		}
+	}
+	if last[0] == '\r' {
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,280 @@
+package transfer
+
+import (
+	"bytes"
+	"encoding/base64"
+
+	"golang.org/x/text/transform"
+)
+
+// Base64 as mail has it (RFC 2045, 6.8): lines of 76 characters, and a reader that ignores what does not belong.
+//
+// The encoder works on blocks of whole lines, the decoder on whole lines: both hand them to the fast code in
+// encoding/base64 and go byte by byte only over what is left at the edges.
+
+const lineWidth = 76 // RFC 2045, 6.8: encoded lines must be no more than 76 characters
+
+// A Base64Encoder encodes to base64 in lines, each ended by CRLF, the last one too.
+type Base64Encoder struct {
+	Width int // characters a line, rounded down to a multiple of 4; 76 if zero, no line ends at all if negative
+
+	hold [3]byte // bytes that wait for the rest of their group
+	n    int     // how many
+	col  int     // characters in the line so far
+}
+
+// Reset forgets the stream that was encoded, for a new one.
+func (e *Base64Encoder) Reset() { e.n, e.col = 0, 0 }
+
+func (e *Base64Encoder) width() int {
+	switch {
+	case e.Width < 0:
+		return int(^uint(0)>>1) - 8 // never reached: a stream of bytes is not that long
+	case e.Width == 0:
+		return lineWidth
+	}
+	return max(4, e.Width/4*4)
+}
+
+// Transform implements [transform.Transformer].
+func (e *Base64Encoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	width := e.width()
+	for nSrc < len(src) {
+		if e.n == 0 && e.col == 0 && e.Width >= 0 {
+			d, s := encodeLines(dst[nDst:], src[nSrc:], width)
+			nDst, nSrc = nDst+d, nSrc+s
+		} else if e.n == 0 && e.Width < 0 {
+			if n := min((len(src)-nSrc)/3, (len(dst)-nDst)/4); n > 0 {
+				encode(dst[nDst:], src[nSrc:nSrc+3*n])
+				nDst, nSrc = nDst+4*n, nSrc+3*n
+			}
+		}
+		if nSrc == len(src) {
+			break
+		}
+		if e.n < 2 {
+			e.hold[e.n] = src[nSrc]
+			e.n, nSrc = e.n+1, nSrc+1
+			continue
+		}
+		if len(dst)-nDst < 6 {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		e.hold[2] = src[nSrc]
+		nSrc++
+		nDst += e.group(dst[nDst:], width)
+	}
+	if !atEOF {
+		return nDst, nSrc, nil
+	}
+	if len(dst)-nDst < 6 && (e.n > 0 || e.col > 0) {
+		return nDst, nSrc, transform.ErrShortDst
+	}
+	if e.n > 0 {
+		base64.StdEncoding.Encode(dst[nDst:], e.hold[:e.n])
+		nDst += 4
+		e.n, e.col = 0, e.col+4
+	}
+	if e.col > 0 && e.Width >= 0 {
+		nDst += copy(dst[nDst:], "\r\n")
+	}
+	e.col = 0
+	return nDst, nSrc, nil
+}
+
+// group writes the three bytes held, and the line's end where it is due.
+func (e *Base64Encoder) group(dst []byte, width int) int {
+	base64.StdEncoding.Encode(dst, e.hold[:3])
+	e.n, e.col = 0, e.col+4
+	if e.col < width {
+		return 4
+	}
+	e.col = 0
+	copy(dst[4:], "\r\n")
+	return 6
+}
+
+// encodeLines encodes as many whole lines as src fills and dst holds. Encoding a block at once and folding it after
+// is several times faster than encoding line by line.
+func encodeLines(dst, src []byte, width int) (nDst, nSrc int) {
+	const block = 64 // lines; the scratch then stays in the first-level cache
+	var scratch [block * lineWidth]byte
+	raw := width / 4 * 3
+	if width > lineWidth {
+		return encodeWide(dst, src, width)
+	}
+	for {
+		n := min(block, (len(src)-nSrc)/raw, (len(dst)-nDst)/(width+2))
+		if n == 0 {
+			return nDst, nSrc
+		}
+		encode(scratch[:n*width], src[nSrc:nSrc+n*raw])
+		for i := range n {
+			line := dst[nDst : nDst+width+2]
+			copy(line, scratch[i*width:(i+1)*width])
+			line[width], line[width+1] = '\r', '\n'
+			nDst += width + 2
+		}
+		nSrc += n * raw
+	}
+}
+
+// encodeWide is encodeLines for lines longer than the scratch is made for.
+func encodeWide(dst, src []byte, width int) (nDst, nSrc int) {
+	raw := width / 4 * 3
+	for len(src)-nSrc >= raw && len(dst)-nDst >= width+2 {
+		encode(dst[nDst:nDst+width], src[nSrc:nSrc+raw])
+		copy(dst[nDst+width:], "\r\n")
+		nDst, nSrc = nDst+width+2, nSrc+raw
+	}
+	return nDst, nSrc
+}
+
+// encode writes src, whose length is a multiple of 3, in base64 without line ends. It is the one place to put a
+// faster encoder.
+func encode(dst, src []byte) { base64.StdEncoding.Encode(dst, src) }
+
+// A Base64Decoder decodes base64 leniently: line ends, spaces and foreign bytes are skipped (RFC 2045, 6.8), missing
+// padding is forgiven, and padding ends the data. So does, between two groups, a line that begins with two foreign
+// bytes: it is the footer that a mailing list has put below the text. It never returns an error of its own.
+type Base64Decoder struct {
+	Strange int // counts bytes that did not belong, and characters missing at the end
+
+	acc   uint32 // bits of the characters held
+	n     int    // how many characters are held, 0 to 3
+	odd   int    // foreign bytes at the beginning of this line
+	begun bool   // the line has had a character
+	done  bool   // nothing counts any more
+	pad   bool   // padding was seen: only its second character may follow
+}
+
+// Reset forgets the stream that was decoded, for a new one.
+func (d *Base64Decoder) Reset() { *d = Base64Decoder{} }
+
+// Transform implements [transform.Transformer].
+func (d *Base64Decoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	for nSrc < len(src) && !d.done {
+		if d.n == 0 && !d.pad && !d.begun && d.odd == 0 {
+			n, s := decodeLines(dst[nDst:], src[nSrc:])
+			nDst, nSrc = nDst+n, nSrc+s
+			if nSrc == len(src) {
+				break
+			}
+		}
+		if len(dst)-nDst < 3 {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		n := d.char(dst[nDst:], src[nSrc])
+		nDst, nSrc = nDst+n, nSrc+1
+	}
+	if d.done {
+		// What follows the padding is not data; it is read to its end and dropped.
+		for _, c := range src[nSrc:] {
+			if c > ' ' && c != '=' {
+				d.Strange++
+			}
+		}
+		nSrc = len(src)
+	}
+	if atEOF && d.n > 0 {
+		if len(dst)-nDst < 2 {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		d.Strange += 4 - d.n
+		nDst += d.flush(dst[nDst:])
+	}
+	return nDst, nSrc, nil
+}
+
+// char takes one byte of input and returns how many it wrote.
+func (d *Base64Decoder) char(dst []byte, c byte) int {
+	v := decodeTable[c]
+	switch {
+	case v < 64:
+		if d.pad {
+			d.done = true // data after one "=": the group is over, and with it the data
+			d.Strange++
+			return 0
+		}
+		d.begun = true
+		d.acc = d.acc<<6 | uint32(v)
+		if d.n++; d.n < 4 {
+			return 0
+		}
+		dst[0], dst[1], dst[2] = byte(d.acc>>16), byte(d.acc>>8), byte(d.acc)
+		d.n, d.acc = 0, 0
+		return 3
+	case c == '\n':
+		d.begun, d.odd = false, 0
+	case c == '=':
+		if d.pad || d.n == 3 {
+			n := d.flush(dst)
+			d.done = true
+			return n
+		}
+		if d.n == 2 {
+			n := d.flush(dst)
+			d.pad = true
+			return n
+		}
+		d.Strange++
+	case c > ' ':
+		d.Strange++
+		if d.n == 0 && !d.begun {
+			if d.odd++; d.odd == 2 {
+				d.done = true
+			}
+		}
+	}
+	return 0
+}
+
+// flush writes the whole bytes of an unfinished group.
+func (d *Base64Decoder) flush(dst []byte) int {
+	n := 0
+	switch d.n {
+	case 2:
+		dst[0] = byte(d.acc >> 4)
+		n = 1
+	case 3:
+		dst[0], dst[1] = byte(d.acc>>10), byte(d.acc>>2)
+		n = 2
+	}
+	d.n, d.acc = 0, 0
+	return n
+}
+
+// decodeLines decodes whole clean lines from the beginning of src for as long as there are any.
+func decodeLines(dst, src []byte) (nDst, nSrc int) {
+	for {
+		i := bytes.IndexByte(src[nSrc:], '\n')
+		if i < 0 {
+			return nDst, nSrc
+		}
+		line := src[nSrc : nSrc+i]
+		if i > 0 && line[i-1] == '\r' {
+			line = line[:i-1]
+		}
+		// Padding ends the data, which is for the careful path to see.
+		if len(line)%4 != 0 || len(line)/4*3 > len(dst)-nDst || len(line) > 0 && line[len(line)-1] == '=' {
+			return nDst, nSrc
+		}
+		n, err := base64.StdEncoding.Decode(dst[nDst:], line)
+		if err != nil || n != len(line)/4*3 {
+			return nDst, nSrc
+		}
+		nDst, nSrc = nDst+n, nSrc+i+1
+	}
+}
+
+// decodeTable gives a character's six bits; 255 for those outside of the alphabet.
+var decodeTable = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 255
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for i := range len(alphabet) {
+		t[alphabet[i]] = byte(i)
+	}
+	return t
+}()

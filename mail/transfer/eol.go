@@ -1,0 +1,67 @@
+package transfer
+
+import (
+	"bytes"
+
+	"golang.org/x/text/transform"
+)
+
+// Line ends. In mail there is one, CRLF (RFC 5321, 2.3.8); a CR or LF alone is what people's programs and old systems
+// write, and each is a line end here, so that no two readers can disagree about where a line ends.
+
+// An EOL makes every CRLF, LF and CR alone the same line end.
+type EOL struct {
+	Marker string // CRLF if empty
+
+	cr  bool   // the last octet was a CR, and its marker is written: an LF that follows belongs to it
+	out string // of the marker, what dst had no room for
+}
+
+// Reset forgets the stream that was filtered, for a new one.
+func (e *EOL) Reset() { e.cr, e.out = false, "" }
+
+// Transform implements [transform.Transformer].
+func (e *EOL) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	marker := e.Marker
+	if marker == "" {
+		marker = "\r\n"
+	}
+	for {
+		if e.out != "" {
+			n := copy(dst[nDst:], e.out)
+			nDst, e.out = nDst+n, e.out[n:]
+			if e.out != "" {
+				return nDst, nSrc, transform.ErrShortDst
+			}
+		}
+		if nSrc == len(src) {
+			return nDst, nSrc, nil
+		}
+		if e.cr {
+			e.cr = false
+			if src[nSrc] == '\n' {
+				nSrc++
+				continue
+			}
+		}
+		// The window keeps this linear where there is one kind of line end and not the other.
+		rest := src[nSrc:min(len(src), nSrc+512)]
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			end = len(rest)
+		}
+		if i := bytes.IndexByte(rest[:end], '\r'); i >= 0 {
+			end = i
+		}
+		n := copy(dst[nDst:], rest[:end])
+		nDst, nSrc = nDst+n, nSrc+n
+		if n < end {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		if end < len(rest) {
+			e.cr = src[nSrc] == '\r'
+			e.out = marker
+			nSrc++
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package mail
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// What people see of a message: who it is from and for, what it says, what came with it. Which parts are shown and which
+// are attachments is decided as RFC 8621, 4.1.4 does.
+
+// A View is the parts of a message in the three lists of RFC 8621, 4.1.4.
+type View struct {
+	Text        []*Part // to be shown one after the other where plain text is wanted
+	HTML        []*Part // to be shown one after the other where HTML is wanted
+	Attachments []*Part // everything else
+}
+
+// View sorts the leaves below the part into what is shown and what is attached.
+func (p *Part) View() View {
+	var v View
+	if p != nil {
+		v.add([]*Part{p}, "mixed", false, &v.Text, &v.HTML)
+	}
+	return v
+}
+
+// add sorts parts that lie in a multipart of the subtype kind. html and text are where those go; in an alternative that
+// is one of its own each, elsewhere both. It is the algorithm of RFC 8621, 4.1.4, in its words.
+func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[]*Part) {
+	textLen, htmlLen := -1, -1
+	if text != nil {
+		textLen = len(*text)
+	}
+	if html != nil {
+		htmlLen = len(*html)
+	}
+	for i, p := range parts {
+		media := p.Type()
+		if p.IsMultipart() {
+			sub := strings.TrimPrefix(media, "multipart/")
+			v.add(p.Parts, sub, inAlternative || sub == "alternative", text, html)
+			continue
+		}
+		isText := strings.HasPrefix(media, "text/plain") || strings.HasPrefix(media, "text/html") || strings.HasPrefix(media, "multipart/")
+		isMedia := strings.HasPrefix(media, "image/") || strings.HasPrefix(media, "audio/") || strings.HasPrefix(media, "video/")
+		inline := p.Disposition() != "attachment" && (isText || isMedia) &&
+			(i == 0 || kind != "related" && (isMedia || p.Name() == ""))
+		if !inline {
+			v.Attachments = append(v.Attachments, p)
+			continue
+		}
+		if kind == "alternative" {
+			switch {
+			case media == "text/plain" && text != nil:
+				*text = append(*text, p)
+			case media == "text/html" && html != nil:
+				*html = append(*html, p)
+			default:
+				v.Attachments = append(v.Attachments, p)
+			}
+			continue
+		}
+		if inAlternative {
+			if media == "text/plain" {
+				html = nil
+			}
+			if media == "text/html" {
+				text = nil
+			}
+		}
+		if text != nil {
+			*text = append(*text, p)
+		}
+		if html != nil {
+			*html = append(*html, p)
+		}
+		if (text == nil || html == nil) && isMedia {
+			v.Attachments = append(v.Attachments, p)
+		}
+	}
+	if kind == "alternative" && text != nil && html != nil {
+		// Only one of the two was offered: it is shown for both.
+		if textLen == len(*text) && htmlLen != len(*html) {
+			*text = append(*text, (*html)[htmlLen:]...)
+		}
+		if htmlLen == len(*html) && textLen != len(*text) {
+			*html = append(*html, (*text)[textLen:]...)
+		}
+	}
+}
+
+// A view fills a message's fields from its header and tree.
+type view struct {
+	p       *Parser
+	lim     *limits
+	m       *Message
+	defects *defects
+}
+
+// fill reads the header's fields into the message, then its body.
+func (v *view) fill(h Header) {
+	m := v.m
+	m.Header = h
+	at, seen := int64(0), uint32(0)
+	for i := range h.fields {
+		f := &h.fields[i]
+		v.field(f, at, &seen)
+		at += int64(len(f.raw))
+	}
+	v.body()
+}
+
+// field reads one field, if it is one that Message has.
+func (v *view) field(f *Field, at int64, seen *uint32) {
+	m := v.m
+	k := knownField(f.name)
+	if k == fieldNone {
+		return
+	}
+	if *seen&(1<<k) != 0 {
+		// RFC 5322, 3.6 allows one of each. The first one counts, as it does for signatures and for most readers.
+		v.defects.add(DefectDuplicate, at, "a second "+f.name+", passed over")
+		return
+	}
+	*seen |= 1 << k
+	v.defects.base = at
+	defer func() { v.defects.base = 0 }()
+	switch k {
+	case fieldFrom:
+		m.From = v.addresses(f)
+	case fieldSender:
+		if list := v.addresses(f); len(list) > 0 {
+			m.Sender = list[0]
+		}
+	case fieldReplyTo:
+		m.ReplyTo = v.addresses(f)
+	case fieldTo:
+		m.To = v.addresses(f)
+	case fieldCc:
+		m.Cc = v.addresses(f)
+	case fieldBcc:
+		m.Bcc = v.addresses(f)
+	case fieldSubject:
+		m.Subject = f.text(v.p)
+	case fieldDate:
+		t, ok := parseDate(f.body)
+		if !ok && trimSpace(f.body) != "" {
+			v.defects.add(DefectDate, 0, "a date that cannot be read, left out")
+		}
+		m.Date = t
+	case fieldMessageID:
+		if ids := parseIDs(f.body); len(ids) > 0 {
+			m.ID = ids[0]
+		}
+	case fieldInReplyTo:
+		m.InReplyTo = parseIDs(f.body)
+	case fieldReferences:
+		m.References = parseIDs(f.body)
+	}
+}
+
+func (v *view) addresses(f *Field) []Address {
+	s := f.body
+	if !utf8.ValidString(s) {
+		v.defects.add(DefectCharset, 0, "raw 8-bit text that is not UTF-8 in "+f.name+", read as Windows-1252")
+		s = v.p.repair(s)
+	}
+	r := addressReader{s: s, p: v.p, defects: v.defects}
+	r.read()
+	return r.out
+}
+
+// body fills Text, HTML and Attachments.
+func (v *view) body() {
+	m := v.m
+	list := m.Body.View()
+	m.Text = v.text(list.Text, "text/html", false)
+	m.HTML = v.text(list.HTML, "text/html", true)
+	for _, p := range list.Attachments {
+		m.Attachments = append(m.Attachments, Attachment{Name: p.Name(), Type: p.Type(), CID: p.CID(), Open: p.Reader, part: p})
+	}
+	for _, p := range list.Text {
+		// What is shown between texts and is no text is kept with the attachments too, so that nobody has to look twice.
+		if t := p.Type(); !strings.HasPrefix(t, "text/") && !strings.HasPrefix(t, "multipart/") {
+			m.Attachments = append(m.Attachments, Attachment{Name: p.Name(), Type: t, CID: p.CID(), Open: p.Reader, part: p})
+		}
+	}
+}
+
+// text joins the texts among parts: those of the type, or, if is is false, all others.
+func (v *view) text(parts []*Part, media string, is bool) string {
+	var out string
+	left := v.lim.textBytes
+	for _, p := range parts {
+		t := p.Type()
+		if (t == media) != is || !strings.HasPrefix(t, "text/") && !strings.HasPrefix(t, "multipart/") {
+			continue
+		}
+		s, ok, err := p.text(v.p, left)
+		switch {
+		case err == errTooLong:
+			v.defects.add(DefectLimit, p.begin, "a text longer than the limit, cut")
+		case err != nil && p.src.err == nil:
+			p.src.err = err
+		}
+		if !ok {
+			v.defects.add(DefectCharset, p.begin, "text that is not in its charset "+p.charset+", read as well as it goes")
+		}
+		left = max(0, left-int64(len(s)))
+		if out == "" {
+			out = s
+			continue
+		}
+		if !strings.HasSuffix(out, "\n") {
+			out += "\n"
+		}
+		out += s
+	}
+	return out
+}
+
+// parseIDs reads message identifiers, without their angle brackets (RFC 5322, 3.6.4). What is not in brackets is a word.
+func parseIDs(s string) []string {
+	var ids []string
+	if n := strings.Count(s, "<"); n > 1 {
+		ids = make([]string, 0, min(n, 1000))
+	}
+	for s != "" {
+		s = trimSpace(s)
+		if s == "" {
+			break
+		}
+		end, id := 0, ""
+		if s[0] == '<' {
+			if end = strings.IndexByte(s, '>'); end < 0 {
+				end = len(s)
+			}
+			id = s[1:end]
+			end = min(end+1, len(s))
+		} else {
+			for end < len(s) && !isSpace(s[end]) && s[end] != '<' {
+				end++
+			}
+			// QUIRK: Eudora and others wrote In-Reply-To: Your message of "Mon, 1 Jan" <id>; only what has an @ is an id.
+			if id = strings.Trim(s[:end], ","); !strings.Contains(id, "@") {
+				id = ""
+			}
+		}
+		if id = unfold(trimSpace(id)); id != "" {
+			ids = append(ids, id)
+		}
+		s = s[end:]
+	}
+	return ids
+}
+
+func trimID(s string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(trimSpace(s), "<"), ">")
+}
+
+func isUTF8(s string) bool { return utf8.ValidString(s) }
