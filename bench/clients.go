@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	nsmtp "net/smtp"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gosmtp "github.com/emersion/go-smtp"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Clients, each to the same fixed-reply server: what sending costs the sender.
+
+// job is what a client's process is told to do; outcome is what it tells back.
+type job struct {
+	Addr  string
+	Conns int
+	Size  int
+	Time  time.Duration
+}
+
+type outcome struct {
+	Messages int64
+	Seconds  float64
+}
+
+// sender opens one connection and returns what sends one message over it.
+type sender func(addr string) (send func(body []byte) error, err error)
+
+// clientRole makes a role of a sender: it sends on all connections at once until the time is over.
+func clientRole(open sender) func(args []string) error {
+	return func(args []string) error {
+		var j job
+		if err := json.Unmarshal([]byte(args[0]), &j); err != nil {
+			return err
+		}
+		body := message(j.Size)
+		var (
+			count    atomic.Int64
+			workers  sync.WaitGroup
+			failures = make(chan error, j.Conns)
+		)
+		begin := time.Now()
+		for range j.Conns {
+			workers.Go(func() {
+				send, err := open(j.Addr)
+				for err == nil && time.Since(begin) < j.Time {
+					if err = send(body); err == nil {
+						count.Add(1)
+					}
+				}
+				if err != nil {
+					failures <- err
+				}
+			})
+		}
+		workers.Wait()
+		select {
+		case err := <-failures:
+			return err
+		default:
+		}
+		return json.NewEncoder(os.Stdout).Encode(outcome{count.Load(), time.Since(begin).Seconds()})
+	}
+}
+
+func sendPostrider(addr string) (func([]byte) error, error) {
+	c, err := (&smtp.Dialer{Hostname: "client.example.com"}).Dial(context.Background(), addr)
+	if err != nil {
+		return nil, err
+	}
+	env := smtp.NewEnvelope("sender@example.com", "recipient@example.net")
+	return func(body []byte) error {
+		_, err := c.Send(context.Background(), env, bytes.NewReader(body))
+		return err
+	}, nil
+}
+
+func sendNetSMTP(addr string) (func([]byte) error, error) {
+	c, err := nsmtp.Dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	return func(body []byte) error {
+		if err := c.Mail("sender@example.com"); err != nil {
+			return err
+		}
+		if err := c.Rcpt("recipient@example.net"); err != nil {
+			return err
+		}
+		w, err := c.Data()
+		return put(w, err, body)
+	}, c.Hello("client.example.com")
+}
+
+func sendGoSMTP(addr string) (func([]byte) error, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c := gosmtp.NewClient(conn)
+	return func(body []byte) error {
+		if err := c.Mail("sender@example.com", nil); err != nil {
+			return err
+		}
+		if err := c.Rcpt("recipient@example.net", nil); err != nil {
+			return err
+		}
+		w, err := c.Data()
+		return put(w, err, body)
+	}, c.Hello("client.example.com")
+}
+
+// put writes body to what a Data command returned.
+func put(w io.WriteCloser, err error, body []byte) error {
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(body); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// client returns the contender that plays role against a fixed server, which is started with args.
+func client(role string, j job, args ...string) contender {
+	return contender{role, func() (figure, error) {
+		server, err := startRole("fixed server", args...)
+		if err != nil {
+			return figure{}, err
+		}
+		defer server.stop()
+		j.Addr = server.addr
+		text, err := json.Marshal(j)
+		if err != nil {
+			return figure{}, err
+		}
+		self, err := os.Executable()
+		if err != nil {
+			return figure{}, err
+		}
+		cmd := exec.Command(self, "role", role+" client", string(text))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return figure{}, err
+		}
+		var o outcome
+		if err := json.Unmarshal(out, &o); err != nil {
+			return figure{}, err
+		}
+		return j.figure(o.Messages, o.Seconds, cmd.ProcessState), nil
+	}}
+}
+
+// figure is messages a second, or for large messages MB a second, and the client's CPU time a message.
+func (j job) figure(messages int64, seconds float64, state *os.ProcessState) figure {
+	used := state.UserTime() + state.SystemTime()
+	f := figure{float64(messages) / seconds, float64(used.Microseconds()) / float64(messages)}
+	if j.Size >= 1<<20 {
+		f.rate *= float64(len(message(j.Size))) / 1e6
+	}
+	return f
+}
+
+// smtpSource is Postfix's client as a contender.
+func smtpSource(path string, j job) contender {
+	return contender{"smtp-source", func() (figure, error) {
+		server, err := startRole("fixed server")
+		if err != nil {
+			return figure{}, err
+		}
+		defer server.stop()
+		n := max(j.Conns*10, int(2e8/float64(j.Size+20000)*j.Time.Seconds()))
+		cmd := exec.Command(path, "-d", "-s", strconv.Itoa(j.Conns), "-l", strconv.Itoa(j.Size), "-m", strconv.Itoa(n),
+			"-f", "sender@example.com", "-t", "recipient@example.net", server.addr)
+		begin := time.Now()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return figure{}, fmt.Errorf("%w\n%s", err, out)
+		}
+		return j.figure(int64(n), time.Since(begin).Seconds(), cmd.ProcessState), nil
+	}}
+}
+
+func measureClients(e effort) (table, error) {
+	var t table
+	source, haveSource := program("smtp-source")
+	for _, m := range []struct {
+		what, unit              string
+		conns, size             int
+		overNetSMTP, overSource float64
+	}{
+		{"1 KB, 1 connection", "messages/s", 1, 1 << 10, 0, 0},
+		{"1 KB, 10 connections", "messages/s", 10, 1 << 10, 3, 0},
+		{"10 MB, 1 connection", "MB/s", 1, 10 << 20, 10, 2.5},
+	} {
+		j := job{Conns: m.conns, Size: m.size, Time: e.time}
+		peers := []peer{{client("net/smtp", j), m.overNetSMTP, false}, {client("go-smtp", j), 0, false}}
+		if haveSource {
+			peers = append(peers, peer{smtpSource(source, j), m.overSource, false})
+		}
+		r, err := duel(e, m.what, m.unit, client("postrider", j), peers...)
+		if err != nil {
+			return nil, err
+		}
+		t = append(t, r)
+	}
+	return t, nil
+}

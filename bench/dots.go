@@ -1,0 +1,3 @@
+package main
+
+func measureDots(e effort) (table, error) { return nil, nil }

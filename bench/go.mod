@@ -1,0 +1,16 @@
+module github.com/postrider/postrider/bench
+
+go 1.26.0
+
+replace github.com/postrider/postrider => ../
+
+require (
+	github.com/emersion/go-smtp v0.25.1
+	github.com/postrider/postrider v0.0.0-00010101000000-000000000000
+)
+
+require (
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
+	golang.org/x/net v0.62.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	gosmtp "github.com/emersion/go-smtp"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// The roles in which this program starts itself again. A server tells the address that it listens on and serves until it
+// is ended.
+
+var roles = map[string]func(args []string) error{
+	"postrider server": servePostrider,
+	"go-smtp server":   serveGoSMTP,
+	"fixed server":     serveFixed,
+	"postrider client": clientRole(sendPostrider),
+	"net/smtp client":  clientRole(sendNetSMTP),
+	"go-smtp client":   clientRole(sendGoSMTP),
+}
+
+func play(role string, args []string) error {
+	f, ok := roles[role]
+	if !ok {
+		return fmt.Errorf("there is no such role")
+	}
+	return f(args)
+}
+
+// listen opens a port on loopback and tells it.
+func listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err == nil {
+		fmt.Println("listens on " + l.Addr().String())
+	}
+	return l, err
+}
+
+// servePostrider is our server as its users have it, every check on; the handler throws the message away.
+func servePostrider([]string) error {
+	l, err := listen()
+	if err != nil {
+		return err
+	}
+	discard := func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+		_, err := io.Copy(io.Discard, r)
+		return "", err
+	}
+	return (&smtp.Server{Hostname: "mx.example.net", Handler: &smtp.Hooks{OnData: discard}, MaxCommands: 1 << 30}).Serve(l)
+}
+
+// discarder is the same for go-smtp.
+type discarder struct{}
+
+func (discarder) NewSession(*gosmtp.Conn) (gosmtp.Session, error) { return discarder{}, nil }
+func (discarder) Mail(string, *gosmtp.MailOptions) error          { return nil }
+func (discarder) Rcpt(string, *gosmtp.RcptOptions) error          { return nil }
+func (discarder) Reset()                                          {}
+func (discarder) Logout() error                                   { return nil }
+
+func (discarder) Data(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
+func serveGoSMTP([]string) error {
+	l, err := listen()
+	if err != nil {
+		return err
+	}
+	s := gosmtp.NewServer(discarder{})
+	s.Domain = "mx.example.net"
+	s.MaxMessageBytes = 50 << 20
+	s.MaxRecipients = 1000
+	return s.Serve(l)
+}
+
+// serveFixed answers every command with the same octets and looks for nothing but the end of data: the cheapest receiver
+// that a client can have, so that the client's own cost shows. With the argument chunking it takes BDAT.
+func serveFixed(args []string) error {
+	l, err := listen()
+	if err != nil {
+		return err
+	}
+	hello := "250-fixed\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
+	if len(args) > 0 {
+		hello = "250-fixed\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME\r\n"
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			fixed(conn, hello)
+		}()
+	}
+}
+
+func fixed(conn net.Conn, hello string) {
+	in := bufio.NewReaderSize(conn, 256<<10)
+	out := bufio.NewWriterSize(conn, 16<<10)
+	out.WriteString("220 fixed\r\n")
+	for {
+		// Replies go out when there is nothing left to read: one write for a batch.
+		if in.Buffered() == 0 && out.Flush() != nil {
+			return
+		}
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return
+		}
+		switch verb := string(line[:min(4, len(line))]); verb {
+		case "EHLO", "HELO":
+			out.WriteString(hello)
+		case "DATA":
+			out.WriteString("354 \r\n")
+			if out.Flush() != nil || skipDotted(in) != nil {
+				return
+			}
+			out.WriteString("250 \r\n")
+		case "BDAT":
+			n, _ := strconv.Atoi(strings.Fields(string(line))[1])
+			if _, err := in.Discard(n); err != nil {
+				return
+			}
+			out.WriteString("250 \r\n")
+		case "QUIT":
+			out.WriteString("221 \r\n")
+			out.Flush()
+			return
+		default:
+			out.WriteString("250 \r\n")
+		}
+	}
+}
+
+// skipDotted reads up to and with the end of data. It looks for it in whole buffers; the last four octets of one may
+// belong to an end that the next completes.
+func skipDotted(in *bufio.Reader) error {
+	end := []byte("\r\n.\r\n")
+	for {
+		if _, err := in.Peek(len(end)); err != nil {
+			return err
+		}
+		b, _ := in.Peek(in.Buffered())
+		if i := bytes.Index(b, end); i >= 0 {
+			_, err := in.Discard(i + len(end))
+			return err
+		}
+		in.Discard(len(b) - len(end) + 1)
+		// What is left is shorter than the end, so that the next Peek waits for more.
+	}
+}
