@@ -97,7 +97,7 @@ func (e *addressError) Error() string {
 // validSpec checks an addr-spec for writing: dot-atom or quoted string, "@", dot-atom or domain literal, all of which
 // may hold UTF-8 (RFC 6532, 3.2).
 func validSpec(s string) error {
-	if n := plainSpec(s); n {
+	if plainSpec(s) {
 		return nil
 	}
 	wrong := func(why string) error { return &addressError{s, why} }
@@ -148,7 +148,7 @@ func plainSpec(s string) bool {
 		c := s[i]
 		switch {
 		case c == '.' || c == '@':
-			if last == '.' || last == '@' || c == '@' && at >= 0 {
+			if last == '.' || last == '@' || at >= 0 && (c == '@' || last == '-') {
 				return false
 			}
 			if c == '@' {
@@ -156,12 +156,12 @@ func plainSpec(s string) bool {
 			}
 		case c >= utf8.RuneSelf || !isAtext(c):
 			return false
-		case at >= 0 && !isLetterDigit(c) && c != '-' && c != '_':
+		case at >= 0 && !isLetterDigit(c) && c != '_' && (c != '-' || last == '.' || last == '@'):
 			return false
 		}
 		last = c
 	}
-	return at > 0 && last != '.' && last != '@'
+	return at > 0 && last != '.' && last != '@' && last != '-'
 }
 
 // toASCII gives the addr-spec with its domain in A-labels (RFC 5890). utf8Local says that the local part is not ASCII,
@@ -194,20 +194,34 @@ func isDotAtom(s string) bool {
 	return last != '.'
 }
 
-// isDomain takes what the DNS can hold and what is in use: letters, digits, hyphens, underscores, UTF-8.
+// isDomain takes what the DNS can hold and what is in use: letters, digits, hyphens inside, underscores, UTF-8. RFC 5322
+// allows any atom; no host has a name like that (RFC 1123, 2.1).
 func isDomain(s string) bool {
 	last := byte('.')
 	for i := range len(s) {
 		c := s[i]
 		switch {
-		case c == '.' && last == '.':
+		case (c == '.' || c == '-') && last == '.' || c == '.' && last == '-':
 			return false
 		case c != '.' && c != '-' && c != '_' && c < utf8.RuneSelf && !isLetterDigit(c):
 			return false
 		}
 		last = c
 	}
-	return last != '.' && len(s) <= 255
+	return last != '.' && last != '-' && len(s) <= 255
+}
+
+// isDtext says that s is a domain literal as RFC 5322, 3.4.1 and 4.4 have it, whatever it means.
+func isDtext(s string) bool {
+	for i := 1; i < len(s)-1; i++ {
+		switch c := s[i]; {
+		case c == '\\':
+			i++
+		case c == '[' || c == ']' || c < ' ' && c != '\t' || c == 0x7f:
+			return false
+		}
+	}
+	return len(s) > 2
 }
 
 // isLiteral: RFC 5321, 4.1.3: an IPv4 address, or a tag, a colon and what the tag stands for.

@@ -75,12 +75,13 @@ type addressReader struct {
 	out     []Address
 	err     error // the first; strict reading stops at it
 
-	pos     int
-	toks    []token
-	tokens  [16]token // where toks begins: enough for most
-	inGroup bool
-	pending string // an entry without an address, which may be the "Doe" of "Doe, John <j@x>"
-	closed  uint8  // bits for the searches that have failed: there is no further end for them
+	pos         int
+	toks        []token
+	tokens      [16]token // where toks begins: enough for most
+	inGroup     bool
+	pendingName string // the comment that was with pending
+	pending     string // an entry without an address, which may be the "Doe" of "Doe, John <j@x>"
+	closed      uint8  // bits for the searches that have failed: there is no further end for them
 }
 
 const (
@@ -99,6 +100,9 @@ func (r *addressReader) fail(at int, text string) {
 
 func (r *addressReader) read() {
 	r.toks = r.tokens[:0]
+	if r.strict {
+		r.folds()
+	}
 	for r.pos < len(r.s) && r.err == nil {
 		r.token()
 	}
@@ -112,6 +116,28 @@ func (r *addressReader) read() {
 	if r.strict && r.err == nil && len(r.out) == 0 && !r.inGroup && trimSpace(r.s) == "" {
 		r.fail(0, "there is no address")
 	}
+}
+
+// folds checks that line ends are folds: CRLF with white space behind it (RFC 5322, 3.2.2).
+func (r *addressReader) folds() {
+	for i := 0; i < len(r.s); i++ {
+		switch c := r.s[i]; {
+		case c == '\r' && i+2 < len(r.s) && r.s[i+1] == '\n' && (r.s[i+2] == ' ' || r.s[i+2] == '\t'):
+			i += 2
+		case c == '\r' || c == '\n':
+			r.fail(i, "a line end that is no fold")
+			return
+		}
+	}
+}
+
+// afterAt says that the last token but for comments is the @, so that a [ begins a domain literal.
+func (r *addressReader) afterAt() bool {
+	i := len(r.toks) - 1
+	for i >= 0 && r.toks[i].kind == '(' {
+		i--
+	}
+	return i >= 0 && r.toks[i].kind == '@'
 }
 
 // token reads one token, or the end of an entry.
@@ -147,7 +173,7 @@ func (r *addressReader) token() {
 		t.end = r.until(i, noComment, ')', '(')
 	case c == '<':
 		t.end = r.angle(i)
-	case c == '[' && r.closed&noLiteral == 0 && len(r.toks) > 0 && r.toks[len(r.toks)-1].kind == '@':
+	case c == '[' && r.closed&noLiteral == 0 && r.afterAt():
 		t.end = r.until(i, noLiteral, ']', 0)
 	case c == '=' && encodedWordLen(r.s[i:]) > 0 && !r.strict:
 		t.kind, t.end = 'w', i+encodedWordLen(r.s[i:])
@@ -245,22 +271,24 @@ func (r *addressReader) entry(end int) {
 			return
 		}
 	}
-	for i, t := range toks {
+	for _, t := range toks {
 		if t.kind == '@' {
-			r.bare(toks, i)
+			r.bare(toks)
 			return
 		}
 	}
+	if onlyComments(toks) {
+		return
+	}
 	if r.strict {
-		if onlyComments(toks) {
-			return
-		}
 		r.fail(toks[0].start, "an entry without an address")
 		return
 	}
 	if r.pending != "" {
 		r.keepPending()
 	}
+	r.pendingName = r.comment(toks)
+	toks = withoutComments(toks)
 	r.pending = r.s[toks[0].start:toks[len(toks)-1].end]
 }
 
@@ -274,7 +302,10 @@ func (r *addressReader) nameAddr(toks []token, i int) {
 		a.Address = r.route(strings.TrimSuffix(in, ">"), t.start+1)
 	}
 	if !onlyComments(toks[i+1:]) {
-		r.fail(toks[i+1].start, "something behind the >, dropped")
+		r.fail(toks[i+1].start, "something behind the >, taken as the name if there is none")
+		if behind := toks[i+1:]; a.Name == "" && behind[0].kind != '<' {
+			a.Name = r.phrase(behind)
+		}
 	}
 	if a.Name == "" {
 		a.Name = r.comment(toks)
@@ -298,16 +329,21 @@ func (r *addressReader) nameAddr(toks []token, i int) {
 	r.out = append(r.out, a)
 }
 
-// bare settles an entry without angle brackets, whose @ is the token at index at.
-func (r *addressReader) bare(toks []token, at int) {
+// bare settles an entry without angle brackets that has an @.
+func (r *addressReader) bare(toks []token) {
 	if r.pending != "" {
 		r.keepPending()
 	}
+	name := r.comment(toks)
+	toks = withoutComments(toks)
+	at := 0
+	for toks[at].kind != '@' {
+		at++
+	}
 	// White space may be around the dots and the @ (RFC 5322, 4.4, obs-local-part); elsewhere it ends the address.
 	joined := func(i int) bool {
-		a, b := toks[i], toks[i+1]
-		return a.kind != '(' && b.kind != '(' && !b.space || strings.IndexByte(".@", a.kind) >= 0 || strings.IndexByte(".@", b.kind) >= 0 ||
-			(a.kind == '(' || b.kind == '(') && i > 0 && i+2 < len(toks) && (toks[i-1].kind == '@' || toks[i+2].kind == '@')
+		a, b := toks[i].kind, toks[i+1].kind
+		return !toks[i+1].space || a == '.' || a == '@' || b == '.' || b == '@'
 	}
 	from, to := at, at
 	for from > 0 && joined(from-1) {
@@ -317,14 +353,14 @@ func (r *addressReader) bare(toks []token, at int) {
 		to++
 	}
 	a := Address{Name: r.phrase(toks[:from]), Address: r.spec(toks[from : to+1])}
-	if !onlyComments(toks[:from]) {
+	if from > 0 {
 		r.fail(toks[from].start, "a name before an address without brackets")
 	}
-	if !onlyComments(toks[to+1:]) {
+	if to < len(toks)-1 {
 		r.fail(toks[to].end, "something behind an address, dropped")
 	}
 	if a.Name == "" {
-		a.Name = r.comment(toks)
+		a.Name = name
 	}
 	r.out = append(r.out, a)
 }
@@ -339,5 +375,5 @@ func (r *addressReader) keepPending() {
 		r.out = append(r.out, Address{Name: r.p.words(s)})
 		return
 	}
-	r.out = append(r.out, Address{Address: unfold(s)})
+	r.out = append(r.out, Address{Name: r.pendingName, Address: unfold(s)})
 }

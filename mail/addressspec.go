@@ -11,7 +11,7 @@ func (r *addressReader) route(in string, base int) string {
 		// QUIRK: <<a@b>> and <mailto:a@b>, from web forms and scripts.
 		in = strings.TrimLeft(in, "< \t")
 		if rest, ok := cutPrefixFold(in, "mailto:"); ok {
-			in = rest
+			in, _, _ = strings.Cut(rest, "?")
 		}
 	}
 	sub := addressReader{s: in, p: r.p, strict: r.strict, inGroup: true} // in a group, so that ':' comes as a token
@@ -102,7 +102,7 @@ func (r *addressReader) specOrder(toks []token) bool {
 			}
 			word = true
 		case '[':
-			if word || !at || !isLiteral(unfold(r.s[t.start:t.end])) {
+			if word || !at || !isDtext(unfold(r.s[t.start:t.end])) {
 				return false
 			}
 			word = true
@@ -177,6 +177,20 @@ func (r *addressReader) comment(toks []token) string {
 		}
 	}
 	return ""
+}
+
+// withoutComments leaves the comments out of the tokens, in place; they separate as white space does.
+func withoutComments(toks []token) []token {
+	out, space := toks[:0], false
+	for _, t := range toks {
+		if t.kind == '(' {
+			space = true
+			continue
+		}
+		t.space = t.space || space
+		out, space = append(out, t), false
+	}
+	return out
 }
 
 func onlyComments(toks []token) bool {

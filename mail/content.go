@@ -180,8 +180,9 @@ type copyBuffers struct{ in, out []byte }
 
 const copyBlock = 57 << 10 // whole lines of base64, which have 57 octets each
 
-// copyBody writes what r holds in an encoding. Text is what its line ends are made CRLF of first.
-func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, text bool) (int64, error) {
+// copyBody writes what r holds in an encoding. Text is what its line ends are made CRLF of first. closed says whether
+// what was written ends a line, or is empty.
+func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, text bool) (written int64, closed bool, err error) {
 	if c.in == nil {
 		c.in, c.out = make([]byte, copyBlock), make([]byte, copyBlock/57*78+512)
 	}
@@ -194,33 +195,36 @@ func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, t
 	default:
 		t = &transfer.EOL{}
 	}
-	var written int64
 	left := 0 // what the filter did not take yet
+	closed = true
 	for {
 		n, rerr := io.ReadFull(r, c.in[left:])
 		atEOF := rerr == io.EOF || rerr == io.ErrUnexpectedEOF
 		if rerr != nil && !atEOF {
-			return written, rerr
+			return written, closed, rerr
 		}
 		src := c.in[:left+n]
 		for {
 			nDst, nSrc, err := t.Transform(c.out, src, atEOF)
 			src = src[nSrc:]
-			m, werr := w.Write(c.out[:nDst])
-			written += int64(m)
-			if werr != nil {
-				return written, werr
+			if nDst > 0 {
+				closed = c.out[nDst-1] == '\n'
+				m, werr := w.Write(c.out[:nDst])
+				written += int64(m)
+				if werr != nil {
+					return written, closed, werr
+				}
 			}
 			if err == transform.ErrShortDst && nDst+nSrc > 0 {
 				continue
 			}
 			if err != nil && (err != transform.ErrShortSrc || atEOF) {
-				return written, err
+				return written, closed, err
 			}
 			break
 		}
 		if atEOF {
-			return written, nil
+			return written, closed, nil
 		}
 		left = copy(c.in, src)
 	}

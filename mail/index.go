@@ -52,7 +52,7 @@ func (x *index) run() *Part {
 			continue
 		}
 		x.end(here, start, prior)
-		x.unclosed(n+1, start)
+		x.unclosed(n+1, max(here.begin, start-int64(prior)))
 		here = x.follow(n, closing)
 	}
 	x.end(here, x.lines.src.size, 0)

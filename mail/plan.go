@@ -23,6 +23,7 @@ type plan struct {
 	media    string // the media type to write, where the part's own field is not kept
 	parts    []*plan
 	nested   *frozen // for encNested
+	last     bool    // the message ends with it, and so must end with a line end
 	label    string  // what the part is called in errors
 }
 
@@ -146,7 +147,7 @@ const maxNesting = 1000
 func (r *renderer) plan(p *Part, path string, depth int) (*plan, error) {
 	pl := &plan{part: p, label: "part " + path}
 	if path == "" {
-		pl.label = "the body"
+		pl.label, pl.last = "the body", len(p.Parts) == 0
 	}
 	if depth > maxNesting {
 		return nil, fmt.Errorf("%s lies deeper than %d multiparts", pl.label, maxNesting)
@@ -319,6 +320,9 @@ func (r *renderer) leaf(pl *plan) error {
 	switch {
 	case message:
 		return r.message822(pl, &s)
+	case strings.HasPrefix(pl.media, "multipart/"):
+		// It had no parts when it was read, and cannot have an encoding (RFC 2045, 6.4): it goes as the text that it is.
+		pl.media, pl.isText = "text/plain", true
 	case !pl.isText:
 		pl.enc = encBase64
 		return nil

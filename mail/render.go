@@ -365,6 +365,8 @@ func (r *renderer) contentType(pl *plan, f *Field) error {
 	}
 	if pl.boundary != "" {
 		set("boundary", pl.boundary)
+	} else if len(pl.parts) == 0 {
+		l.params = slices.DeleteFunc(l.params, func(p param) bool { return p.name == "boundary" })
 	}
 	r.f.start("Content-Type")
 	if err := r.f.params(l.value, l.params); err != nil {
@@ -387,11 +389,8 @@ func (r *renderer) textFields() {
 // text lays out the body of a message that is nothing but text.
 func (r *renderer) text() {
 	if len(r.m.Text) > inlineText {
-		pl := &plan{part: TextPart("text/plain", r.m.Text), text: &r.m.Text, isText: true, enc: r.textEnc}
+		pl := &plan{part: TextPart("text/plain", r.m.Text), text: &r.m.Text, isText: true, enc: r.textEnc, last: true}
 		r.cut(pl)
-		if r.m.Text[len(r.m.Text)-1] != '\n' && r.textEnc != encBase64 {
-			r.f.end()
-		}
 		return
 	}
 	r.f.b = appendBody(r.f.b, r.m.Text, r.textEnc)
@@ -470,9 +469,13 @@ func (pl *plan) writeBody(w io.Writer, buffers *copyBuffers) (int64, error) {
 	}
 	defer rc.Close()
 	var failed readError
-	n, err := buffers.copyBody(w, &readWatch{rc, &failed}, pl.enc, pl.isText)
+	n, closed, err := buffers.copyBody(w, &readWatch{rc, &failed}, pl.enc, pl.isText)
 	if failed.err != nil {
 		return n, pl.wrap(failed.err)
+	}
+	if err == nil && pl.last && !closed {
+		m, err := io.WriteString(w, "\r\n")
+		return n + int64(m), err
 	}
 	return n, err
 }

@@ -222,6 +222,7 @@ func (v *view) text(parts []*Part, media string, is bool) string {
 // parseIDs reads message identifiers, without their angle brackets (RFC 5322, 3.6.4). What is not in brackets is a word.
 func parseIDs(s string) []string {
 	var ids []string
+	all := s
 	if n := strings.Count(s, "<"); n > 1 {
 		ids = make([]string, 0, min(n, 1000))
 	}
@@ -241,8 +242,9 @@ func parseIDs(s string) []string {
 			for end < len(s) && !isSpace(s[end]) && s[end] != '<' {
 				end++
 			}
-			// QUIRK: Eudora and others wrote In-Reply-To: Your message of "Mon, 1 Jan" <id>; only what has an @ is an id.
-			if id = strings.Trim(s[:end], ","); !strings.Contains(id, "@") {
+			// QUIRK: Eudora and others wrote In-Reply-To: Your message of "Mon, 1 Jan" <id>; a word is an id if it has an @ or
+			// is alone.
+			if id = strings.Trim(s[:end], ","); !strings.Contains(id, "@") && (len(ids) > 0 || trimSpace(s[end:]) != "" || id != trimSpace(all)) {
 				id = ""
 			}
 		}
