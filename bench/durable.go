@@ -1,3 +1,164 @@
 package main
 
-func measureDurable(e effort) (table, error) { return nil, nil }
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Servers that keep what they receive: a 250 after the message is on stable storage. Ours is the program as it is
+// installed, with its inbox; the peer is a Postfix of the benchmark's own, which holds what it accepts, so that it
+// spends nothing on delivery.
+
+func measureDurable(e effort) (table, error) {
+	ours, err := inbox(e)
+	if err != nil {
+		return nil, err
+	}
+	postfix, why := postfixServer(e)
+	if why != "" {
+		return table{{what: "1 KB", unit: "messages/s", note: why}}, nil
+	}
+	var t table
+	for _, m := range []struct {
+		what   string
+		mode   mode
+		conns  int
+		size   int
+		target float64
+	}{
+		{"1 KB, persistent", step, conns, 1 << 10, 8},
+		{"1 KB, a session each", each, conns, 1 << 10, 4},
+		{"100 KB, persistent", step, conns, 100 << 10, 2.5},
+		{"1 KB, pipelined, 128 connections", pipelined, 128, 1 << 10, 35},
+	} {
+		l := load{mode: m.mode, conns: m.conns, size: m.size, time: e.time}
+		r, err := duel(e, m.what, "messages/s", ours.loaded(l), peer{postfix.loaded(l), m.target, false})
+		if err != nil {
+			return nil, err
+		}
+		t = append(t, r)
+	}
+	return t, nil
+}
+
+// inbox builds the program and returns it as a server, with a new data directory each time it is started.
+func inbox(e effort) (starter, error) {
+	binary := filepath.Join(e.dir, "postrider")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "github.com/postrider/postrider/cmd/postrider")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return starter{}, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return starter{"postrider serve", func() (*process, error) {
+		data, err := os.MkdirTemp(e.dir, "data-")
+		if err != nil {
+			return nil, err
+		}
+		addr, err := freeAddr()
+		if err != nil {
+			return nil, err
+		}
+		return startAt(exec.Command(binary, "serve", "--smtp", addr, "--web", "off", "--data", data), addr)
+	}}, nil
+}
+
+// postfixMain is main.cf; postfixMaster are the services that take a message into the queue.
+const (
+	postfixMain = `compatibility_level = 3.6
+queue_directory = %[1]s/queue
+data_directory = %[1]s/data
+mail_owner = postfix
+setgid_group = postdrop
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = postfix.example.com
+mydestination =
+mynetworks = 127.0.0.0/8
+alias_maps =
+alias_database =
+maillog_file = %[1]s/log
+maillog_file_prefixes = %[1]s
+default_transport = error:nothing leaves the benchmark
+relay_transport = discard:nothing leaves the benchmark
+relay_domains = example.net
+relay_recipient_maps =
+smtpd_recipient_restrictions = check_recipient_access static:HOLD, permit_mynetworks, reject
+default_process_limit = 200
+in_flow_delay = 0
+`
+	postfixMaster = `
+pickup   unix       n - n 60    1 pickup
+cleanup  unix       n - n -     0 cleanup
+qmgr     unix       n - n 300   1 qmgr
+tlsmgr   unix       - - n 1000? 1 tlsmgr
+rewrite  unix       - - n -     - trivial-rewrite
+bounce   unix       - - n -     0 bounce
+defer    unix       - - n -     0 bounce
+trace    unix       - - n -     0 bounce
+proxymap unix       - - n -     - proxymap
+error    unix       - - n -     - error
+discard  unix       - - n -     - discard
+anvil    unix       - - n -     1 anvil
+postlog  unix-dgram n - n -     1 postlogd
+`
+)
+
+// postfixServer returns Postfix as a server, or why it cannot be measured.
+func postfixServer(e effort) (starter, string) {
+	control, ok := program("postfix")
+	if !ok {
+		return starter{}, "postfix is not installed: run scripts/peers"
+	}
+	if os.Geteuid() != 0 {
+		return starter{}, "must run as root: Postfix changes its user"
+	}
+	return starter{"Postfix", func() (*process, error) { return startPostfix(e, control) }}, ""
+}
+
+func startPostfix(e effort, control string) (*process, error) {
+	dir, err := os.MkdirTemp(e.dir, "postfix-")
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	owner, err := user.Lookup("postfix")
+	if err != nil {
+		return nil, err
+	}
+	uid, err := strconv.Atoi(owner.Uid)
+	if err != nil {
+		return nil, err
+	}
+	etc := filepath.Join(dir, "etc")
+	err = errors.Join(
+		os.Chmod(dir, 0o755), os.Mkdir(etc, 0o755), os.Mkdir(filepath.Join(dir, "queue"), 0o755),
+		os.Mkdir(filepath.Join(dir, "data"), 0o700), os.Chown(filepath.Join(dir, "data"), uid, -1),
+		os.WriteFile(filepath.Join(etc, "main.cf"), fmt.Appendf(nil, postfixMain, dir), 0o644),
+		os.WriteFile(filepath.Join(etc, "master.cf"), []byte(addr+" inet n - n - - smtpd\n"+strings.TrimSpace(postfixMaster)+"\n"), 0o644))
+	if err != nil {
+		return nil, err
+	}
+	// The check makes the folders of the queue. The master is started without the postfix command, as a child of ours,
+	// so that it can be measured and ended.
+	if out, err := exec.Command(control, "-c", etc, "check").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("postfix check: %w\n%s", err, out)
+	}
+	daemons, err := exec.Command(filepath.Join(filepath.Dir(control), "postconf"), "-h", "-c", etc, "daemon_directory").Output()
+	if err != nil {
+		return nil, fmt.Errorf("postconf: %w", err)
+	}
+	return startAt(exec.Command(filepath.Join(strings.TrimSpace(string(daemons)), "master"), "-c", etc, "-d"), addr)
+}
+
+// endSignal is what ends a server in order; Postfix knows no other.
+var endSignal os.Signal = syscall.SIGTERM

@@ -58,6 +58,8 @@ var tables = []struct {
 	{"Servers, durable accept", measureDurable},
 	{"Clients", measureClients},
 	{"Dots", measureDots},
+	{"Composing", measureCompose},
+	{"Parsing", measureParse},
 }
 
 // run measures and reports whether all targets are met.

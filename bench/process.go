@@ -77,7 +77,7 @@ func startAt(cmd *exec.Cmd, addr string) (*process, error) {
 
 // stop ends the process: asked first, then killed.
 func (p *process) stop() {
-	p.cmd.Process.Signal(os.Interrupt)
+	p.cmd.Process.Signal(endSignal)
 	timer := time.AfterFunc(5*time.Second, func() { p.cmd.Process.Kill() })
 	defer timer.Stop()
 	p.cmd.Wait()

@@ -44,9 +44,15 @@ type row struct {
 type standing struct {
 	peer
 	figure figure
+	fewer  bool
 }
 
-func (s standing) ratio(ours figure) float64 { return ours.rate / s.figure.rate }
+func (s standing) ratio(ours figure) float64 {
+	if s.fewer {
+		return s.figure.rate / ours.rate
+	}
+	return ours.rate / s.figure.rate
+}
 
 func (s standing) cpuRatio(ours figure) float64 {
 	if ours.cpu == 0 || s.figure.cpu == 0 {
@@ -90,6 +96,30 @@ func (t table) met() bool {
 	return true
 }
 
+// bout is what duel is told.
+type bout struct {
+	what, unit string
+	ours       contender
+	peers      []peer
+	fewer      bool
+}
+
+// duels returns a table of the rows of several bouts.
+func duels(e effort, bouts ...bout) (table, error) {
+	var t table
+	for _, b := range bouts {
+		r, err := duel(e, b.what, b.unit, b.ours, b.peers...)
+		if err != nil {
+			return nil, err
+		}
+		for i := range r.peers {
+			r.peers[i].fewer = b.fewer
+		}
+		t = append(t, r)
+	}
+	return t, nil
+}
+
 // duel runs ours and each peer in turn, e.runs times, and returns the row of medians.
 func duel(e effort, what, unit string, ours contender, peers ...peer) (row, error) {
 	r := row{what: what, unit: unit, name: ours.name}
@@ -111,7 +141,7 @@ func duel(e effort, what, unit string, ours contender, peers ...peer) (row, erro
 	progress("")
 	r.ours = median(figures[0])
 	for i, p := range peers {
-		r.peers = append(r.peers, standing{p, median(figures[i+1])})
+		r.peers = append(r.peers, standing{peer: p, figure: median(figures[i+1])})
 	}
 	return r, nil
 }
@@ -164,7 +194,10 @@ func (t table) write(w io.Writer, title string) {
 // String writes the rate with a precision that can be read, and the CPU time in brackets.
 func (f figure) String() string {
 	digits := 0
-	if f.rate < 100 {
+	switch {
+	case f.rate < 10:
+		digits = 2
+	case f.rate < 100:
 		digits = 1
 	}
 	if f.cpu == 0 {
