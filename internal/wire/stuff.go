@@ -14,6 +14,7 @@ type Stuffer struct {
 	inLine bool // not at the beginning of a line
 	cr     bool // a CR was seen and is not written yet
 	plain  bool
+	odd    int // octets to look at line by line, because a CR among them is bare
 }
 
 // NewStuffer returns a Stuffer that writes to w, in pieces as large as it is
@@ -64,33 +65,62 @@ func (s *Stuffer) span(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	end := 0
-	for {
-		line := p[end:]
-		i := bytes.IndexByte(line, '\n')
-		if i < 0 {
-			i = len(line)
-		}
-		// The first CR in the line must be the one before its LF.
-		if cr := bytes.IndexByte(line[:i], '\r'); cr >= 0 && (cr != i-1 || i == len(line)) {
-			return s.bareCR(p, end+cr)
-		} else if i == len(line) {
-			s.inLine = true
-			_, err := s.w.Write(p)
-			return len(p), err
-		} else if cr < 0 { // a bare LF
-			if _, err := s.w.Write(p[:end+i]); err != nil {
-				return 0, err
-			}
-			return end + i + 1, s.endLine()
-		}
-		end += i + 1
-		if end == len(p) || p[end] == '.' && !s.plain {
+	if s.odd <= 0 {
+		if end := s.clean(p); end > 0 {
 			s.inLine = false
 			_, err := s.w.Write(p[:end])
 			return end, err
 		}
 	}
+	n, err := s.one(p)
+	s.odd -= n
+	return n, err
+}
+
+// one deals with the first line of p.
+func (s *Stuffer) one(p []byte) (int, error) {
+	i := bytes.IndexByte(p, '\n')
+	if i < 0 {
+		i = len(p)
+	}
+	// The first CR must be the one before the LF.
+	switch cr := bytes.IndexByte(p[:i], '\r'); {
+	case cr >= 0 && (cr != i-1 || i == len(p)):
+		return s.bareCR(p, cr)
+	case i == len(p):
+		s.inLine = true
+		_, err := s.w.Write(p)
+		return len(p), err
+	case cr >= 0: // one good line, before one that is not
+		s.inLine = false
+		_, err := s.w.Write(p[:i+1])
+		return i + 1, err
+	}
+	if _, err := s.w.Write(p[:i]); err != nil { // a bare LF
+		return 0, err
+	}
+	return i + 1, s.endLine()
+}
+
+// clean returns how many octets of p are whole lines that may go out as they are:
+// each ends in CRLF, no other CR or LF is in them, none but the first begins with
+// a dot. Where a CR is bare it leaves all it has seen to one, so that nothing is
+// scanned twice.
+func (s *Stuffer) clean(p []byte) int {
+	end, lines := 0, 0
+	for end < len(p) {
+		i := bytes.IndexByte(p[end:], '\n')
+		if i <= 0 || p[end+i-1] != '\r' || lines > 0 && p[end] == '.' && !s.plain {
+			break
+		}
+		end += i + 1
+		lines++
+	}
+	if bytes.Count(p[:end], crBytes) != lines {
+		s.odd = end
+		return 0
+	}
+	return end
 }
 
 // bareCR writes p[:at]; p[at] is a CR that no LF follows, or not yet.

@@ -1,0 +1,266 @@
+package dialogue
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// A Player takes one part of a script on a connection.
+type Player struct {
+	Role    byte          // 'C' or 'S': whose lines it says
+	Conn    net.Conn      // closed at the end
+	TLS     *tls.Config   // for "<tls>"
+	Split   bool          // say everything a byte at a time
+	Timeout time.Duration // for each expected line; 30 seconds if zero
+
+	heard chan []byte // what the other side has said
+	fail  chan error  // why it says no more
+	buf   []byte      // heard, and not expected yet
+}
+
+// Play plays the script and returns an error that names the line at which it
+// went wrong.
+func (p *Player) Play(s *Script) error {
+	defer func() { p.Conn.Close() }()
+	p.listen()
+	for i := 0; i < len(s.Steps); {
+		step := s.Steps[i]
+		var err error
+		switch {
+		case step.Who != 'C' && step.Who != 'S':
+			i++ // for the other side's driver
+		case step.Text == TLS:
+			err = p.startTLS()
+			i++
+		case step.Text == Close && step.Who == p.Role:
+			return nil
+		case step.Text == Close:
+			err = p.expectClose()
+			i++
+		case step.Who == p.Role:
+			n := p.batch(s.Steps[i:])
+			err = p.say(s, s.Steps[i:i+n])
+			i += n
+		default:
+			err = p.expect(step)
+			i++
+		}
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", s.Name, step.Line, err)
+		}
+	}
+	return nil
+}
+
+// batch counts the steps that go out in one write.
+func (p *Player) batch(steps []Step) int {
+	n := 0
+	for n < len(steps) && steps[n].Who == p.Role && !strings.HasPrefix(steps[n].Text, "<") {
+		n++
+	}
+	return max(n, 1)
+}
+
+// say writes lines; a pattern among them is said with some text in its place.
+func (p *Player) say(s *Script, steps []Step) error {
+	var out []byte
+	for i, step := range steps {
+		if step.Text == Any && i > 0 {
+			out = append(out, p.announce(s, steps[i-1].Text[:3])...)
+			continue
+		}
+		text := step.Text
+		if p.Role == 'S' {
+			text = strings.ReplaceAll(text, "*", "ok")
+		}
+		out = append(out, text...)
+		if !step.Open {
+			out = append(out, '\r', '\n')
+		}
+	}
+	p.Conn.SetWriteDeadline(time.Now().Add(p.timeout()))
+	for len(out) > 0 {
+		n := len(out)
+		if p.Split {
+			n = 1
+		}
+		if _, err := p.Conn.Write(out[:n]); err != nil {
+			// The other side may have heard enough; what it said decides.
+			return nil
+		}
+		out = out[n:]
+	}
+	return nil
+}
+
+// announce is what a server says for "S: ...": the rest of a reply to EHLO, with
+// the features of the script.
+func (p *Player) announce(s *Script, code string) string {
+	words := []string{"SIZE 52428800", "8BITMIME", "SMTPUTF8", "CHUNKING"}
+	if _, ok := s.Has("tls"); ok {
+		words = append(words, "STARTTLS")
+	}
+	if _, ok := s.Has("auth"); ok {
+		words = append(words, "AUTH PLAIN LOGIN")
+	}
+	if offers, ok := s.Has("offers"); ok {
+		words = append(words, strings.Split(offers, ",")...)
+	}
+	return code + "-" + strings.Join(words, "\r\n"+code+"-") + "\r\n" + code + " ENHANCEDSTATUSCODES\r\n"
+}
+
+// expect reads what step stands for.
+func (p *Player) expect(step Step) error {
+	want := step.Text
+	if step.Open {
+		got, err := p.take(func(b []byte) int {
+			if len(b) < len(want) {
+				return 0
+			}
+			return len(want)
+		})
+		if err != nil || got != want {
+			return fmt.Errorf("got %q (%v), want %q", got, err, want)
+		}
+		return nil
+	}
+	for {
+		got, err := p.line()
+		if err != nil {
+			return fmt.Errorf("got %v, want %q", err, want)
+		}
+		if want == Any {
+			if len(got) > 3 && got[3] == '-' {
+				continue // a line of a reply that goes on
+			}
+			return nil
+		}
+		if !Match(want, got) {
+			return fmt.Errorf("got %q, want %q", got, want)
+		}
+		return nil
+	}
+}
+
+func (p *Player) timeout() time.Duration {
+	if p.Timeout == 0 {
+		return 30 * time.Second
+	}
+	return p.Timeout
+}
+
+// line returns the next line that the other side has said.
+func (p *Player) line() (string, error) {
+	s, err := p.take(func(b []byte) int { return bytes.IndexByte(b, '\n') + 1 })
+	return strings.TrimSuffix(s, "\r\n"), err
+}
+
+// take waits until enough finds enough in what was heard, and returns it.
+func (p *Player) take(enough func([]byte) int) (string, error) {
+	for {
+		if n := enough(p.buf); n > 0 {
+			s := string(p.buf[:n])
+			p.buf = p.buf[n:]
+			return s, nil
+		}
+		select {
+		case b := <-p.heard:
+			p.buf = append(p.buf, b...)
+			continue
+		default:
+		}
+		select {
+		case b := <-p.heard:
+			p.buf = append(p.buf, b...)
+		case err := <-p.fail:
+			p.fail <- err // for whoever asks again
+			select {
+			case b := <-p.heard: // said before the end
+				p.buf = append(p.buf, b...)
+			default:
+				return string(p.buf), err
+			}
+		case <-time.After(p.timeout()):
+			return string(p.buf), fmt.Errorf("nothing said in %v", p.timeout())
+		}
+	}
+}
+
+// expectClose waits for the other side to end the connection.
+func (p *Player) expectClose() error {
+	got, err := p.line()
+	if err == nil {
+		return fmt.Errorf("got %q, want the end of the connection", got)
+	}
+	if err != io.EOF && !strings.Contains(err.Error(), "reset") && err != io.ErrClosedPipe {
+		return fmt.Errorf("got %v, want the end of the connection", err)
+	}
+	return nil
+}
+
+// listen reads what the other side says, all the time, so that neither waits for
+// the other to listen. It stops before a switch to TLS: what comes then belongs to
+// TLS.
+func (p *Player) listen() {
+	p.heard, p.fail = make(chan []byte, 1<<12), make(chan error, 1)
+	conn, heard, fail := p.Conn, p.heard, p.fail
+	size := 4096
+	if p.TLS != nil {
+		size = 1
+	}
+	go func() {
+		var line []byte
+		for {
+			b := make([]byte, size)
+			n, err := conn.Read(b)
+			if n > 0 {
+				heard <- b[:n]
+			}
+			if err != nil {
+				fail <- err
+				return
+			}
+			if size > 1 {
+				continue
+			}
+			if line = append(line, b[0]); b[0] == '\n' {
+				if p.beforeTLS(string(line)) {
+					return
+				}
+				line = line[:0]
+			}
+		}
+	}()
+}
+
+// beforeTLS tells whether a line is the last before TLS: STARTTLS heard by a
+// server, or the reply to it heard by a client.
+func (p *Player) beforeTLS(line string) bool {
+	return p.Role == 'S' && line == "STARTTLS\r\n" || p.Role == 'C' && strings.HasPrefix(line, "220 2.0.0 ")
+}
+
+// startTLS does the handshake of this side's part.
+func (p *Player) startTLS() error {
+	if p.TLS == nil {
+		return fmt.Errorf("the player has no TLS configuration")
+	}
+	p.Conn.SetDeadline(time.Now().Add(p.timeout()))
+	var conn *tls.Conn
+	if p.Role == 'S' {
+		conn = tls.Server(p.Conn, p.TLS)
+	} else {
+		conn = tls.Client(p.Conn, p.TLS)
+	}
+	if err := conn.Handshake(); err != nil {
+		return err
+	}
+	p.Conn.SetDeadline(time.Time{})
+	p.Conn, p.TLS = conn, nil
+	p.listen()
+	return nil
+}
