@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,6 +86,33 @@ func TestClientDelivers(t *testing.T) {
 			t.Errorf("QUIT: got %v and %v, want 221", r, err)
 		}
 		compare(t, srv.arrived(len(sent)), sent)
+	})
+}
+
+// TestTransportDelivers sends all samples at once over a pool of three connections.
+func TestTransportDelivers(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server, id *identity) {
+		srv := s.start(t, id)
+		pool := &smtp.Transport{Addr: srv.addr, Dialer: dialer(id), MaxConns: 3}
+		defer pool.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), testTime)
+		defer cancel()
+		list := samples()
+		var sends sync.WaitGroup
+		for i, m := range list {
+			list[i].raw = ended(m.raw)
+			sends.Go(func() {
+				env := smtp.NewEnvelope(sender, one, two)
+				env.Options.Body = smtp.Body8BitMIME
+				if _, err := pool.Send(ctx, env, bytes.NewReader(m.raw)); err != nil {
+					t.Errorf("%s: %v", m.name, err)
+				}
+			})
+		}
+		sends.Wait()
+		if !t.Failed() {
+			compare(t, srv.arrived(len(list)), list)
+		}
 	})
 }
 
