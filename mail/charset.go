@@ -57,7 +57,11 @@ func (p *Parser) repair(s string) string {
 	if utf8.ValidString(s) {
 		return s
 	}
-	out, _ := p.convert("", []byte(s))
+	label := ""
+	if p != nil {
+		label = p.unlabelled
+	}
+	out, _ := p.convert(label, []byte(s))
 	return out
 }
 

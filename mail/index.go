@@ -165,7 +165,7 @@ func (x *index) text(begin, end int64) string {
 	}
 	src := x.lines.src
 	if src.at == nil {
-		return string(src.data[begin:end])
+		return src.data[begin:end]
 	}
 	b := make([]byte, end-begin)
 	n, err := src.at.ReadAt(b, begin)
@@ -247,20 +247,19 @@ func (x *index) block() block {
 		}
 		blank := begins && (line[0] == '\n' || len(line) == 2 && line[0] == '\r' && line[1] == '\n')
 		width += len(line)
+		// How much of this is more than a line, or a header, may have: all of it, if the limit was reached before.
 		over := width - x.lim.lineBytes
-		tooMuch := l.offset()-start > x.lim.headerBytes
-		if inPlace && !cut && (over > 0 || tooMuch) {
-			kept = append(kept, l.src.data[start:at]...)
-		}
-		if over > 0 || tooMuch {
-			if !cut {
-				x.defects.add(DefectLimit, at, "a header longer than the limits, cut")
-			}
+		excess := max(0, over, int(l.offset()-start-x.lim.headerBytes))
+		if excess > 0 && !cut {
+			x.defects.add(DefectLimit, l.offset()-int64(excess), "a header longer than the limits, cut")
 			cut = true
+			if inPlace {
+				kept = append(kept, l.src.data[start:at]...)
+			}
 		}
-		if (!inPlace || cut) && !tooMuch {
-			kept = append(kept, line[:max(0, len(line)-max(over, 0))]...)
-			if over > 0 && line[len(line)-1] == '\n' {
+		if !inPlace || cut {
+			kept = append(kept, line[:max(0, len(line)-excess)]...)
+			if over > 0 && over == excess && line[len(line)-1] == '\n' {
 				kept = append(kept, '\n')
 			}
 		}
@@ -269,7 +268,7 @@ func (x *index) block() block {
 		}
 	}
 	if inPlace && !cut {
-		return block{string(l.src.data[start:l.offset()]), false}
+		return block{l.src.data[start:l.offset()], false}
 	}
 	return block{string(kept), cut}
 }

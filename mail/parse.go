@@ -1,10 +1,10 @@
 package mail
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/transform"
@@ -31,6 +31,8 @@ type Parser struct {
 	// Decoder finds a decoder for a content-transfer encoding other than RFC 2045's, by its name in lower case. Nil, or a
 	// nil result: such a part is given as it is.
 	Decoder func(name string) transform.Transformer
+
+	unlabelled string // the charset to try for raw 8-bit text in fields, before Windows-1252
 }
 
 // limits are a Parser's, with the defaults filled in.
@@ -94,19 +96,15 @@ func (p *Parser) ParseAt(r io.ReaderAt, size int64) (*Message, error) {
 }
 
 // readAll reads up to one octet more than limit.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
+func readAll(r io.Reader, limit int64) (string, error) {
+	var b strings.Builder
 	if s, ok := r.(interface{ Len() int }); ok && int64(s.Len()) <= limit {
-		// The length is known, as that of a bytes.Reader is: one allocation of the right size.
-		data := make([]byte, s.Len())
-		n, err := io.ReadFull(r, data)
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = nil
-		}
-		return data[:n], err
+		b.Grow(s.Len()) // known, as a bytes.Reader's is: one allocation of the right size
+		_, err := io.Copy(&b, r)
+		return b.String(), err
 	}
-	var b bytes.Buffer
-	_, err := b.ReadFrom(io.LimitReader(r, limit+1))
-	return b.Bytes(), err
+	_, err := io.Copy(&b, io.LimitReader(r, limit+1))
+	return b.String(), err
 }
 
 // build makes the message from its index.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/postrider/postrider/mail/transfer"
 	"golang.org/x/text/transform"
@@ -176,7 +177,10 @@ func (p *Part) text(parser *Parser, limit int64) (s string, ok bool, err error) 
 		if int64(len(raw)) > limit {
 			raw, err = raw[:limit], errTooLong
 		}
-		s, ok = parser.convert(label, raw)
+		if (label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii")) && utf8.ValidString(raw) {
+			return lineFeeds(raw), true, err
+		}
+		s, ok = parser.convert(label, []byte(raw))
 		return lineFeeds(s), ok, err
 	}
 	r, err := p.reader(parser)
@@ -194,7 +198,7 @@ func (p *Part) text(parser *Parser, limit int64) (s string, ok bool, err error) 
 		s, err = s[:limit], errTooLong
 	}
 	if label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii") {
-		if isUTF8(s) {
+		if utf8.ValidString(s) {
 			return lineFeeds(s), true, err
 		}
 	}

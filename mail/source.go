@@ -3,13 +3,15 @@ package mail
 import (
 	"bytes"
 	"io"
+	"strings"
+	"unsafe"
 )
 
 // Where a message's bytes come from: memory, or a file that is read through a window.
 
 // A source is a message's bytes.
 type source struct {
-	data []byte      // all of it, if at is nil
+	data string      // all of it, if at is nil: header, texts and preambles are pieces of it, not copies
 	at   io.ReaderAt // else
 	size int64
 	err  error // the first of at's
@@ -18,7 +20,7 @@ type source struct {
 // section opens the octets from begin to end.
 func (s *source) section(begin, end int64) io.Reader {
 	if s.at == nil {
-		return bytes.NewReader(s.data[begin:end])
+		return strings.NewReader(s.data[begin:end])
 	}
 	return io.NewSectionReader(s.at, begin, end-begin)
 }
@@ -54,7 +56,8 @@ func (l *lines) more() bool {
 	s := l.src
 	if s.at == nil {
 		if l.buf == nil && len(s.data) > 0 {
-			l.buf = s.data
+			// The lines are only read, so this view of the string breaks no promise.
+			l.buf = unsafe.Slice(unsafe.StringData(s.data), len(s.data))
 			return true
 		}
 		return false

@@ -101,6 +101,12 @@ type view struct {
 func (v *view) fill(h Header) {
 	m := v.m
 	m.Header = h
+	for i := range h.fields {
+		if !utf8.ValidString(h.fields[i].body) {
+			v.guess()
+			break
+		}
+	}
 	at, seen := int64(0), uint32(0)
 	for i := range h.fields {
 		f := &h.fields[i]
@@ -108,6 +114,25 @@ func (v *view) fill(h Header) {
 		at += int64(len(f.raw))
 	}
 	v.body()
+}
+
+// guess takes the charset of the first text for that of raw 8-bit text in the fields. QUIRK: mail of the nineties in
+// Chinese, Japanese and Russian, and spam to this day.
+func (v *view) guess() {
+	for _, p := range v.m.Body.Walk() {
+		if !strings.HasPrefix(p.media, "text/") {
+			continue
+		}
+		if e := charset(p.charset); e != nil && !equalFold(p.charset, "us-ascii") {
+			own := Parser{}
+			if v.p != nil {
+				own = *v.p
+			}
+			own.unlabelled = p.charset
+			v.p = &own
+		}
+		return
+	}
 }
 
 // field reads one field, if it is one that Message has.
@@ -162,7 +187,7 @@ func (v *view) field(f *Field, at int64, seen *uint32) {
 func (v *view) addresses(f *Field) []Address {
 	s := f.body
 	if !utf8.ValidString(s) {
-		v.defects.add(DefectCharset, 0, "raw 8-bit text that is not UTF-8 in "+f.name+", read as Windows-1252")
+		v.defects.add(DefectCharset, 0, "raw 8-bit text that is not UTF-8 in "+f.name+", read as well as it goes")
 		s = v.p.repair(s)
 	}
 	r := addressReader{s: s, p: v.p, defects: v.defects}
@@ -190,7 +215,8 @@ func (v *view) body() {
 // text joins the texts among parts: those of the type, or, if is is false, all others.
 func (v *view) text(parts []*Part, media string, is bool) string {
 	var out string
-	left := v.lim.textBytes
+	var more strings.Builder // for the second text and those after it
+	left, ended := v.lim.textBytes, false
 	for _, p := range parts {
 		t := p.Type()
 		if (t == media) != is || !strings.HasPrefix(t, "text/") && !strings.HasPrefix(t, "multipart/") {
@@ -207,14 +233,21 @@ func (v *view) text(parts []*Part, media string, is bool) string {
 			v.defects.add(DefectCharset, p.begin, "text that is not in its charset "+p.charset+", read as well as it goes")
 		}
 		left = max(0, left-int64(len(s)))
-		if out == "" {
-			out = s
+		switch {
+		case out == "":
+			out, ended = s, strings.HasSuffix(s, "\n")
 			continue
+		case more.Len() == 0:
+			more.WriteString(out)
 		}
-		if !strings.HasSuffix(out, "\n") {
-			out += "\n"
+		if !ended {
+			more.WriteByte('\n')
 		}
-		out += s
+		more.WriteString(s)
+		ended = strings.HasSuffix(s, "\n")
+	}
+	if more.Len() > 0 {
+		return more.String()
 	}
 	return out
 }
@@ -259,5 +292,3 @@ func parseIDs(s string) []string {
 func trimID(s string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(trimSpace(s), "<"), ">")
 }
-
-func isUTF8(s string) bool { return utf8.ValidString(s) }
