@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"strings"
+
+	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/store/sqlite"
+)
+
+// Exit codes: those of BSD's sysexits.h, which mail programs have always had.
+const (
+	exitOK          = 0
+	exitUsage       = 64 // the command line is wrong
+	exitData        = 65 // the input is wrong
+	exitNoInput     = 66 // the input cannot be read
+	exitNoUser      = 67 // no such recipient (X.1.1)
+	exitNoHost      = 68 // no such host (X.1.2)
+	exitUnavailable = 69 // refused for good (5yz), or a port is in use
+	exitSoftware    = 70 // our own fault
+	exitCannotWrite = 73 // an output cannot be created
+	exitIO          = 74 // reading or writing failed
+	exitTempFail    = 75 // try again (4yz, a failed connection)
+	exitProtocol    = 76 // the other side broke the protocol, or the outcome is unknown
+	exitNoPerm      = 77 // not permitted (X.7.*)
+	exitConfig      = 78 // the configuration is wrong
+)
+
+// An exitError is an error that knows its exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// exitf returns an error that ends the program with a code.
+func exitf(code int, format string, args ...any) error {
+	return &exitError{code, fmt.Errorf(format, args...)}
+}
+
+func usagef(format string, args ...any) error { return exitf(exitUsage, format, args...) }
+
+// exitCode maps what a command returned. An error of cobra's own is about the
+// command line.
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return e.code
+	}
+	if e, ok := errors.AsType[*smtp.Error](err); ok {
+		return replyCode(e)
+	}
+	switch {
+	case errors.Is(err, smtp.ErrUnknown):
+		return exitProtocol
+	case errors.Is(err, smtp.ErrTemporary):
+		return exitTempFail
+	case errors.Is(err, smtp.ErrPermanent):
+		return exitUnavailable
+	case errors.Is(err, sqlite.ErrLocked):
+		return exitUnavailable
+	case errors.Is(err, sqlite.ErrNewer), errors.Is(err, sqlite.ErrForeign), errors.Is(err, sqlite.ErrCorrupt):
+		return exitData
+	case isNetwork(err):
+		return exitTempFail
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return exitNoInput
+	}
+	if strings.HasPrefix(err.Error(), "unknown ") || strings.Contains(err.Error(), " arg(s)") {
+		return exitUsage // cobra's, which have no type
+	}
+	return exitSoftware
+}
+
+// replyCode maps a refusal by its enhanced code, and by its class where that
+// says nothing.
+func replyCode(e *smtp.Error) int {
+	_, detail, _ := strings.Cut(string(e.Enhanced), ".")
+	switch {
+	case detail == "1.1":
+		return exitNoUser
+	case detail == "1.2":
+		return exitNoHost
+	case strings.HasPrefix(detail, "7."):
+		return exitNoPerm
+	case errors.Is(e, smtp.ErrTemporary):
+		return exitTempFail
+	}
+	return exitUnavailable
+}
+
+func isNetwork(err error) bool {
+	_, ok := errors.AsType[net.Error](err)
+	return ok
+}
+
+// complain tells an error in one line.
+func complain(w io.Writer, err error) {
+	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
+	fmt.Fprintln(w, "postrider:", strings.TrimPrefix(text, "postrider: "))
+}

@@ -1,0 +1,67 @@
+// Postrider sends and receives mail: one program from a developer's laptop to a
+// cluster of relays. Its commands are listed by postrider --help.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The command line, made of cobra's parts: a function builds each command and
+// root puts them together, so that nothing is shared between two runs of it.
+
+func main() {
+	// The first signal asks for an orderly end, the second one ends at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// streams are what a command reads from and writes to.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run carries out one command line and returns its exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	root := newRoot(s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		complain(s.err, err)
+	}
+	return exitCode(err)
+}
+
+// newRoot builds the whole program.
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "postrider COMMAND",
+		Short: "Sends and receives mail",
+		Long: `Postrider sends and receives mail.
+
+postrider serve starts a mail server with a web inbox on this machine.`,
+		Args:              cobra.NoArgs,
+		SilenceErrors:     true, // run tells them, in one line
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		// Without a command there is nothing to do, and that is a usage error.
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("say what to do: postrider COMMAND; postrider --help lists the commands")
+		},
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(newServe(s), newVersion(s))
+	return root
+}

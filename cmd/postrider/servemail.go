@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/mail"
+)
+
+// What serve prints of the mail that arrives. It goes to a terminal: what a
+// sender wrote must not move the cursor or colour the screen.
+
+// maxPrinted is how much of a message's text --print full shows.
+const maxPrinted = 64 << 10
+
+// printMail is called for each message after its 250.
+func (v *server) printMail(e *inbox.Entry) {
+	if e.Received.Before(v.started) {
+		return // left over from the last run, and told then
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s  %s", e.Received.Format("15:04:05"), route(e), subject(e.Summary))
+	fmt.Fprintf(&b, "  (%s%s)\n", size(e.Size), attached(e.Summary))
+	if v.options.print == "full" {
+		v.printFull(&b, e)
+	}
+	// Standard output may be closed; the mail is kept all the same.
+	_, _ = fmt.Fprint(v.streams.out, b.String())
+}
+
+// route says from whom to whom, by the envelope.
+func route(e *inbox.Entry) string {
+	from := e.Envelope.From
+	if from == "" {
+		from = "<>"
+	}
+	to := "nobody"
+	if n := len(e.Envelope.To); n > 0 {
+		if to = e.Envelope.To[0].Address; n > 1 {
+			to += fmt.Sprintf(" and %d more", n-1)
+		}
+	}
+	return printable(from) + " → " + printable(to)
+}
+
+func subject(s *inbox.Summary) string {
+	if s == nil || s.Subject == "" {
+		return "(no subject)"
+	}
+	return printable(s.Subject)
+}
+
+func attached(s *inbox.Summary) string {
+	if s == nil || s.Attachments == 0 {
+		return ""
+	}
+	return ", " + count(s.Attachments, "attachment")
+}
+
+// printFull prints a message as people read it.
+func (v *server) printFull(b *strings.Builder, e *inbox.Entry) {
+	body, err := v.db.Inbox().Open(context.Background(), e.ID)
+	if err != nil {
+		return // deleted already
+	}
+	defer body.Close()
+	parser := mail.Parser{TextBytes: maxPrinted}
+	m, err := parser.ParseAt(body, body.Size())
+	if err != nil {
+		v.log.Error("message cannot be read", "id", e.ID, "err", err)
+		return
+	}
+	for f := range m.Header.All() {
+		fmt.Fprintf(b, "    %s: %s\n", printable(f.Name()), printable(f.Text()))
+	}
+	text := m.Text
+	if text == "" {
+		text = m.HTML
+	}
+	for line := range strings.Lines("\n" + text) {
+		b.WriteString(strings.TrimRight("    "+printable(line), " ") + "\n")
+	}
+	for _, a := range m.Attachments {
+		fmt.Fprintf(b, "    [%s, %s]\n", printable(a.Name), printable(a.Type))
+	}
+	b.WriteByte('\n')
+}
+
+// printable returns text without what a terminal would obey.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r) && r >= 0x202A && r <= 0x2069:
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
+// size gives a size as people read it.
+func size(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1_000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+}

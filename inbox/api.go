@@ -1,0 +1,437 @@
+package inbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/postrider/postrider/internal/mailjson"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/smtp"
+)
+
+// The JSON interface, under /api/v1. Names are those of docs and of package
+// mailjson; an error is {"error": "what is wrong"} with the status that fits.
+
+const (
+	apiPath   = "/api/v1/"
+	maxPatch  = 64 << 10
+	maxUpload = 64 << 20
+	maxHead   = 256 << 10 // octets of an upload that are looked at for its addresses
+)
+
+func (in *Inbox) apiRoutes(mux *http.ServeMux) {
+	for pattern, handler := range map[string]func(w http.ResponseWriter, r *http.Request) error{
+		"GET messages":                   in.apiList,
+		"POST messages":                  in.apiInject,
+		"DELETE messages":                in.apiDeleteMany,
+		"GET messages/wait":              in.apiWait,
+		"GET messages/{id}":              in.apiMessage,
+		"PATCH messages/{id}":            in.apiUpdate,
+		"DELETE messages/{id}":           in.apiDelete,
+		"GET messages/{id}/raw":          in.apiRaw,
+		"GET messages/{id}/parts/{path}": in.apiPart,
+		"GET events":                     in.apiEvents,
+	} {
+		method, path, _ := strings.Cut(pattern, " ")
+		mux.HandleFunc(method+" "+apiPath+path, func(w http.ResponseWriter, r *http.Request) {
+			// Nothing here is a document: should a browser show it as one, it does nothing.
+			w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
+			if err := handler(w, r); err != nil {
+				in.fail(w, r, err)
+			}
+		})
+	}
+	mux.HandleFunc(apiPath, func(w http.ResponseWriter, r *http.Request) {
+		in.fail(w, r, refuse(http.StatusNotFound, "there is no %s %s", r.Method, oneLine(r.URL.Path, 100)))
+	})
+}
+
+// A refusal is an error that the client is told, with its status.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (e *refusal) Error() string { return e.text }
+
+func refuse(status int, format string, args ...any) error {
+	return &refusal{status, fmt.Sprintf(format, args...)}
+}
+
+// statusOf says what an error is told as. What is not the client's affair stays
+// here and goes to the log.
+func (in *Inbox) statusOf(r *http.Request, err error) (int, string) {
+	if e, ok := errors.AsType[*refusal](err); ok {
+		return e.status, e.text
+	}
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return http.StatusRequestEntityTooLarge, fmt.Sprintf("longer than %d octets", e.Limit)
+	}
+	if e, ok := errors.AsType[*smtp.Error](err); ok && errors.Is(err, smtp.ErrTemporary) {
+		return http.StatusInsufficientStorage, e.Text
+	}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return http.StatusNotFound, "no such message"
+	case r.Context().Err() != nil:
+		return http.StatusServiceUnavailable, "the request was given up"
+	}
+	in.logger().Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	return http.StatusInternalServerError, "internal error"
+}
+
+func (in *Inbox) fail(w http.ResponseWriter, r *http.Request, err error) {
+	status, text := in.statusOf(r, err)
+	answer(w, status, map[string]string{"error": text})
+}
+
+// answer writes v as JSON.
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // it is JSON and nothing else, by its type and nosniff
+	_ = e.Encode(v)        // the client may have gone
+}
+
+// A summaryJSON is a message in a list.
+type summaryJSON struct {
+	ID          string             `json:"id"`
+	Received    string             `json:"received"` // RFC 3339
+	Sender      string             `json:"sender"`
+	Recipients  []string           `json:"recipients"`
+	From        []mailjson.Address `json:"from"`
+	To          []mailjson.Address `json:"to"`
+	Subject     string             `json:"subject"`
+	Date        string             `json:"date"` // RFC 3339; empty if there is none
+	Preview     string             `json:"preview"`
+	Size        int64              `json:"size"`
+	Attachments int                `json:"attachments"`
+	Unread      bool               `json:"unread"`
+	Tags        []string           `json:"tags"`
+	Inbox       string             `json:"inbox"`
+}
+
+func summaryOf(e *Entry) *summaryJSON {
+	s := &summaryJSON{ID: e.ID, Received: e.Received.UTC().Format(timeFormat), Sender: e.Envelope.From, Recipients: e.recipients(),
+		From: []mailjson.Address{}, To: []mailjson.Address{}, Size: e.Size, Unread: e.Unread, Tags: e.Tags}
+	if s.Tags == nil {
+		s.Tags = []string{}
+	}
+	if e.Summary == nil {
+		return s
+	}
+	for _, a := range e.Summary.From {
+		s.From = append(s.From, mailjson.Address(a))
+	}
+	for _, a := range e.Summary.To {
+		s.To = append(s.To, mailjson.Address(a))
+	}
+	s.Subject, s.Preview, s.Attachments = e.Summary.Subject, e.Summary.Preview, e.Summary.Attachments
+	if !e.Summary.Date.IsZero() {
+		s.Date = e.Summary.Date.Format(timeFormat)
+	}
+	return s
+}
+
+// timeFormat is RFC 3339 with milliseconds, which tell the order of two mails.
+const timeFormat = "2006-01-02T15:04:05.999Z07:00"
+
+func (e *Entry) recipients() []string {
+	list := make([]string, len(e.Envelope.To))
+	for i, r := range e.Envelope.To {
+		list[i] = r.Address
+	}
+	return list
+}
+
+// list answers a query as a page and the JSON interface have it, with summaries
+// also of what has not been indexed yet.
+func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
+	in.settle(ctx)
+	page, err := in.Store.List(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for i := range page.Entries {
+		if e := &page.Entries[i]; e.Summary == nil {
+			if e.Summary, err = in.summary(ctx, e); err != nil {
+				in.logger().Error("message cannot be read", "id", e.ID, "err", err)
+			}
+		}
+	}
+	return page, nil
+}
+
+// queryOf reads the parameters of a list.
+func queryOf(r *http.Request) (Query, error) {
+	q := Query{Words: words(r.FormValue("query")), Before: r.FormValue("before"), After: r.FormValue("after")}
+	for _, id := range []string{q.Before, q.After} {
+		if _, err := ulid.ParseStrict(id); id != "" && err != nil {
+			return q, refuse(http.StatusBadRequest, "before and after are ids of messages")
+		}
+	}
+	if text := r.FormValue("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > MaxLimit {
+			return q, refuse(http.StatusBadRequest, "limit is a number from 1 to %d", MaxLimit)
+		}
+		q.Limit = n
+	}
+	return q, nil
+}
+
+func (in *Inbox) apiList(w http.ResponseWriter, r *http.Request) error {
+	q, err := queryOf(r)
+	if err != nil {
+		return err
+	}
+	page, err := in.list(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Messages []*summaryJSON `json:"messages"`
+		Total    int            `json:"total"`
+		Next     string         `json:"next"` // what before is for the page after this one; empty on the last
+	}{Messages: []*summaryJSON{}, Total: page.Total}
+	for i := range page.Entries {
+		out.Messages = append(out.Messages, summaryOf(&page.Entries[i]))
+	}
+	if page.More {
+		out.Next = page.Entries[len(page.Entries)-1].ID
+	}
+	answer(w, http.StatusOK, out)
+	return nil
+}
+
+// read opens and parses a message and hands it to fn, which must not keep it.
+func (in *Inbox) read(ctx context.Context, id string, fn func(b Body, m *mail.Message) error) error {
+	b, err := in.Store.Open(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	m, err := mail.ParseAt(b, b.Size())
+	if err != nil {
+		return err
+	}
+	return fn(b, m)
+}
+
+func (in *Inbox) apiMessage(w http.ResponseWriter, r *http.Request) error {
+	j, err := in.message(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, j)
+	return nil
+}
+
+// message returns the JSON of a message.
+func (in *Inbox) message(ctx context.Context, id string) (j *mailjson.Message, err error) {
+	e, err := in.Store.Entry(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	err = in.read(ctx, e.ID, func(_ Body, m *mail.Message) error {
+		j, err = mailjson.New(m, mailjson.Options{})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	j.ID, j.Received, j.Size = e.ID, e.Received.UTC().Format(timeFormat), e.Size
+	j.IP, j.Host, j.TLS, j.User = e.IP, e.Host, e.TLS, e.User
+	j.Sender, j.Recipients = e.Envelope.From, e.recipients()
+	j.Original = apiPath + "messages/" + e.ID + "/raw"
+	return j, nil
+}
+
+func (in *Inbox) apiUpdate(w http.ResponseWriter, r *http.Request) error {
+	var change struct {
+		Unread *bool     `json:"unread"`
+		Tags   *[]string `json:"tags"`
+	}
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPatch))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&change); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return err
+		}
+		return refuse(http.StatusBadRequest, "the body is not JSON with unread (true or false) or tags (a list of strings)")
+	}
+	if change.Tags != nil {
+		for _, tag := range *change.Tags {
+			if tag == "" || len(tag) > 100 || len(*change.Tags) > 100 || strings.ContainsFunc(tag, unicode.IsControl) {
+				return refuse(http.StatusBadRequest, "tags are up to 100 strings of 1 to 100 octets, without control characters")
+			}
+		}
+	}
+	id := r.PathValue("id")
+	if err := in.Store.Update(r.Context(), id, Change{change.Unread, change.Tags}); err != nil {
+		return err
+	}
+	e, err := in.Store.Entry(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	in.hub.publish(Event{Kind: EventUpdate, ID: e.ID})
+	answer(w, http.StatusOK, summaryOf(e))
+	return nil
+}
+
+func (in *Inbox) apiDelete(w http.ResponseWriter, r *http.Request) error {
+	e, err := in.Store.Entry(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	n, err := in.Store.Delete(r.Context(), e.ID)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	in.hub.publish(Event{Kind: EventDelete, ID: e.ID})
+	answer(w, http.StatusOK, map[string]int{"deleted": n})
+	return nil
+}
+
+// apiDeleteMany deletes what a query finds, or everything if that is said: a
+// forgotten parameter must not empty the inbox.
+func (in *Inbox) apiDeleteMany(w http.ResponseWriter, r *http.Request) error {
+	query, all := words(r.FormValue("query")), r.FormValue("all") == "true"
+	if all == (len(query) > 0) {
+		return refuse(http.StatusBadRequest, "say which messages: query=WORDS, or all=true for every one")
+	}
+	n, err := 0, error(nil)
+	if all {
+		n, err = in.Store.DeleteAll(r.Context())
+	} else {
+		n, err = in.deleteFound(r.Context(), query)
+	}
+	if n > 0 {
+		in.hub.publish(Event{Kind: EventReset})
+	}
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, map[string]int{"deleted": n})
+	return nil
+}
+
+func (in *Inbox) deleteFound(ctx context.Context, query []string) (deleted int, err error) {
+	in.settle(ctx)
+	for {
+		page, err := in.Store.List(ctx, Query{Words: query, Limit: MaxLimit})
+		if err != nil || len(page.Entries) == 0 {
+			return deleted, err
+		}
+		ids := make([]string, len(page.Entries))
+		for i := range page.Entries {
+			ids[i] = page.Entries[i].ID
+		}
+		n, err := in.Store.Delete(ctx, ids...)
+		deleted += n
+		if err != nil {
+			return deleted, err
+		}
+	}
+}
+
+// apiInject keeps a message that did not come by SMTP: message/rfc822 as it is,
+// or one composed from JSON.
+func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
+	limit := in.MaxUpload
+	if limit == 0 {
+		limit = maxUpload
+	}
+	body := http.MaxBytesReader(w, r.Body, limit)
+	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	var a Arrival
+	var msg io.Reader
+	var err error
+	switch media {
+	case "message/rfc822":
+		msg, err = rawUpload(&a, body)
+	case "application/json":
+		msg, err = jsonUpload(&a, body)
+	default:
+		return refuse(http.StatusUnsupportedMediaType, "the body must be message/rfc822 or application/json")
+	}
+	if err != nil {
+		return err
+	}
+	// keep tells Run; the client may ask for the message at once.
+	id, err := in.keep(r.Context(), &a, msg)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", apiPath+"messages/"+id)
+	answer(w, http.StatusCreated, map[string]string{"id": id})
+	return nil
+}
+
+// rawUpload takes the envelope from the fields at the beginning of a message.
+func rawUpload(a *Arrival, body io.Reader) (io.Reader, error) {
+	head, err := io.ReadAll(io.LimitReader(body, maxHead))
+	if err != nil {
+		return nil, err
+	}
+	if len(head) == 0 {
+		return nil, refuse(http.StatusBadRequest, "the message is empty")
+	}
+	m, err := mail.Parse(bytes.NewReader(head))
+	if err != nil {
+		return nil, err
+	}
+	a.Envelope = envelopeOf(m)
+	return io.MultiReader(bytes.NewReader(head), body), nil
+}
+
+// jsonUpload composes a message.
+func jsonUpload(a *Arrival, body io.Reader) (io.Reader, error) {
+	j, err := mailjson.Read(body)
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, err
+		}
+		return nil, refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "mailjson: "))
+	}
+	var out bytes.Buffer
+	m, err := j.Compose()
+	if err == nil {
+		_, err = m.WriteTo(&out)
+	}
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "%v", err)
+	}
+	a.Envelope = envelopeOf(m)
+	if j.Sender != "" {
+		a.Envelope.From = j.Sender
+	}
+	if len(j.Recipients) > 0 {
+		a.Envelope.To = smtp.NewEnvelope("", j.Recipients...).To
+	}
+	return &out, nil
+}
+
+func envelopeOf(m *mail.Message) smtp.Envelope {
+	from := ""
+	if len(m.From) > 0 {
+		from = m.From[0].Address
+	}
+	return *smtp.NewEnvelope(from, m.Recipients()...)
+}

@@ -1,0 +1,95 @@
+package inbox
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// The web side: who may ask, and by which name.
+//
+// The page and the JSON interface have no passwords on loopback, so every site
+// that a browser on this machine has open must be kept out. Three rules do that:
+// the Host header must be a name of ours (a rebound name is not), a request that
+// changes something must not come from another site, and GET changes nothing.
+// Nothing is sent that would let another origin read an answer.
+
+// pagePolicy is the Content-Security-Policy of the page: its own script and
+// style, frames of its own, nothing inline and nothing from elsewhere.
+const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// routes returns the handler of all paths.
+func (in *Inbox) routes() http.Handler {
+	mux := http.NewServeMux()
+	in.pageRoutes(mux)
+	in.apiRoutes(mux)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", in.ready)
+	return in.guard(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// ServeHTTP implements http.Handler.
+func (in *Inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	in.setUp()
+	in.web.ServeHTTP(w, r)
+}
+
+// guard refuses requests by a foreign name and sets the headers that every
+// answer has. Handlers make the policy of what they serve stricter.
+func (in *Inbox) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", pagePolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if !in.ours(r.Host) {
+			plain(w, http.StatusMisdirectedRequest, "This inbox is not known by the name "+oneLine(r.Host, 100)+
+				". If it should be, start it with --web-host and that name.\n")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ours tells whether a Host header names this server: a loopback address, a
+// name that is never anything but loopback (RFC 6761, 6.3), or one of Hosts.
+func (in *Inbox) ours(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
+		return true
+	}
+	for _, name := range in.Hosts {
+		if strings.EqualFold(strings.TrimSuffix(name, "."), host) {
+			return true
+		}
+	}
+	return false
+}
+
+// ready says whether the store answers.
+func (in *Inbox) ready(w http.ResponseWriter, r *http.Request) {
+	if _, err := in.Store.List(r.Context(), Query{Limit: 1}); err != nil {
+		in.logger().Error("not ready", "err", err)
+		plain(w, http.StatusServiceUnavailable, "the store does not answer\n")
+		return
+	}
+	plain(w, http.StatusOK, "ok\n")
+}
+
+// plain answers with a text.
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text)) // the client may have gone
+}

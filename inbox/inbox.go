@@ -1,0 +1,119 @@
+package inbox
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Accepting mail: what a session told is noted, the bytes go to the Store as
+// they come, and what the Store's Add returns is the answer.
+
+// An Inbox keeps mail in a Store and shows it. It is an smtp.Handler that
+// accepts every recipient, and an http.Handler for the page and the JSON
+// interface. Fields must not change once it is in use; its methods may be called
+// at the same time.
+type Inbox struct {
+	// Store keeps the messages; it must be set. Closing it is its owner's affair.
+	Store Store
+	// Hosts are names, besides localhost and loopback addresses, by which the page
+	// may be asked for. A request by any other name is refused, so that a site
+	// whose name is made to point here cannot read mail (DNS rebinding).
+	Hosts []string
+	// SMTP is the address that the empty page tells to send mail to; "": it tells
+	// none.
+	SMTP string
+	// OnMail is called for each message once it has been indexed, in order of
+	// arrival, by Run. nil: nothing.
+	OnMail func(*Entry)
+	// MaxUpload is how many octets POST takes; 64 MiB if zero.
+	MaxUpload int64
+	// Logger hears what went wrong and could not be told to anybody; nil:
+	// slog.Default().
+	Logger *slog.Logger
+
+	once sync.Once // for setUp
+	web  http.Handler
+	wake chan struct{} // tells Run that there is work; has room for one
+	hub  hub
+
+	mu     sync.Mutex
+	newest string        // id of the newest message that was accepted
+	known  string        // id up to which all messages are indexed
+	moved  chan struct{} // closed and made anew when known moves
+}
+
+// setUp makes what the zero Inbox lacks.
+func (in *Inbox) setUp() {
+	in.once.Do(func() {
+		in.wake, in.moved = make(chan struct{}, 1), make(chan struct{})
+		in.web = in.routes()
+	})
+}
+
+func (in *Inbox) logger() *slog.Logger {
+	if in.Logger != nil {
+		return in.Logger
+	}
+	return slog.Default()
+}
+
+// Mail implements smtp.Handler. c may be nil where mail does not come from a
+// session.
+func (in *Inbox) Mail(_ context.Context, c *smtp.Conn, from string, opts *smtp.MailOptions) (smtp.Transaction, error) {
+	t := &transaction{inbox: in}
+	t.arrival.Envelope.From = from
+	t.arrival.Envelope.Options = *opts
+	if c == nil {
+		return t, nil
+	}
+	t.arrival.Host, t.arrival.User = c.Hello(), c.User()
+	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		t.arrival.IP = addr.AddrPort().Addr().Unmap().WithZone("").String()
+	}
+	if state := c.TLS(); state != nil {
+		t.arrival.TLS = tls.VersionName(state.Version)
+	}
+	return t, nil
+}
+
+// A transaction is one message on its way in.
+type transaction struct {
+	inbox   *Inbox
+	arrival Arrival
+}
+
+func (t *transaction) Rcpt(_ context.Context, to string, opts *smtp.RcptOptions) error {
+	t.arrival.Envelope.To = append(t.arrival.Envelope.To, smtp.Recipient{Address: to, Options: *opts})
+	return nil
+}
+
+func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
+	return t.inbox.keep(ctx, &t.arrival, r)
+}
+
+// keep stores a message and tells everybody who waits for it. A full disk is
+// the one failure that the client is told of: it may try again elsewhere or
+// later (RFC 3463, X.3.1); anything else is 451 and goes to the server's log.
+func (in *Inbox) keep(ctx context.Context, a *Arrival, r io.Reader) (string, error) {
+	a.Received = time.Now()
+	id, err := in.Store.Add(ctx, a, r)
+	if err != nil {
+		if errors.Is(err, ErrFull) {
+			in.logger().Error("message refused", "err", err)
+			return "", &smtp.Error{Code: 452, Enhanced: "4.3.1", Text: "no room left to keep the message"}
+		}
+		return "", err
+	}
+	// From here the message is ours.
+	in.arrived(id)
+	return id, nil
+}

@@ -1,0 +1,159 @@
+package inbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Waiting: for one message, and for events as long as somebody listens.
+
+const (
+	waitTime    = 20 * time.Second
+	maxWaitTime = 5 * time.Minute
+	// heartbeat keeps proxies from closing a stream on which nothing happens, and
+	// finds out who has gone.
+	heartbeat   = 15 * time.Second
+	maxStreams  = 256
+	writeWindow = 10 * time.Second // what a client may take to read one event
+)
+
+// apiWait answers with the message that matches: the newest there is, or with
+// after the first one after it, so that a test can step from one to the next.
+// If there is none it waits.
+func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
+	q, err := queryOf(r)
+	if err != nil {
+		return err
+	}
+	q.Limit, q.OldestFirst = 1, q.After != ""
+	timeout, err := timeoutOf(r.FormValue("timeout"))
+	if err != nil {
+		return err
+	}
+	// Listening begins before looking, so that nothing arrives in between.
+	l := in.hub.listen()
+	defer l.close()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for in.settle(r.Context()); ; {
+		page, err := in.Store.List(r.Context(), q)
+		if err != nil {
+			return err
+		}
+		if len(page.Entries) > 0 {
+			j, err := in.message(r.Context(), page.Entries[0].ID)
+			if err != nil {
+				return err
+			}
+			answer(w, http.StatusOK, j)
+			return nil
+		}
+		if !l.next(r, timer, &q) {
+			return refuse(http.StatusNotFound, "no message matched within %v", timeout)
+		}
+	}
+}
+
+// next waits for an event after which it is worth looking again.
+func (l *listener) next(r *http.Request, timer *time.Timer, q *Query) bool {
+	for {
+		select {
+		case e := <-l.events:
+			if e.Kind == EventReset || e.Kind == EventMessage && contains(e.Entry.Summary.Search, q.Words) {
+				return true
+			}
+		case <-timer.C:
+			return false
+		case <-r.Context().Done():
+			return false
+		}
+	}
+}
+
+func contains(text string, words []string) bool {
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// timeoutOf reads "20s", "1m30s" or a number of seconds.
+func timeoutOf(text string) (time.Duration, error) {
+	if text == "" {
+		return waitTime, nil
+	}
+	d, err := time.ParseDuration(text)
+	if n, atoiErr := strconv.Atoi(text); atoiErr == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d < 0 || d > maxWaitTime {
+		return 0, refuse(http.StatusBadRequest, "timeout is a duration such as 20s, of %v at most", maxWaitTime)
+	}
+	return d, nil
+}
+
+// apiEvents streams events until the client goes or the server stops. The id of
+// an event is that of its message. Events are not kept: who comes back with
+// Last-Event-ID is told to read the list again.
+func (in *Inbox) apiEvents(w http.ResponseWriter, r *http.Request) error {
+	l := in.hub.listen()
+	defer l.close()
+	if in.hub.count() > maxStreams {
+		return refuse(http.StatusServiceUnavailable, "more than %d streams of events are open", maxStreams)
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	s := stream{w, http.NewResponseController(w)}
+	hello := "retry: 1000\n\n"
+	if r.Header.Get("Last-Event-ID") != "" {
+		hello += "event: reset\ndata: {}\n\n"
+	}
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	for err := s.send(hello); err == nil; {
+		select {
+		case e := <-l.events:
+			err = s.event(e)
+		case <-ticker.C:
+			err = s.send(":\n\n")
+		case <-r.Context().Done():
+			return nil
+		}
+	}
+	return nil // nobody is there to be told
+}
+
+// A stream is an answer that goes on.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (s *stream) send(text string) error {
+	// Not every ResponseWriter has deadlines; one that has none blocks no longer.
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeWindow))
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+func (s *stream) event(e Event) error {
+	data := []byte("{}")
+	switch {
+	case e.Entry != nil:
+		data, _ = json.Marshal(summaryOf(e.Entry)) // strings and numbers only
+	case e.ID != "":
+		data, _ = json.Marshal(map[string]string{"id": e.ID})
+	}
+	id := ""
+	if e.Kind == EventMessage {
+		id = "id: " + e.ID + "\n"
+	}
+	return s.send(fmt.Sprintf("event: %s\n%sdata: %s\n\n", e.Kind, id, data))
+}
