@@ -139,8 +139,8 @@ func (v *view) guess() {
 func (v *view) field(f *Field, at int64, seen *uint32) {
 	m := v.m
 	k := knownField(f.name)
-	if k == fieldNone {
-		return
+	if k == fieldNone || k == fieldContent {
+		return // what describes the body was read with it
 	}
 	if *seen&(1<<k) != 0 {
 		// RFC 5322, 3.6 allows one of each. The first one counts, as it does for signatures and for most readers.
