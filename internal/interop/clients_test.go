@@ -2,6 +2,8 @@ package interop
 
 import (
 	"bytes"
+	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -51,6 +53,10 @@ var clients = []client{
 	{name: "LuaSocket", peer: peers.LuaSocket, tls: implicitTLS, send: script(peers.LuaSocket, "send_luasocket.lua"), edit: openEnd},
 	{name: "Racket", peer: peers.Racket, tls: startTLS, send: script(peers.Racket, "send_racket.rkt")},
 	{name: "Nodemailer", peer: peers.Nodemailer, tls: startTLS, send: script(peers.Nodemailer, "send_nodemailer.js")},
+	{name: "aiosmtplib", peer: peers.Aiosmtplib, tls: startTLS, send: script(peers.Aiosmtplib, "send_aiosmtplib.py")},
+	// Net::SMTP takes lines that end in LF, as Perl's own do.
+	{name: "Net-SMTP", peer: peers.NetSMTP, tls: startTLS, send: script(peers.NetSMTP, "send_netsmtp.pl"), edit: lineFeeds},
+	{name: "msmtp", peer: peers.Msmtp, tls: startTLS, send: sendMsmtp, edit: lineFeeds},
 }
 
 // deliver has c send all the samples that it can send to addr, and returns them as they must arrive.
@@ -132,6 +138,26 @@ func sendSMTPSource(t *testing.T, addr, _ string, files []string) {
 	for _, file := range files {
 		// -r appends a number to the recipient's local part for each further recipient, so the names are its own.
 		run(t, peers.Command(t, peers.SMTPSource, "-f", sender, "-t", one, "-F", file, addr))
+	}
+}
+
+func sendMsmtp(t *testing.T, addr, ca string, files []string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		// An empty file of settings keeps the user's own away.
+		args := []string{"--file=/dev/null", "--host=" + host, "--port=" + port, "--from=" + sender, "--tls=off"}
+		if ca != "" {
+			args = append(args[:4], "--tls=on", "--tls-starttls=on", "--tls-trust-file="+ca)
+		}
+		cmd := peers.Command(t, peers.Msmtp, append(args, "--", one, two)...)
+		if cmd.Stdin, err = os.Open(file); err != nil {
+			t.Fatal(err)
+		}
+		run(t, cmd)
 	}
 }
 
