@@ -28,7 +28,7 @@ type composer struct {
 var composers = []composer{
 	{"s-nail", peers.SNail, func(t *testing.T, addr, _ string) *exec.Cmd {
 		return peers.Command(t, peers.SNail, "-:/", "-S", "v15-compat", "-S", "mta=smtp://"+addr, "-S", "smtp-auth=none",
-			"-r", sender, "-S", "hostname=client.example.com", "-S", "smtp-hostname=client.example.com",
+			"-r", sender, "-S", "hostname=client.example.com",
 			"-S", "ttycharset=utf-8", "-S", "mime-encoding=8b", "-s", "composed", one)
 	}},
 	{"mutt", peers.Mutt, func(t *testing.T, addr, _ string) *exec.Cmd {
