@@ -31,8 +31,8 @@ type Conn struct {
 	hostname string
 	ctx      context.Context // of the session; cancelled by Server.Close
 	rd       *wire.Reader
-	out      []byte // replies not written yet
-	begun    time.Time
+	out      []byte    // replies not written yet
+	over     time.Time // when the session ends at the latest
 
 	// What the client has said. The Handler may look at it from elsewhere.
 	mu    sync.Mutex
@@ -62,7 +62,8 @@ type transaction struct {
 }
 
 func newConn(s *Server, nc net.Conn, p Policy) *Conn {
-	c := &Conn{server: s, raw: nc, nc: nc, policy: p, id: newID(), hostname: s.name, begun: time.Now()}
+	c := &Conn{server: s, raw: nc, nc: nc, policy: p, id: newID(), hostname: s.name}
+	c.over = time.Now().Add(or(s.MaxSession, 6*time.Hour))
 	c.rd = wire.NewReader(nc, c.beforeRead)
 	return c
 }
@@ -177,10 +178,10 @@ func (c *Conn) readFailed(err error) {
 		c.linger()
 	case isTimeout(err) && c.server.stopped(), errors.Is(err, errStopping):
 		c.refuse(errShuttingDown)
+	case isTimeout(err) && time.Until(c.over) <= 0:
+		c.refuse(&Error{Code: 421, Enhanced: "4.4.2", Text: "the session has lasted too long"})
 	case isTimeout(err):
 		c.refuse(&Error{Code: 421, Enhanced: "4.4.2", Text: "nothing heard for too long"})
-	case errors.Is(err, errSessionOver):
-		c.refuse(&Error{Code: 421, Enhanced: "4.4.2", Text: "the session has lasted too long"})
 	}
 }
 
@@ -203,17 +204,18 @@ func (c *Conn) beforeRead() error {
 	if c.watch.active {
 		return nil // the watcher waits as long as the Handler works
 	}
+	wait := c.server.Timeouts.command()
 	if c.inData {
+		wait = c.server.Timeouts.block()
 		if c.reads++; c.reads > 1 {
 			// A client that waits for our acknowledgement before it sends the rest
 			// (Nagle's algorithm) would lose 40 ms on each message.
-			quickAck(c.nc)
+			quickAck(c.raw)
 		}
-		return c.nc.SetReadDeadline(time.Now().Add(c.server.Timeouts.block()))
 	}
-	now := time.Now()
-	if limit := or(c.server.MaxSession, 6*time.Hour); now.Sub(c.begun) > limit {
-		return errSessionOver
+	deadline := time.Now().Add(wait)
+	if c.over.Before(deadline) {
+		deadline = c.over
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -221,13 +223,10 @@ func (c *Conn) beforeRead() error {
 	if c.watch.idle && c.watch.waking {
 		return errStopping
 	}
-	return c.nc.SetReadDeadline(now.Add(c.server.Timeouts.command()))
+	return c.nc.SetReadDeadline(deadline)
 }
 
-var (
-	errSessionOver = errors.New("smtp: the session has lasted too long")
-	errStopping    = errors.New("smtp: the server is stopping")
-)
+var errStopping = errors.New("smtp: the server is stopping")
 
 // wake makes an idle session end, and any other when it is idle again. It is
 // called from elsewhere.

@@ -95,7 +95,16 @@ func oneForAll(results []Result, err error) error {
 	if e := sharedRefusal(errs); e != nil {
 		return e
 	}
-	return fmt.Errorf("smtp: relay: %v", err)
+	return tellable(err)
+}
+
+// tellable returns an error that may become a reply: what the host behind cannot
+// do will not change by trying again. Anything else stays ours, and is 451.
+func tellable(err error) error {
+	if errors.Is(err, ErrUnsupported) {
+		return &Error{Code: 554, Enhanced: "5.3.3", Text: "the next host lacks an extension that this message needs"}
+	}
+	return err
 }
 
 // incoming is a message from a session with its new Received field. It can be
@@ -225,7 +234,7 @@ func (t *Transport) Mail(ctx context.Context, c *Conn, from string, opts *MailOp
 		again := p.used > 0 && !fresh && p.err != nil && ctx.Err() == nil
 		x.release()
 		if !again {
-			return nil, err
+			return nil, tellable(err)
 		}
 	}
 }
@@ -262,7 +271,7 @@ func (x *proxied) Rcpt(ctx context.Context, to string, opts *RcptOptions) error 
 	if err == nil {
 		x.to = append(x.to, Recipient{to, *opts})
 	}
-	return err
+	return tellable(err)
 }
 
 func (x *proxied) Data(ctx context.Context, r io.Reader) (string, error) {

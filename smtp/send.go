@@ -527,8 +527,9 @@ func (d *delivery) settle(err error) {
 		err = temporary("the server gave no reply", nil)
 	}
 	for _, i := range d.open {
-		if res := &d.results[i]; res.Err == nil {
-			res.Err = err
+		d.results[i].Err = err
+		if e := findError(err); e != nil {
+			d.results[i].Reply = Reply{e.Code, e.Enhanced, e.Text}
 		}
 	}
 }

@@ -1,0 +1,347 @@
+package smtp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// A transaction's life, and what a Handler's error becomes, sentence by sentence.
+
+// lives is a Handler that keeps the contexts of its transactions.
+type lives struct {
+	mu   sync.Mutex
+	ctxs []context.Context
+	in   chan string // what is being called
+	rcpt func(ctx context.Context, to string) error
+	data func(ctx context.Context, r io.Reader) (string, error)
+}
+
+func (h *lives) Mail(ctx context.Context, c *smtp.Conn, from string, opts *smtp.MailOptions) (smtp.Transaction, error) {
+	if opts == nil || smtp.ConnFrom(ctx) != c {
+		return nil, errors.New("no options or another session")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ctxs = append(h.ctxs, ctx)
+	return h, nil
+}
+
+func (h *lives) Rcpt(ctx context.Context, to string, opts *smtp.RcptOptions) error {
+	if opts == nil {
+		return errors.New("no options")
+	}
+	if h.rcpt != nil {
+		return h.rcpt(ctx, to)
+	}
+	return nil
+}
+
+func (h *lives) Data(ctx context.Context, r io.Reader) (string, error) { return h.data(ctx, r) }
+
+func (h *lives) last() context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ctxs[len(h.ctxs)-1]
+}
+
+func ended(t *testing.T, ctx context.Context, what string) {
+	t.Helper()
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Second):
+		t.Errorf("%s: the transaction's context has not ended", what)
+	}
+}
+
+// RSET, EHLO, QUIT or a disconnect cancels a transaction's context.
+func TestTransactionEnds(t *testing.T) {
+	for name, end := range map[string]func(*smtp.Client) error{
+		"RSET": func(c *smtp.Client) error { _, err := c.Reset(t.Context()); return err },
+		"EHLO": func(c *smtp.Client) error { _, err := c.Hello(t.Context(), "again.example.org"); return err },
+		"QUIT": func(c *smtp.Client) error { _, err := c.Quit(t.Context()); return err },
+		"gone": func(c *smtp.Client) error { return c.Close() },
+	} {
+		h := &lives{}
+		c := dial(t, dialer(), serve(t, &smtp.Server{Handler: h}, smtp.Policy{}))
+		if _, err := c.Mail(t.Context(), "ann@example.com", nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.last().Err(); err != nil {
+			t.Errorf("%s: ended before: %v", name, err)
+		}
+		if err := end(c); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		ended(t, h.last(), name)
+	}
+}
+
+// A disconnect is noticed while the Handler works on a command, and one in the
+// middle of a message too.
+func TestDisconnectWhileHandling(t *testing.T) {
+	waited := make(chan error, 2)
+	h := &lives{in: make(chan string, 1)}
+	h.rcpt, h.data =
+		func(ctx context.Context, to string) error {
+			if strings.HasPrefix(to, "slow") {
+				h.in <- to
+				<-ctx.Done()
+				waited <- ctx.Err()
+			}
+			return nil
+		},
+		func(ctx context.Context, r io.Reader) (string, error) {
+			_, err := io.ReadAll(r)
+			if err == nil || ctx.Err() == nil {
+				err = fmt.Errorf("read %v in a context with %v", err, ctx.Err())
+			} else {
+				err = nil
+			}
+			waited <- err
+			return "", err
+		}
+	addr := serve(t, &smtp.Server{Handler: h}, smtp.Policy{})
+	c := dial(t, dialer(), addr)
+	c.Mail(t.Context(), "ann@example.com", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-h.in; cancel() }()
+	c.Rcpt(ctx, "slow@example.net", nil)
+	if err := <-waited; err == nil {
+		t.Error("the context of a slow Rcpt did not end")
+	}
+	c = dial(t, dialer(), addr)
+	c.Mail(t.Context(), "ann@example.com", nil)
+	c.Rcpt(t.Context(), "bob@example.net", nil)
+	w, err := c.Data(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(w, "Subject: half\r\n")
+	w.Abort()
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+}
+
+// A slow Handler does not hold back the replies that came before it, and a
+// session goes on after it.
+func TestSlowHandler(t *testing.T) {
+	release := make(chan struct{})
+	h := &lives{rcpt: func(context.Context, string) error { <-release; return nil }}
+	addr := serve(t, &smtp.Server{Hostname: "mx", Handler: h}, smtp.Policy{})
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	io.WriteString(nc, "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n")
+	read := func(until string) {
+		t.Helper()
+		var got strings.Builder
+		for b := make([]byte, 1); !strings.Contains(got.String(), until); {
+			if _, err := nc.Read(b); err != nil {
+				t.Fatalf("waiting for %q: got %q and %v", until, got.String(), err)
+			}
+			got.WriteByte(b[0])
+		}
+	}
+	read("250 2.1.0 sender ok\r\n") // while Rcpt waits
+	io.WriteString(nc, "NOOP\r\n")
+	close(release)
+	read("250 2.1.5 recipient ok\r\n")
+	read("250 2.0.0 ok\r\n")
+}
+
+// After the message has been read to its end only Server.Close cancels.
+func TestDataOutlivesTheClient(t *testing.T) {
+	read, release, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	h := &lives{data: func(ctx context.Context, r io.Reader) (string, error) {
+		io.Copy(io.Discard, r)
+		close(read)
+		<-release
+		done <- ctx.Err()
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return "", ctx.Err()
+		}
+		<-ctx.Done()
+		done <- nil
+		return "", nil
+	}}
+	srv := &smtp.Server{Handler: h, Logger: slog.New(slog.DiscardHandler)}
+	c := dial(t, dialer(), serve(t, srv, smtp.Policy{}))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-read; cancel() }()
+	c.Send(ctx, toBob, text("x\r\n"))
+	close(release)
+	if err := <-done; err != nil {
+		t.Errorf("after the client had gone: got %v", err)
+	}
+	srv.Close()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error("Server.Close did not cancel")
+	}
+}
+
+// r is dead after Data.
+func TestReaderDies(t *testing.T) {
+	var kept io.Reader
+	h := &lives{data: func(_ context.Context, r io.Reader) (string, error) {
+		kept = r
+		return "", smtp.Errorf(554, "5.7.1", "no")
+	}}
+	c := dial(t, dialer(), serve(t, &smtp.Server{Handler: h}, smtp.Policy{}))
+	c.Send(t.Context(), toBob, text("Subject: x\r\n"))
+	if n, err := kept.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
+		t.Errorf("Read: got %d, %v, want an error", n, err)
+	}
+	if n, err := kept.(io.WriterTo).WriteTo(io.Discard); n != 0 || err == nil {
+		t.Errorf("WriteTo: got %d, %v, want an error", n, err)
+	}
+}
+
+// A lockedLog is a log that sessions write and a test reads.
+type lockedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+func (l *lockedLog) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+// What a Handler's error becomes, at RCPT and at the end of the data.
+func TestHandlerErrors(t *testing.T) {
+	no := &smtp.Error{Code: 550, Enhanced: "5.1.1", Text: "no such user\nnobody at all"}
+	secret := errors.New("password of the database: hunter2")
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"itself":           {no, "550 5.1.1 no such user / nobody at all"},
+		"wrapped":          {fmt.Errorf("a: %w", fmt.Errorf("b: %w", no)), "550 5.1.1 no such user / nobody at all"},
+		"temporary":        {smtp.Errorf(450, "", "later"), "450 4.0.0 later"},
+		"joined":           {errors.Join(secret, no), "451 4.3.0 local error in processing"},
+		"wrapped in joins": {fmt.Errorf("%w and %w", no, secret), "451 4.3.0 local error in processing"},
+		"anything else":    {secret, "451 4.3.0 local error in processing"},
+		"not a refusal":    {&smtp.Error{Code: 250, Text: "fine"}, "451 4.3.0 local error in processing"},
+		"control chars":    {smtp.Errorf(550, "5.1.1", "a\r\n250 ok\x00b"), "550 5.1.1 a / 250 okb"},
+	} {
+		var log lockedLog
+		h := &lives{
+			rcpt: func(_ context.Context, to string) error {
+				if strings.HasPrefix(to, "bad") {
+					return c.err
+				}
+				return nil
+			},
+			data: func(_ context.Context, r io.Reader) (string, error) { io.Copy(io.Discard, r); return "", c.err },
+		}
+		srv := &smtp.Server{Handler: h, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		client := dial(t, dialer(), serve(t, srv, smtp.Policy{}))
+		results, _ := client.Send(t.Context(), smtp.NewEnvelope("ann@example.com", "bad@example.net", "bob@example.net"), text("x\r\n"))
+		for i, step := range []string{"RCPT", "DATA"} {
+			if got := results[i].Reply.String(); step == "RCPT" && got != c.want {
+				t.Errorf("%s at %s: got %q, want %q", name, step, got, c.want)
+			}
+			var e *smtp.Error
+			if !errors.As(results[i].Err, &e) || !strings.HasSuffix(e.Error(), c.want) {
+				t.Errorf("%s at %s: got %v, want %q", name, step, results[i].Err, c.want)
+			}
+		}
+		srv.Close()
+		if logged := strings.Contains(log.String(), "hunter2"); logged != strings.HasPrefix(c.want, "451") && !strings.Contains(c.want, "250") && name != "not a refusal" {
+			t.Errorf("%s: logged %q", name, log.String())
+		}
+	}
+}
+
+// An *Error goes all the way: what the handler of a server behind says is what
+// the client of the proxy before it gets.
+func TestErrorRoundTrip(t *testing.T) {
+	want := &smtp.Error{Code: 451, Enhanced: "4.7.1", Text: "greylisted\ntry again", Verb: "RCPT"}
+	h := &lives{rcpt: func(context.Context, string) error { return want }}
+	behind := serve(t, &smtp.Server{Handler: h}, smtp.Policy{})
+	proxy := serve(t, &smtp.Server{Handler: &smtp.Transport{Addr: behind, Dialer: dialer()}}, smtp.Policy{})
+	c := dial(t, dialer(), proxy)
+	c.Mail(t.Context(), "ann@example.com", nil)
+	_, err := c.Rcpt(t.Context(), "bob@example.net", nil)
+	var got *smtp.Error
+	if !errors.As(err, &got) || *got != *want {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+// Addresses reach a Handler as they were said, without brackets and routes.
+func TestAddressesReachHandlers(t *testing.T) {
+	var got []string
+	h := &lives{rcpt: func(_ context.Context, to string) error { got = append(got, to); return nil }}
+	addr := serve(t, &smtp.Server{Handler: h}, smtp.Policy{})
+	c := dial(t, dialer(), addr)
+	c.Mail(t.Context(), "", nil)
+	for _, line := range []string{`RCPT TO:<"x@evil"@good>`, `RCPT TO:<@a,@b:User@Example.NET>`, `RCPT TO:<"a\"b"@c>`} {
+		if _, err := c.Command(t.Context(), line); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if want := `"x@evil"@good User@Example.NET "a\"b"@c`; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+// Without a Handler, and with Hooks that have nothing to keep mail with, mail is
+// refused.
+func TestNothingKeepsMail(t *testing.T) {
+	for name, h := range map[string]smtp.Handler{"no handler": nil, "empty hooks": &smtp.Hooks{}} {
+		c := dial(t, dialer(), serve(t, &smtp.Server{Handler: h}, smtp.Policy{}))
+		if _, err := c.Send(t.Context(), toBob, text("x")); classes(err) != "permanent" {
+			t.Errorf("%s: got %v, want a permanent refusal", name, err)
+		}
+	}
+}
+
+// Hooks decide one after the other, and Next hears what they let through.
+func TestHooks(t *testing.T) {
+	var box mailbox
+	no := smtp.Errorf(550, "5.7.1", "no")
+	h := &smtp.Hooks{
+		OnSender: func(_ context.Context, _ *smtp.Conn, from string, _ *smtp.MailOptions) error {
+			if from == "" {
+				return no
+			}
+			return nil
+		},
+		OnRcpt: func(_ context.Context, _ *smtp.Conn, to string, _ *smtp.RcptOptions) error {
+			if !strings.HasSuffix(to, "@example.net") {
+				return no
+			}
+			return nil
+		},
+		Next: box.hooks(),
+	}
+	c := dial(t, dialer(), serve(t, &smtp.Server{Handler: h}, smtp.Policy{}))
+	if _, err := c.Send(t.Context(), smtp.NewEnvelope("", "bob@example.net"), text("x")); classes(err) != "permanent" {
+		t.Errorf("sender: got %v", err)
+	}
+	results, _ := c.Send(t.Context(), smtp.NewEnvelope("a@example.com", "x@example.org", "bob@example.net"), text("x"))
+	if results[0].Err == nil || results[1].Err != nil {
+		t.Errorf("recipients: got %+v", results)
+	}
+	if all := box.all(); len(all) != 1 || len(all[0].env.To) != 1 || all[0].env.To[0].Address != "bob@example.net" {
+		t.Errorf("got %+v", all)
+	}
+}

@@ -1,0 +1,280 @@
+package smtp_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Shutdown ends idle sessions at once with 421 and others when their transaction
+// has ended; no new session or transaction begins.
+func TestShutdown(t *testing.T) {
+	var box mailbox
+	srv := &smtp.Server{Hostname: "mx", Handler: box.hooks()}
+	addr := serve(t, srv, smtp.Policy{})
+	idle, busy := raw(t, addr), raw(t, addr)
+	idle.say("EHLO x", "250 ENHANCEDSTATUSCODES")
+	busy.say("EHLO x", "250 ENHANCEDSTATUSCODES")
+	busy.say("MAIL FROM:<a@b>", "250 2.1.0 sender ok")
+	busy.say("RCPT TO:<c@d>", "250 2.1.5 recipient ok")
+	done := make(chan error, 1)
+	go func() { done <- srv.Shutdown(t.Context()) }()
+	idle.expect("421 4.3.2 the server is shutting down")
+	idle.end()
+	busy.say("DATA", "354 go ahead")
+	busy.say("Subject: last\r\n.", "250 2.0.0 ok")
+	busy.expect("421 4.3.2 the server is shutting down")
+	busy.end()
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: got %v", err)
+	}
+	if len(box.all()) != 1 {
+		t.Errorf("got %d messages, want 1", len(box.all()))
+	}
+	if _, err := net.Dial("tcp", addr); err == nil {
+		t.Error("the server still listens")
+	}
+	if err := srv.Serve(fakeListener{}); err != smtp.ErrServerClosed {
+		t.Errorf("Serve afterwards: got %v, want ErrServerClosed", err)
+	}
+}
+
+type fakeListener struct{ net.Listener }
+
+func (fakeListener) Close() error { return nil }
+
+// Shutdown gives up when its context ends; Close then ends what is left.
+func TestShutdownContext(t *testing.T) {
+	srv := &smtp.Server{Handler: new(mailbox).hooks()}
+	c := raw(t, serve(t, srv, smtp.Policy{}))
+	c.say("HELO x", "250 ")
+	c.say("MAIL FROM:<a@b>", "250 ")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	srv.Close()
+	c.end()
+}
+
+// A rawClient says what it is told to, to a server that is greeted.
+type rawClient struct {
+	t *testing.T
+	net.Conn
+	rd *bufio.Reader
+}
+
+func raw(t *testing.T, addr string) *rawClient {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	c := &rawClient{t, nc, bufio.NewReader(nc)}
+	c.expect("220 ")
+	return c
+}
+
+func (c *rawClient) say(line, want string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, line+"\r\n"); err != nil {
+		c.t.Fatal(err)
+	}
+	c.expect(want)
+}
+
+// expect reads lines to the end of a reply, which must begin with want.
+func (c *rawClient) expect(want string) {
+	c.t.Helper()
+	for {
+		line, err := c.rd.ReadString('\n')
+		if err != nil {
+			c.t.Fatalf("got %q and %v, want %q", line, err, want)
+		}
+		if line[3] == ' ' {
+			if !strings.HasPrefix(line, want) {
+				c.t.Fatalf("got %q, want %q", line, want)
+			}
+			return
+		}
+	}
+}
+
+func (c *rawClient) end() {
+	c.t.Helper()
+	if line, err := c.rd.ReadString('\n'); err == nil {
+		c.t.Errorf("got %q, want the end of the session", line)
+	}
+}
+
+// Every wait of a session has its limit. The clock is the test's own.
+func TestServerTimeouts(t *testing.T) {
+	for name, c := range map[string]struct {
+		said string
+		want string
+		wait time.Duration
+	}{
+		"command": {"EHLO x\r\n", "421 4.4.2 nothing heard for too long", 5 * time.Minute},
+		"half":    {"EHLO x\r\nMAIL FROM:<", "421 4.4.2 nothing heard for too long", 5 * time.Minute},
+		"data":    {"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nSubject: x\r\n", "421 4.4.2 the message did not arrive in time", 3 * time.Minute},
+		"chunk":   {"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 10 LAST\r\nSubj", "421 4.4.2 the message did not arrive in time", 3 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there := net.Pipe()
+				var box mailbox
+				srv := &smtp.Server{Handler: box.hooks()}
+				begin := time.Now()
+				go srv.ServeConn(there, smtp.Policy{})
+				go io.WriteString(here, c.said)
+				got, _ := io.ReadAll(here)
+				if !strings.HasSuffix(string(got), c.want+"\r\n") {
+					t.Errorf("got %q, want it to end in %q", got, c.want)
+				}
+				if took := time.Since(begin); took != c.wait {
+					t.Errorf("took %v, want %v", took, c.wait)
+				}
+				if len(box.all()) != 0 {
+					t.Error("half a message was delivered")
+				}
+				srv.Close()
+			})
+		})
+	}
+}
+
+// A session ends after MaxSession, however busy it is.
+func TestMaxSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		begin := time.Now()
+		srv := &smtp.Server{MaxSession: time.Hour}
+		go srv.ServeConn(there, smtp.Policy{})
+		go func() {
+			for {
+				if _, err := io.WriteString(here, "NOOP\r\n"); err != nil {
+					return
+				}
+				time.Sleep(270 * time.Second) // the test's own clock
+			}
+		}()
+		got, _ := io.ReadAll(here)
+		if n := strings.Count(string(got), "250 2.0.0 ok"); n != 14 || time.Since(begin) != time.Hour || !strings.HasSuffix(string(got), "421 4.4.2 the session has lasted too long\r\n") {
+			t.Errorf("got %d replies in %v, %q", n, time.Since(begin), got[max(0, len(got)-100):])
+		}
+		srv.Close()
+		here.Close()
+		time.Sleep(time.Hour) // the writer finds out
+	})
+}
+
+// Sessions over the limit get 421; one that ends makes room.
+func TestMaxConns(t *testing.T) {
+	addr := serve(t, &smtp.Server{MaxConns: 2, MaxConnsPerHost: 1}, smtp.Policy{})
+	a, _ := raw(t, addr), raw(t, addr) // loopback is exempt from MaxConnsPerHost
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if b, _ := io.ReadAll(nc); !strings.HasPrefix(string(b), "421 4.3.2 ") {
+		t.Errorf("got %q, want 421 4.3.2", b)
+	}
+	a.say("QUIT", "221")
+	a.end()
+	raw(t, addr)
+}
+
+// OnConnect refuses with its own words, and anything else is 451.
+func TestOnConnect(t *testing.T) {
+	for want, err := range map[string]error{
+		"554 5.7.1 not from there\r\n":            smtp.Errorf(554, "5.7.1", "not from there"),
+		"451 4.3.0 local error in processing\r\n": fmt.Errorf("lookup failed"),
+	} {
+		addr := serve(t, &smtp.Server{OnConnect: func(_ context.Context, c *smtp.Conn) error {
+			if c.RemoteAddr() == nil || c.ID() == "" {
+				t.Error("no session")
+			}
+			return err
+		}}, smtp.Policy{})
+		nc, e := net.Dial("tcp", addr)
+		if e != nil {
+			t.Fatal(e)
+		}
+		if b, _ := io.ReadAll(nc); string(b) != want {
+			t.Errorf("got %q, want %q", b, want)
+		}
+		nc.Close()
+	}
+}
+
+// What a session knows of itself.
+func TestConn(t *testing.T) {
+	got := make(chan string, 1)
+	srv := &smtp.Server{Handler: &smtp.Hooks{OnSender: func(_ context.Context, c *smtp.Conn, _ string, _ *smtp.MailOptions) error {
+		got <- fmt.Sprint(c.Hello(), " ", c.Protocol(), " ", c.User(), " ", c.TLS() != nil)
+		return nil
+	}}, TLSConfig: serverTLS(t), OnAuth: func(context.Context, *smtp.Conn, string, string) error { return nil }}
+	addr := serve(t, srv, smtp.Policy{})
+	c := raw(t, addr)
+	c.say("HELO one", "250")
+	c.say("MAIL FROM:<>", "250")
+	if s := <-got; s != "one SMTP  false" {
+		t.Errorf("HELO: got %q", s)
+	}
+	c.say("EHLO two", "250")
+	c.say("MAIL FROM:<>", "250")
+	if s := <-got; s != "two ESMTP  false" {
+		t.Errorf("EHLO: got %q", s)
+	}
+	d := dialer()
+	d.TLS, d.TLSConfig, d.Auth = smtp.TLSStartTLS, clientTLS(t, srv.TLSConfig), password("ann", "secret")
+	if _, err := dial(t, d, addr).Mail(t.Context(), "", nil); err != nil {
+		t.Fatal(err)
+	}
+	if s := <-got; s != "c.example.org ESMTPSA ann true" {
+		t.Errorf("TLS and AUTH: got %q", s)
+	}
+}
+
+// The trace of both sides shows every line, and no secret.
+func TestTrace(t *testing.T) {
+	var here, there lockedLog
+	srv := &smtp.Server{Handler: new(mailbox).hooks(), AllowInsecureAuth: true, OnAuth: func(context.Context, *smtp.Conn, string, string) error { return nil },
+		Trace: func(l smtp.Line) { fmt.Fprintln(&there, l.FromClient, l.Text) }}
+	d := dialer()
+	d.Auth = password("ann", "hunter2")
+	d.Trace = func(l smtp.Line) { fmt.Fprintln(&here, l.FromClient, l.Text) }
+	c := dial(t, d, serve(t, srv, smtp.Policy{}))
+	if _, err := c.Send(t.Context(), toBob, text("Subject: private\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	c.Quit(t.Context())
+	raw := raw(t, serve(t, srv, smtp.Policy{}))
+	raw.say("EHLO x", "250")
+	raw.say("AUTH LOGIN YW5u", "334")
+	raw.say("aHVudGVyMg==", "235")
+	for name, log := range map[string]string{"client": here.String(), "server": there.String()} {
+		for _, want := range []string{"true EHLO c.example.org", "false 250-PIPELINING", "true AUTH PLAIN ***", "true MAIL FROM:<ann@example.com>", "true QUIT", "false 221 2.0.0 bye"} {
+			if !strings.Contains(log, want) {
+				t.Errorf("%s: %q is not in the trace:\n%s", name, want, log)
+			}
+		}
+		for _, secret := range []string{"hunter2", "aHVudGVyMg", "AGFubgBodW50ZXIy", "private"} {
+			if strings.Contains(log, secret) {
+				t.Errorf("%s: %q is in the trace:\n%s", name, secret, log)
+			}
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package smtp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Many senders share few connections, and every message arrives once.
+func TestTransportConcurrent(t *testing.T) {
+	var box mailbox
+	var sessions atomic.Int32
+	srv := &smtp.Server{Handler: box.hooks(), OnConnect: func(context.Context, *smtp.Conn) error { sessions.Add(1); return nil }}
+	tr := &smtp.Transport{Addr: serve(t, srv, smtp.Policy{}), Dialer: dialer(), MaxConns: 3}
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			if _, err := tr.Send(t.Context(), toBob, text(fmt.Sprintf("Subject: %d\r\n", i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]int{}
+	for _, m := range box.all() {
+		seen[m.data]++
+	}
+	if len(seen) != 100 || len(box.all()) != 100 {
+		t.Errorf("got %d messages, %d different, want 100", len(box.all()), len(seen))
+	}
+	if n := sessions.Load(); n > 3 {
+		t.Errorf("got %d sessions, want at most 3", n)
+	}
+	if err := tr.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := tr.Send(t.Context(), toBob, text("x")); classes(err) != "permanent" {
+		t.Errorf("after Close: got %v", err)
+	}
+}
+
+// A connection that died while it was idle costs nothing but a new one; the
+// message, which can be read once only, is sent whole.
+func TestTransportReconnects(t *testing.T) {
+	message := "C: MAIL FROM:<ann@example.com>\nC: RCPT TO:<bob@example.net>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: x\nC: .\nS: 250 ok\n"
+	for name, death := range map[string]string{"closed": "S: <close>\n", "closing announced": "S: 421 4.3.2 bye\nS: <close>\n"} {
+		tr := &smtp.Transport{Addr: scripted(t, hello+message+death, hello+message+"C: QUIT\nS: 221 bye\n"), Dialer: dialer()}
+		for range 2 {
+			if _, err := tr.Send(t.Context(), toBob, strings.NewReader("Subject: x\r\n")); err != nil {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+		tr.Close()
+	}
+}
+
+// An unknown is never tried again.
+func TestTransportLeavesUnknown(t *testing.T) {
+	lost := "C: MAIL FROM:<ann@example.com>\nC: RCPT TO:<bob@example.net>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: x\nC: .\n"
+	tr := &smtp.Transport{Addr: scripted(t, hello+lost+"S: 250 ok\n"+lost+"S: <close>\n"), Dialer: dialer()}
+	if _, err := tr.Send(t.Context(), toBob, text("Subject: x\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.Send(t.Context(), toBob, text("Subject: x\r\n")); !errors.Is(err, smtp.ErrUnknown) {
+		t.Errorf("got %v, want ErrUnknown", err)
+	}
+}
+
+// Relay answers for everybody at the end: the id of whom it was sent to, the
+// refusal that all got, 451 for a mixed outcome.
+func TestRelay(t *testing.T) {
+	temp, perm := smtp.Errorf(450, "4.2.1", "later"), smtp.Errorf(550, "5.1.1", "never")
+	for name, c := range map[string]struct {
+		fates []error
+		want  string
+	}{
+		"accepted": {[]error{nil, nil}, "250 2.0.0 ok: queued as N1"},
+		"alike":    {[]error{perm, perm}, "550 5.1.1 never"},
+		"mixed":    {[]error{nil, perm}, "451 4.3.0 local error in processing"},
+		"differ":   {[]error{temp, perm}, "451 4.3.0 local error in processing"},
+		"unknown":  {[]error{smtp.ErrUnknown, smtp.ErrUnknown}, "451 4.3.0 local error in processing"},
+	} {
+		s := &recorder{fates: c.fates}
+		addr := serve(t, &smtp.Server{Hostname: "mx.example.com", Handler: smtp.Relay(s)}, smtp.Policy{})
+		results, _ := dial(t, dialer(), addr).Send(t.Context(), smtp.NewEnvelope("ann@example.com", "b@example.net", "c@example.net"), text("Subject: x\r\n\r\ny\r\n"))
+		if got := results[0].Reply.String(); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+		if !strings.HasPrefix(s.message, "Received: from c.example.org ([127.0.0.1])\r\n\tby mx.example.com with ESMTP id ") || !strings.HasSuffix(s.message, "\r\nSubject: x\r\n\r\ny\r\n") {
+			t.Errorf("%s: got message %q", name, s.message)
+		}
+	}
+	s := &recorder{fates: []error{nil, temp}}
+	addr := serve(t, &smtp.Server{Handler: smtp.Relay(s)}, smtp.Policy{LMTP: true})
+	d := dialer()
+	d.LMTP = true
+	results, _ := dial(t, d, addr).Send(t.Context(), smtp.NewEnvelope("a@example.com", "b@example.net", "c@example.net"), text("x\r\n"))
+	if results[0].Err != nil || results[1].Reply.String() != "450 4.2.1 later" {
+		t.Errorf("LMTP: got %+v", results)
+	}
+}
+
+// A recorder is a Sender that keeps the last message and gives the fates it was
+// told to.
+type recorder struct {
+	fates   []error
+	env     smtp.Envelope
+	message string
+}
+
+func (r *recorder) Send(_ context.Context, env *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
+	var b strings.Builder
+	_, err := msg.WriteTo(&b)
+	r.env, r.message = *env, b.String()
+	results := make([]smtp.Result, len(env.To))
+	for i := range results {
+		results[i] = smtp.Result{Rcpt: env.To[i].Address, ID: "N1", Err: err}
+		if i < len(r.fates) && r.fates[i] != nil {
+			results[i].Err = r.fates[i]
+		}
+		if results[i].Err != nil {
+			err = &smtp.SendError{Results: results}
+		}
+	}
+	return results, err
+}
+
+// Both kinds of relay refuse what has passed too many hosts, and pass on of the
+// options what is still true.
+func TestRelayRules(t *testing.T) {
+	s := &recorder{}
+	relay := serve(t, &smtp.Server{Handler: smtp.Relay(s)}, smtp.Policy{})
+	var box mailbox
+	behind := serve(t, &smtp.Server{Handler: box.hooks()}, smtp.Policy{})
+	tr := &smtp.Transport{Addr: behind, Dialer: dialer()}
+	t.Cleanup(func() { tr.Close() })
+	proxy := serve(t, &smtp.Server{Handler: tr}, smtp.Policy{})
+	hops := func(n int) io.WriterTo {
+		return text(strings.Repeat("Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n", n) + "Subject: x\r\n\r\nReceived: in the body\r\n")
+	}
+	for name, addr := range map[string]string{"Relay": relay, "Transport": proxy} {
+		c := dial(t, dialer(), addr)
+		if _, err := c.Send(t.Context(), toBob, hops(100)); err != nil {
+			t.Errorf("%s: 100 hops: got %v", name, err)
+		}
+		results, _ := c.Send(t.Context(), toBob, hops(101))
+		if got := results[0].Reply.String(); !strings.HasPrefix(got, "554 5.4.6") {
+			t.Errorf("%s: 101 hops: got %q", name, got)
+		}
+		env := smtp.NewEnvelope("ann@example.com", "bob@example.net")
+		env.Options = smtp.MailOptions{Size: 1000, Body: smtp.Body8BitMIME, UTF8: true}
+		if _, err := dial(t, dialer(), addr).Send(t.Context(), env, text("x\r\n")); err != nil {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	want := smtp.MailOptions{Body: smtp.Body8BitMIME, UTF8: true}
+	if s.env.Options != want {
+		t.Errorf("Relay: got %+v, want %+v", s.env.Options, want)
+	}
+	all := box.all()
+	if got := all[len(all)-1].env.Options; got != want || len(all) != 2 {
+		t.Errorf("Transport: got %+v of %d messages, want %+v of 2", got, len(all), want)
+	}
+}
+
+// Behind a Transport as Handler refusals come at RCPT, and what the server
+// behind lacks is refused rather than dropped.
+func TestTransportAsHandler(t *testing.T) {
+	var box mailbox
+	hooks := box.hooks()
+	hooks.OnRcpt = func(_ context.Context, _ *smtp.Conn, to string, _ *smtp.RcptOptions) error {
+		if to == "nobody@example.net" {
+			return smtp.Errorf(550, "5.1.1", "no such user")
+		}
+		return nil
+	}
+	tr := &smtp.Transport{Addr: serve(t, &smtp.Server{Handler: hooks}, smtp.Policy{}), Dialer: dialer(), MaxConns: 1}
+	t.Cleanup(func() { tr.Close() })
+	proxy := serve(t, &smtp.Server{Handler: tr}, smtp.Policy{})
+	c := raw(t, proxy)
+	c.say("EHLO x", "250")
+	for range 3 { // the connection behind is given back each time
+		c.say("MAIL FROM:<ann@example.com>", "250")
+		c.say("RCPT TO:<nobody@example.net>", "550 5.1.1 no such user")
+		c.say("RCPT TO:<bob@example.net>", "250")
+		c.say("RSET", "250")
+	}
+	c.say("MAIL FROM:<ann@example.com>", "250")
+	c.say("RCPT TO:<bob@example.net>", "250")
+	c.say("DATA", "354")
+	c.say("Subject: x\r\n\r\n..dot\r\n.", "250 2.0.0 ok: queued as ")
+	if all := box.all(); len(all) != 1 || !strings.HasSuffix(all[0].data, "Subject: x\r\n\r\n.dot\r\n") {
+		t.Errorf("got %+v", all)
+	}
+	old := scripted(t, "S: 220 old\nC: EHLO c.example.org\nS: 250 old\nC: QUIT\nS: 221 bye\n")
+	tr2 := &smtp.Transport{Addr: old, Dialer: dialer()}
+	c = raw(t, serve(t, &smtp.Server{Handler: tr2}, smtp.Policy{}))
+	c.say("EHLO x", "250")
+	c.say("MAIL FROM:<ann@example.com> SMTPUTF8", "554 5.3.3")
+	tr2.Close()
+}
