@@ -51,20 +51,39 @@ func (e *QuotedEncoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 	return nDst, nSrc, nil
 }
 
-// plain copies bytes that need nothing done, as far as this line has room for them.
+// plain copies what needs nothing done: plain octets, white space before one of them, and in text line ends. It stops at
+// what needs more, and where this line has no room.
 func (e *QuotedEncoder) plain(dst, src []byte) int {
-	n := min(len(src), len(dst), lineWidth-1-e.col)
-	for i := range max(n, 0) {
-		if c := src[i]; c <= ' ' || c == '=' || c > '~' {
-			n = i
-			break
+	// One octet of src is left, so that the one behind white space can be looked at.
+	n, end := 0, min(len(src)-1, len(dst)-1)
+	for n < end {
+		c := src[n]
+		switch {
+		case quotedPlain[c]:
+		case (c == ' ' || c == '\t') && quotedPlain[src[n+1]]:
+		case c == '\r' && src[n+1] == '\n' && !e.Binary:
+			dst[n], dst[n+1] = '\r', '\n'
+			n, e.col = n+2, 0
+			continue
+		default:
+			return n
 		}
-		dst[i] = src[i]
+		if e.col == lineWidth-1 {
+			return n
+		}
+		dst[n] = c
+		n, e.col = n+1, e.col+1
 	}
-	n = max(n, 0)
-	e.col += n
 	return n
 }
+
+// quotedPlain says which octets stand for themselves anywhere in a line.
+var quotedPlain = func() (t [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		t[c] = c != '='
+	}
+	return t
+}()
 
 // put encodes one byte and whatever was held before it.
 func (e *QuotedEncoder) put(dst []byte, c byte) int {

@@ -1,0 +1,118 @@
+package transfer
+
+import "golang.org/x/text/transform"
+
+// Wrapping lines. The encoders here make short lines themselves; these filters are for text that comes from elsewhere.
+
+// A Wrapper breaks lines that are longer than Width, wherever that falls, and ends the last one. LF and CRLF are line
+// ends, written as CRLF; a CR alone is dropped. It fits text whose line ends mean nothing, as base64.
+type Wrapper struct {
+	Width int // octets a line without its CRLF; 76 if zero (RFC 2045, 6.8)
+
+	col int
+}
+
+// Reset forgets the stream that was filtered, for a new one.
+func (w *Wrapper) Reset() { w.col = 0 }
+
+// Transform implements [transform.Transformer].
+func (w *Wrapper) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	width := w.Width
+	if width <= 0 {
+		width = lineWidth
+	}
+	for nSrc < len(src) {
+		c := src[nSrc]
+		if c == '\r' {
+			nSrc++
+			continue
+		}
+		if c == '\n' || w.col == width {
+			if len(dst)-nDst < 2 {
+				return nDst, nSrc, transform.ErrShortDst
+			}
+			nDst += copy(dst[nDst:], "\r\n")
+			w.col = 0
+			if c == '\n' {
+				nSrc++
+			}
+			continue
+		}
+		n := 0
+		for n < min(len(src)-nSrc, width-w.col) && src[nSrc+n] != '\n' && src[nSrc+n] != '\r' {
+			n++
+		}
+		n = copy(dst[nDst:], src[nSrc:nSrc+n])
+		if n == 0 {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		nDst, nSrc, w.col = nDst+n, nSrc+n, w.col+n
+	}
+	if atEOF && w.col > 0 {
+		if len(dst)-nDst < 2 {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		nDst += copy(dst[nDst:], "\r\n")
+		w.col = 0
+	}
+	return nDst, nSrc, nil
+}
+
+// A QuotedWrapper breaks the lines of quoted-printable text by soft breaks, never inside an escape, and ends an
+// unfinished last line by one. LF and CRLF are line ends, written as CRLF; a CR alone is dropped.
+type QuotedWrapper struct {
+	Width int // octets a line, its "=" among them, without CRLF; 76 if zero (RFC 2045, 6.7, rule 5)
+
+	col  int
+	left int // octets of an escape that are still to come
+}
+
+// Reset forgets the stream that was filtered, for a new one.
+func (w *QuotedWrapper) Reset() { w.col, w.left = 0, 0 }
+
+// Transform implements [transform.Transformer].
+func (w *QuotedWrapper) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
+	width := w.Width
+	if width <= 0 {
+		width = lineWidth
+	}
+	width = max(width, 4) // an escape and the "=" of the break
+	for ; nSrc < len(src); nSrc++ {
+		if len(dst)-nDst < 4 {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		c := src[nSrc]
+		switch {
+		case c == '\r':
+			continue
+		case c == '\n':
+			nDst += copy(dst[nDst:], "\r\n")
+			w.col, w.left = 0, 0
+			continue
+		case w.left > 0:
+			w.left--
+		case c == '=':
+			if w.col+3 > width-1 {
+				nDst += w.soft(dst[nDst:])
+			}
+			w.left = 2
+		case w.col+1 > width-1:
+			nDst += w.soft(dst[nDst:])
+		}
+		dst[nDst] = c
+		nDst++
+		w.col++
+	}
+	if atEOF && w.col > 0 {
+		if len(dst)-nDst < 3 {
+			return nDst, nSrc, transform.ErrShortDst
+		}
+		nDst += w.soft(dst[nDst:])
+	}
+	return nDst, nSrc, nil
+}
+
+func (w *QuotedWrapper) soft(dst []byte) int {
+	w.col = 0
+	return copy(dst, "=\r\n")
+}
