@@ -230,7 +230,7 @@ func (s *scanner) fill(out *bytes.Buffer, body []byte) {
 	}
 }
 
-// embedPicture writes a part as a data: URL (RFC 2397) and returns how many octets it
+// embedPicture writes a part as a data: URL and returns how many octets it
 // took; nothing if it has more than left.
 func embedPicture(out *bytes.Buffer, part *mail.Part, left int64) int64 {
 	r, err := part.Reader()

@@ -145,8 +145,13 @@ func TestInjection(t *testing.T) {
 			"List-Post":   func(m *Message) { m.Header = Fields("List-Post", bad) },
 			"name":        func(m *Message) { m.Header = Fields("X"+bad, "v") },
 			"attachment":  func(m *Message) { m.Attachments = []Attachment{FromBytes(bad, nil)} },
-			"type":        func(m *Message) { m.Attachments = []Attachment{{Name: "a", Type: "text/" + bad, Open: FromBytes("", nil).Open}} },
-			"CID":         func(m *Message) { m.HTML = "x"; m.Attachments = []Attachment{{CID: bad, Open: FromBytes("", nil).Open}} },
+			"type": func(m *Message) {
+				m.Attachments = []Attachment{{Name: "a", Type: "text/" + bad, Open: FromBytes("", nil).Open}}
+			},
+			"CID": func(m *Message) {
+				m.HTML = "x"
+				m.Attachments = []Attachment{{CID: bad, Open: FromBytes("", nil).Open}}
+			},
 			"Content-Type": func(m *Message) {
 				m.Body = TextPart("text/plain; x=\""+bad+"\"", "x")
 			},
@@ -458,7 +463,9 @@ func TestFrozen(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 20000)
 	m := &Message{From: List("a@example.com"), Text: strings.Repeat("ü und mehr\n", 20000), HTML: "<p>x", Attachments: []Attachment{
 		FromBytes("a.bin", big), FromBytes("b.txt", []byte("text\n")), FromBytes("empty", nil),
-		{Name: "c.bin", Open: func() (io.ReadCloser, error) { return io.NopCloser(iotest.OneByteReader(bytes.NewReader(big[:5000]))), nil }},
+		{Name: "c.bin", Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(iotest.OneByteReader(bytes.NewReader(big[:5000]))), nil
+		}},
 	}}
 	f, err := m.Freeze()
 	if err != nil {

@@ -152,7 +152,7 @@ func newID(from []Address) string {
 	}
 	_, domain := cutAddress(spec)
 	if domain == "" || len(domain) > 255 || !isASCII(domain) {
-		domain = "localhost.invalid" // RFC 2606, 2: never a real one; writing will refuse such an author anyway
+		domain = "localhost.invalid" // never a real one; writing will refuse such an author anyway
 	}
 	return string(append(b, domain...))
 }

@@ -67,24 +67,24 @@ func (m *Message) tree() (*Part, error) {
 		html = TextPart("text/html; charset=utf-8", m.HTML)
 		if len(pictures) > 0 {
 			// RFC 2387, 3.1: type names the type of the part that is shown.
-			html = multipart(`multipart/related; type="text/html"`, append([]*Part{html}, pictures...))
+			html = newMultipart(`multipart/related; type="text/html"`, append([]*Part{html}, pictures...))
 		}
 		if main != nil {
-			main = multipart("multipart/alternative", []*Part{main, html})
+			main = newMultipart("multipart/alternative", []*Part{main, html})
 		} else {
 			main = html
 		}
 	}
 	if m.Text == "" && m.HTML == "" && len(files) > 0 {
-		return multipart("multipart/mixed", files), nil
+		return newMultipart("multipart/mixed", files), nil
 	}
 	if len(files) > 0 {
-		main = multipart("multipart/mixed", append([]*Part{main}, files...))
+		main = newMultipart("multipart/mixed", append([]*Part{main}, files...))
 	}
 	return main, nil
 }
 
-func multipart(media string, parts []*Part) *Part {
+func newMultipart(media string, parts []*Part) *Part {
 	return &Part{Header: Fields("Content-Type", media), Parts: parts}
 }
 

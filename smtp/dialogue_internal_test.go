@@ -40,6 +40,9 @@ func TestDialogues(t *testing.T) {
 	played := map[string]int{}
 	for _, s := range scripts {
 		for _, split := range []bool{false, true} {
+			if split && s.Set["split"] == "no" {
+				continue
+			}
 			how := map[bool]string{false: "whole", true: "split"}[split]
 			for side, play := range map[string]func(*testing.T, *dialogue.Script, tls.Certificate, bool){
 				"server": playServer, "client": playClient, "send": playSend,

@@ -1,6 +1,5 @@
 // The page's only script. The server renders every piece; this fetches a piece again when something has happened and
 // puts it in its place. Nothing of a message is ever made into HTML here.
-'use strict'
 
 const $ = (selector, root = document) => root.querySelector(selector)
 const list = $('#list'), pane = $('#pane'), say = $('#status'), live = $('#live'), search = $('.search input')
@@ -214,7 +213,7 @@ search.addEventListener('input', () => {
 
 // New mail. The browser opens the stream again by itself when it breaks, and then everything is read anew.
 const stream = new EventSource('/api/v1/events')
-stream.onopen = () => { if (live.dataset.on === 'false') refresh(); live.dataset.on = 'true' }
+stream.onopen = () => { live.dataset.on = 'true'; refresh() } // what came while nobody listened
 stream.onerror = () => { live.dataset.on = 'false' }
 stream.addEventListener('message', event => {
   if (!event.data) return

@@ -22,7 +22,7 @@
 // The first comment is the title. Comments "# key: value" before the first line
 // set up the play: "plays" says for which side the script is (both, server,
 // client, send), "with" which features, "delivers" how many messages a server must
-// have delivered at the end. "E: text" follows a command whose caller must get an
+// have delivered at the end, "split: no" that it depends on what comes together. "E: text" follows a command whose caller must get an
 // error that holds the text, "R: address fate" says a recipient's fate.
 package dialogue
 
