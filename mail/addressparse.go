@@ -77,7 +77,6 @@ type addressReader struct {
 
 	pos         int
 	toks        []token
-	tokens      [16]token // where toks begins: enough for most
 	inGroup     bool
 	pendingName string // the comment that was with pending
 	pending     string // an entry without an address, which may be the "Doe" of "Doe, John <j@x>"
@@ -91,6 +90,11 @@ const (
 	noLiteral
 )
 
+// reset makes the reader ready for another list, with the memory of the one before.
+func (r *addressReader) reset(s string, p *Parser, d *defects) {
+	*r = addressReader{s: s, p: p, defects: d, toks: r.toks[:0]}
+}
+
 func (r *addressReader) fail(at int, text string) {
 	if r.strict && r.err == nil {
 		r.err = fmt.Errorf("mail: address list, octet %d: %s", at, text)
@@ -99,7 +103,12 @@ func (r *addressReader) fail(at int, text string) {
 }
 
 func (r *addressReader) read() {
-	r.toks = r.tokens[:0]
+	if r.toks == nil {
+		r.toks = make([]token, 0, 16) // enough for most entries
+	}
+	if n := strings.Count(r.s, ","); n < 1000 {
+		r.out = make([]Address, 0, n+1)
+	}
 	if r.strict {
 		r.folds()
 	}

@@ -15,7 +15,6 @@ func (r *addressReader) route(in string, base int) string {
 		}
 	}
 	sub := addressReader{s: in, p: r.p, strict: r.strict, inGroup: true} // in a group, so that ':' comes as a token
-	sub.toks = sub.tokens[:0]
 	for sub.pos < len(in) && sub.err == nil {
 		c := in[sub.pos]
 		if c == ',' || c == ':' || c == ';' || c == '<' {

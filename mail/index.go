@@ -26,7 +26,7 @@ type region struct {
 // An index is the work of one pass.
 type index struct {
 	p       *Parser
-	lim     *limits
+	lim     limits
 	lines   lines
 	header  Header // the message's own
 	defects defects
@@ -37,9 +37,9 @@ type index struct {
 }
 
 // run makes the tree.
-func (x *index) run() *Part {
+func (x *index) run(root *Part) {
 	x.levels = x.room[:0]
-	root := x.part(nil)
+	x.part(root, nil)
 	x.header, root.Header = root.Header, contentFields(root.Header)
 	here := x.begin(root)
 	for len(x.levels) > 0 {
@@ -57,7 +57,6 @@ func (x *index) run() *Part {
 	}
 	x.end(here, x.lines.src.size, 0)
 	x.unclosed(0, x.lines.src.size)
-	return root
 }
 
 // follow goes on behind a boundary of level n.
@@ -68,7 +67,11 @@ func (x *index) follow(n int, closing bool) region {
 		x.levels = x.levels[:n]
 		return region{'e', l.part, x.lines.offset()}
 	}
-	child := x.part(l.part)
+	child := new(Part)
+	x.part(child, l.part)
+	if l.part.Parts == nil {
+		l.part.Parts = make([]*Part, 0, 2) // the usual number
+	}
 	l.part.Parts = append(l.part.Parts, child)
 	if x.parts >= x.lim.parts {
 		x.defects.add(DefectLimit, x.lines.offset(), "more parts than the limit, the rest is read as one part")
@@ -175,38 +178,37 @@ func (x *index) text(begin, end int64) string {
 	return string(b[:n])
 }
 
-// part reads a header and makes the part that it describes. The lines are then at its body.
-func (x *index) part(parent *Part) *Part {
+// part reads a header into the part that it describes. The lines are then at its body.
+func (x *index) part(part, parent *Part) {
 	x.parts++
 	start := x.lines.offset()
 	block := x.block()
 	x.defects.base = start
-	header, used := parseHeader(block.text, x.lim, &x.defects)
+	header, used := parseHeader(block.text, &x.lim, &x.defects)
 	x.defects.base = 0
 	if used < len(block.text) && !block.cut {
 		x.lines.seek(start + int64(used)) // the body begins before the empty line
 	}
-	part := &Part{Header: header, src: x.lines.src, begin: x.lines.offset(), end: x.lines.offset()}
+	part.Header, part.src, part.begin, part.end = header, x.lines.src, x.lines.offset(), x.lines.offset()
 	part.media = "text/plain"
 	if parent != nil && parent.media == "multipart/digest" {
 		part.media = "message/rfc822" // RFC 2046, 5.1.5
 	}
 	x.describe(part, start)
-	return part
 }
 
 // describe reads the fields that the index needs.
 func (x *index) describe(part *Part, at int64) {
 	if f := part.Header.index("Content-Type"); f >= 0 {
 		x.defects.base = at
-		l := x.p.params(part.Header.fields[f].body, &x.defects)
+		var want [2]string
+		value := x.p.find(part.Header.fields[f].body, [2]string{"charset", "boundary"}, &want, &x.defects)
 		x.defects.base = 0
-		if major, minor, ok := strings.Cut(l.value, "/"); ok && isTokenString(major) && minor != "" {
-			part.media = l.value
-			part.charset, part.boundary = l.get("charset"), strings.TrimRight(l.get("boundary"), " \t")
+		part.charset = want[0]
+		if major, minor, ok := strings.Cut(value, "/"); ok && isTokenString(major) && minor != "" {
+			part.media, part.boundary = value, strings.TrimRight(want[1], " \t")
 		} else {
 			x.defects.add(DefectParameter, at, "a media type that is none, read as "+part.media)
-			part.charset = l.get("charset")
 		}
 	}
 	if f := part.Header.index("Content-Transfer-Encoding"); f >= 0 {
@@ -275,13 +277,22 @@ func (x *index) block() block {
 
 // contentFields gives the fields of a message's header that describe its body.
 func contentFields(h Header) Header {
-	var out Header
-	for _, f := range h.fields {
-		if _, ok := cutPrefixFold(f.name, "Content-"); ok {
-			out.fields = append(out.fields, f)
+	n := 0
+	for i := range h.fields {
+		if _, ok := cutPrefixFold(h.fields[i].name, "Content-"); ok {
+			n++
 		}
 	}
-	return out
+	if n == 0 {
+		return Header{}
+	}
+	out := make([]Field, 0, n)
+	for _, f := range h.fields {
+		if _, ok := cutPrefixFold(f.name, "Content-"); ok {
+			out = append(out, f)
+		}
+	}
+	return Header{fields: out}
 }
 
 func isTokenString(s string) bool {

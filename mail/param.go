@@ -35,6 +35,32 @@ func (p *Parser) params(s string, d *defects) paramList {
 	return p.readParams(paramReader{s: p.repair(s)}, d)
 }
 
+// find reads a field of that structure for its value and two parameters, without making a list of all.
+func (p *Parser) find(s string, names [2]string, values *[2]string, d *defects) string {
+	s = p.repair(s)
+	c := paramReader{s: s}
+	value := toLower(c.head())
+	var seen [2]bool
+	for n := 0; c.pos < len(s); n++ {
+		name, v, ok := c.next()
+		if !ok {
+			continue
+		}
+		if n == maxParams || strings.IndexByte(name, '*') >= 0 {
+			// Pieces have to be put together: the long way.
+			l := p.params(s, d)
+			values[0], values[1] = l.get(names[0]), l.get(names[1])
+			return value
+		}
+		for i := range names {
+			if name == names[i] && !seen[i] {
+				values[i], seen[i] = p.words(v), true
+			}
+		}
+	}
+	return value
+}
+
 // madeParams reads a value that was not read from a message but made: nothing in it is encoded.
 func madeParams(s string) paramList {
 	return new(Parser).readParams(paramReader{s: s, made: true}, nil)
@@ -132,10 +158,10 @@ func (c *paramReader) head() string {
 				break
 			}
 		}
-		b = append(b, c.s[i:c.pos]...)
-		if clean && (c.pos == len(c.s) || c.s[c.pos] == ';') {
+		if clean && b == nil && (c.pos == len(c.s) || c.s[c.pos] == ';') {
 			return c.s[start:c.pos]
 		}
+		b = append(b, c.s[i:c.pos]...)
 	}
 	return string(b)
 }

@@ -44,11 +44,11 @@ type limits struct {
 	textBytes, memoryBytes int64
 }
 
-func (p *Parser) limits() *limits {
+func (p *Parser) limits() limits {
 	if p == nil {
 		p = &Parser{}
 	}
-	return &limits{
+	return limits{
 		depth: orDefault(p.Depth, 100), parts: orDefault(p.Parts, 1000),
 		headerBytes: orDefault(p.HeaderBytes, 1<<20), headerFields: orDefault(p.HeaderFields, 10000), lineBytes: orDefault(p.LineBytes, 256<<10),
 		textBytes: orDefault(p.TextBytes, 16<<20), memoryBytes: orDefault(p.MessageBytes, 256<<20),
@@ -68,14 +68,15 @@ func orDefault[T int | int64](n, d T) T {
 func Parse(r io.Reader) (*Message, error) { return new(Parser).Parse(r) }
 
 // ParseAt reads a message of size octets out of r, in one pass and without keeping it: bodies are read again when they
-// are opened, so r must stay usable as long as the Message is. Only Text, HTML and the headers are in memory.
+// are opened, so r must stay usable as long as the Message is. Only Text, HTML and the headers are in memory. A message
+// of up to 64 KiB is read at once and kept.
 func ParseAt(r io.ReaderAt, size int64) (*Message, error) { return new(Parser).ParseAt(r, size) }
 
 // Parse is the function [Parse] with this Parser's limits.
 func (p *Parser) Parse(r io.Reader) (*Message, error) {
 	lim := p.limits()
 	data, err := readAll(r, lim.memoryBytes)
-	m := p.build(&source{data: data, size: int64(len(data))}, lim)
+	m := p.build(source{data: data, size: int64(len(data))}, lim)
 	if int64(len(data)) > lim.memoryBytes {
 		m.Defects = append(m.Defects, Defect{DefectLimit, lim.memoryBytes, "the message is longer than the limit, the rest was not read"})
 	}
@@ -87,10 +88,13 @@ func (p *Parser) Parse(r io.Reader) (*Message, error) {
 
 // ParseAt is the function [ParseAt] with this Parser's limits.
 func (p *Parser) ParseAt(r io.ReaderAt, size int64) (*Message, error) {
-	src := &source{at: r, size: size}
+	src := source{at: r, size: size}
+	if size <= windowSize {
+		src = wholeSource(r, size)
+	}
 	m := p.build(src, p.limits())
-	if src.err != nil && !errors.Is(src.err, io.EOF) {
-		return m, fmt.Errorf("mail: reading a message: %w", src.err)
+	if err := m.Body.src.err; err != nil && !errors.Is(err, io.EOF) {
+		return m, fmt.Errorf("mail: reading a message: %w", err)
 	}
 	return m, nil
 }
@@ -107,13 +111,29 @@ func readAll(r io.Reader, limit int64) (string, error) {
 	return b.String(), err
 }
 
+// A document is what is kept of a message that was parsed, in one piece.
+type document struct {
+	msg  Message
+	src  source
+	root Part
+}
+
+// A work is what parsing one message needs, in one piece.
+type work struct {
+	index index
+	view  view
+}
+
 // build makes the message from its index.
-func (p *Parser) build(src *source, lim *limits) *Message {
-	x := index{p: p, lim: lim, lines: lines{src: src}}
-	root := x.run()
-	m := &Message{Body: root}
-	v := view{p: p, lim: lim, m: m, defects: &x.defects}
-	v.fill(x.header)
-	m.Defects = x.defects.list
+func (p *Parser) build(src source, lim limits) *Message {
+	d := &document{src: src}
+	w := &work{}
+	w.index.p, w.index.lim, w.index.lines.src = p, lim, &d.src
+	w.index.run(&d.root)
+	m := &d.msg
+	m.Body = &d.root
+	w.view.p, w.view.lim, w.view.m, w.view.defects = p, lim, m, &w.index.defects
+	w.view.fill(w.index.header)
+	m.Defects = w.index.defects.list
 	return m
 }

@@ -74,8 +74,14 @@ func (p *Part) param(field, name string) string {
 	if i < 0 {
 		return ""
 	}
-	l := new(Parser).params(p.Header.fields[i].body, nil)
-	return l.get(name)
+	var values [2]string
+	if f := &p.Header.fields[i]; f.raw != "" {
+		new(Parser).find(f.body, [2]string{name}, &values, nil)
+	} else {
+		l := madeParams(f.body)
+		values[0] = l.get(name)
+	}
+	return values[0]
 }
 
 // Disposition gives "inline", "attachment" or what else Content-Disposition says, in lower case; "" if it is not there.
@@ -84,7 +90,8 @@ func (p *Part) Disposition() string {
 	if i < 0 {
 		return ""
 	}
-	return new(Parser).params(p.Header.fields[i].body, nil).value
+	var values [2]string
+	return new(Parser).find(p.Header.fields[i].body, [2]string{}, &values, nil)
 }
 
 // Name gives the file name: of Content-Disposition, else of Content-Type; "" if there is none. It is what the sender
@@ -129,12 +136,59 @@ func (p *Part) reader(parser *Parser) (io.ReadCloser, error) {
 		}
 		return io.NopCloser(strings.NewReader(s)), nil
 	}
+	if p.src.at == nil && p.end-p.begin <= windowSize {
+		return p.openSmall(parser), nil
+	}
 	r := p.src.section(p.begin, p.end)
 	if t := p.decoder(parser); t != nil {
 		r = transfer.NewReader(r, t)
 	}
 	return io.NopCloser(r), nil
 }
+
+// A smallPart is an open part whose content is in memory, with what it takes to decode it.
+type smallPart struct {
+	strings.Reader
+	quoted transfer.QuotedDecoder
+	base64 transfer.Base64Decoder
+}
+
+// Close does nothing.
+func (*smallPart) Close() error { return nil }
+
+// openSmall decodes a small part at once.
+func (p *Part) openSmall(parser *Parser) io.ReadCloser {
+	s := &smallPart{}
+	var t transform.Transformer
+	switch p.encoding {
+	case "base64":
+		t = &s.base64
+	case "quoted-printable":
+		t = &s.quoted
+	default:
+		t = p.decoder(parser)
+	}
+	raw := p.src.data[p.begin:p.end]
+	if t == nil {
+		s.Reader.Reset(raw)
+		return s
+	}
+	b, err := transfer.Append(make([]byte, 0, len(raw)+128), t, bytesOf(raw))
+	s.Reader.Reset(stringOf(b))
+	if err != nil { // a foreign decoder's: what it gave comes first
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(s, failed{err}), s}
+	}
+	return s
+}
+
+// An failed fails with its error.
+type failed struct{ err error }
+
+// Read fails.
+func (r failed) Read([]byte) (int, error) { return 0, r.err }
 
 // decoder finds what undoes the part's transfer encoding; nil if there is nothing to undo.
 func (p *Part) decoder(parser *Parser) transform.Transformer {
@@ -171,38 +225,36 @@ func (p *Part) text(parser *Parser, limit int64) (s string, ok bool, err error) 
 	if p.src == nil || p.Open != nil {
 		label = p.Param("charset")
 	}
-	if p.Open == nil && p.src != nil && p.src.at == nil && p.decoder(parser) == nil {
-		// In memory and not encoded: no need to read it through anything.
+	inMemory := p.Open == nil && p.src != nil && p.src.at == nil
+	switch t := p.decoder(parser); {
+	case inMemory && t == nil:
+		s = p.src.data[p.begin:p.end]
+	case inMemory && p.end-p.begin <= 4*limit:
+		// Decoding makes nothing longer, but a foreign decoder may: what is over the limit is cut below.
 		raw := p.src.data[p.begin:p.end]
-		if int64(len(raw)) > limit {
-			raw, err = raw[:limit], errTooLong
+		var b []byte
+		b, err = transfer.Append(make([]byte, 0, len(raw)+128), t, bytesOf(raw))
+		s = stringOf(b)
+	default:
+		r, err := p.reader(parser)
+		if err != nil {
+			return "", true, err
 		}
-		if (label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii")) && utf8.ValidString(raw) {
-			return lineFeeds(raw), true, err
+		defer r.Close()
+		var b strings.Builder
+		b.Grow(int(min(max(p.end-p.begin, 0), limit)) + 16)
+		_, err = io.Copy(&b, io.LimitReader(r, limit+1))
+		if s = b.String(); err != nil {
+			return s, true, err
 		}
-		s, ok = parser.convert(label, []byte(raw))
-		return lineFeeds(s), ok, err
 	}
-	r, err := p.reader(parser)
-	if err != nil {
-		return "", true, err
-	}
-	defer r.Close()
-	var b strings.Builder
-	if n := p.end - p.begin; n > 0 {
-		b.Grow(int(min(n, limit)) + 16)
-	}
-	n, err := io.Copy(&b, io.LimitReader(r, limit+1))
-	s = b.String()
-	if n > limit {
+	if int64(len(s)) > limit {
 		s, err = s[:limit], errTooLong
 	}
-	if label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii") {
-		if utf8.ValidString(s) {
-			return lineFeeds(s), true, err
-		}
+	if (label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii")) && utf8.ValidString(s) {
+		return lineFeeds(s), true, err
 	}
-	s, ok = parser.convert(label, []byte(s))
+	s, ok = parser.convert(label, bytesOf(s))
 	return lineFeeds(s), ok, err
 }
 

@@ -17,6 +17,22 @@ type source struct {
 	err  error // the first of at's
 }
 
+// wholeSource reads a small message at once.
+func wholeSource(r io.ReaderAt, size int64) source {
+	b := make([]byte, size)
+	n, err := r.ReadAt(b, 0)
+	if int64(n) == size {
+		err = nil
+	}
+	return source{data: stringOf(b[:n]), size: int64(n), err: err}
+}
+
+// stringOf gives octets that nobody changes any more as a string.
+func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// bytesOf gives a string as octets, which nobody may change.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
 // section opens the octets from begin to end.
 func (s *source) section(begin, end int64) io.Reader {
 	if s.at == nil {
@@ -56,8 +72,7 @@ func (l *lines) more() bool {
 	s := l.src
 	if s.at == nil {
 		if l.buf == nil && len(s.data) > 0 {
-			// The lines are only read, so this view of the string breaks no promise.
-			l.buf = unsafe.Slice(unsafe.StringData(s.data), len(s.data))
+			l.buf = bytesOf(s.data) // lines are only read
 			return true
 		}
 		return false
@@ -106,18 +121,19 @@ func (l *lines) dashes() (line []byte, start int64, prior int, ok bool) {
 		if l.pos == len(l.buf) && !l.more() {
 			return nil, 0, 0, false
 		}
-		// The usual line begins with something else: only its end is looked for.
-		for l.pos < len(l.buf) && (l.mid || l.buf[l.pos] != '-') {
-			i := bytes.IndexByte(l.buf[l.pos:], '\n')
-			if i < 0 {
-				l.pos, l.mid = len(l.buf), true
-				break
-			}
-			l.pos, l.mid = l.pos+i+1, false
-		}
-		if l.pos == len(l.buf) {
+		// Hyphens are rarer than line ends, and base64 has none at all: it is they that are looked for.
+		i := bytes.IndexByte(l.buf[l.pos:], '-')
+		if i < 0 {
+			l.mid = l.buf[len(l.buf)-1] != '\n'
+			l.pos = len(l.buf)
 			continue
 		}
+		at := l.pos + i
+		if i == 0 && l.mid || i > 0 && l.buf[at-1] != '\n' {
+			l.pos, l.mid = at+1, true
+			continue
+		}
+		l.pos, l.mid = at, false
 		start, prior = l.offset(), l.prior()
 		line, _, ok = l.next()
 		if !ok || len(line) > 1 && line[1] == '-' {

@@ -92,9 +92,12 @@ func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[
 // A view fills a message's fields from its header and tree.
 type view struct {
 	p       *Parser
-	lim     *limits
+	lim     limits
 	m       *Message
 	defects *defects
+	reader  addressReader
+	lists   View
+	room    [2][2]*Part // where its lists begin
 }
 
 // fill reads the header's fields into the message, then its body.
@@ -174,9 +177,7 @@ func (v *view) field(f *Field, at int64, seen *uint32) {
 		}
 		m.Date = t
 	case fieldMessageID:
-		if ids := parseIDs(f.body); len(ids) > 0 {
-			m.ID = ids[0]
-		}
+		m.ID, _ = cutID(f.body, true)
 	case fieldInReplyTo:
 		m.InReplyTo = parseIDs(f.body)
 	case fieldReferences:
@@ -190,15 +191,22 @@ func (v *view) addresses(f *Field) []Address {
 		v.defects.add(DefectCharset, 0, "raw 8-bit text that is not UTF-8 in "+f.name+", read as well as it goes")
 		s = v.p.repair(s)
 	}
-	r := addressReader{s: s, p: v.p, defects: v.defects}
-	r.read()
-	return r.out
+	v.reader.reset(s, v.p, v.defects)
+	v.reader.read()
+	return v.reader.out
 }
 
 // body fills Text, HTML and Attachments.
 func (v *view) body() {
 	m := v.m
-	list := m.Body.View()
+	list := &v.lists
+	list.Text, list.HTML = v.room[0][:0], v.room[1][:0]
+	if m.Body.IsMultipart() {
+		sub := strings.TrimPrefix(m.Body.media, "multipart/")
+		list.add(m.Body.Parts, sub, sub == "alternative", &list.Text, &list.HTML)
+	} else {
+		list.add([]*Part{m.Body}, "mixed", false, &list.Text, &list.HTML)
+	}
 	m.Text = v.text(list.Text, "text/html", false)
 	m.HTML = v.text(list.HTML, "text/html", true)
 	for _, p := range list.Attachments {
@@ -252,41 +260,42 @@ func (v *view) text(parts []*Part, media string, is bool) string {
 	return out
 }
 
-// parseIDs reads message identifiers, without their angle brackets (RFC 5322, 3.6.4). What is not in brackets is a word.
+// parseIDs reads message identifiers, without their angle brackets (RFC 5322, 3.6.4).
 func parseIDs(s string) []string {
-	var ids []string
-	all := s
-	if n := strings.Count(s, "<"); n > 1 {
-		ids = make([]string, 0, min(n, 1000))
-	}
-	for s != "" {
-		s = trimSpace(s)
-		if s == "" {
-			break
-		}
-		end, id := 0, ""
-		if s[0] == '<' {
-			if end = strings.IndexByte(s, '>'); end < 0 {
-				end = len(s)
-			}
-			id = s[1:end]
-			end = min(end+1, len(s))
-		} else {
-			for end < len(s) && !isSpace(s[end]) && s[end] != '<' {
-				end++
-			}
-			// QUIRK: Eudora and others wrote In-Reply-To: Your message of "Mon, 1 Jan" <id>; a word is an id if it has an @ or
-			// is alone.
-			if id = strings.Trim(s[:end], ","); !strings.Contains(id, "@") && (len(ids) > 0 || trimSpace(s[end:]) != "" || id != trimSpace(all)) {
-				id = ""
-			}
-		}
-		if id = unfold(trimSpace(id)); id != "" {
+	n := strings.Count(s, "<")
+	ids := make([]string, 0, max(1, min(n, 1000)))
+	for alone := n == 0; s != ""; {
+		var id string
+		if id, s = cutID(s, alone); id != "" {
 			ids = append(ids, id)
 		}
-		s = s[end:]
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	return ids
+}
+
+// cutID takes the first identifier, or a word that is none and gives "". alone says that a word without brackets and
+// without an @ is one if there is nothing else.
+func cutID(s string, alone bool) (id, rest string) {
+	s = trimSpace(s)
+	end := 0
+	if s != "" && s[0] == '<' {
+		if end = strings.IndexByte(s, '>'); end < 0 {
+			end = len(s)
+		}
+		id, rest = s[1:end], s[min(end+1, len(s)):]
+		return unfold(trimSpace(id)), rest
+	}
+	for end < len(s) && !isSpace(s[end]) && s[end] != '<' {
+		end++
+	}
+	// QUIRK: Eudora and others wrote In-Reply-To: Your message of "Mon, 1 Jan" <id>; a word is an id if it has an @.
+	if id = strings.Trim(s[:end], ","); !strings.Contains(id, "@") && (!alone || trimSpace(s[end:]) != "") {
+		id = ""
+	}
+	return id, s[end:]
 }
 
 func trimID(s string) string {
