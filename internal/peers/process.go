@@ -13,7 +13,7 @@ import (
 
 // patience bounds every wait for another program. It is long because it is spent only where something is broken: on
 // a loaded machine a server may take seconds to start, and a test must not fail for that.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // grace is how long a server that was asked to end may take to do so.
 const grace = 5 * time.Second
@@ -93,7 +93,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Output returns what the process has written so far, both streams together.
 func (p *Process) Output() string { return p.out.String() }
 
-// Accepts waits until something accepts connections at addr. The test fails if the process ends first, or if a minute
+// Accepts waits until something accepts connections at addr. The test fails if the process ends first, or if half a minute
 // passes. A server sees the connection that finds out: it opens and closes without a word.
 func (p *Process) Accepts(addr string) {
 	p.t.Helper()
@@ -185,7 +185,7 @@ func both(first, kept io.Writer) io.Writer {
 	return io.MultiWriter(first, kept)
 }
 
-// Until waits until cond is true, for what no process tells: a file that appears. The test fails if a minute passes.
+// Until waits until cond is true, for what no process tells: a file that appears. The test fails if half a minute passes.
 func Until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
