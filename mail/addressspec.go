@@ -124,6 +124,9 @@ func (r *addressReader) phrase(toks []token) string {
 	if len(toks) == 1 && toks[0].kind == '"' {
 		return r.unquote(toks[0])
 	}
+	if atoms(toks) {
+		return r.p.words(collapse(r.s[toks[0].start:toks[len(toks)-1].end]))
+	}
 	var b []byte
 	for i := 0; i < len(toks); {
 		t := toks[i]
@@ -156,6 +159,16 @@ func (r *addressReader) phrase(toks []token) string {
 		i = j
 	}
 	return trimSpace(string(b))
+}
+
+// atoms says that the tokens are nothing but atoms, encoded words and dots.
+func atoms(toks []token) bool {
+	for _, t := range toks {
+		if t.kind != 'a' && t.kind != 'w' && t.kind != '.' {
+			return false
+		}
+	}
+	return true
 }
 
 // unquote gives the content of a quoted string.

@@ -65,12 +65,12 @@ func orDefault[T int | int64](n, d T) T {
 // Parse reads a message to the end of r and keeps its bytes in memory; see [ParseAt] for large ones. The error is r's
 // own or nil: whatever the message holds, all of it that can be made sense of is returned, and Defects tells the rest.
 // With an error of r's comes what was read until then.
-func Parse(r io.Reader) (*Message, error) { return new(Parser).Parse(r) }
+func Parse(r io.Reader) (*Message, error) { return (*Parser)(nil).Parse(r) }
 
 // ParseAt reads a message of size octets out of r, in one pass and without keeping it: bodies are read again when they
 // are opened, so r must stay usable as long as the Message is. Only Text, HTML and the headers are in memory. A message
 // of up to 64 KiB is read at once and kept.
-func ParseAt(r io.ReaderAt, size int64) (*Message, error) { return new(Parser).ParseAt(r, size) }
+func ParseAt(r io.ReaderAt, size int64) (*Message, error) { return (*Parser)(nil).ParseAt(r, size) }
 
 // Parse is the function [Parse] with this Parser's limits.
 func (p *Parser) Parse(r io.Reader) (*Message, error) {
@@ -101,12 +101,15 @@ func (p *Parser) ParseAt(r io.ReaderAt, size int64) (*Message, error) {
 
 // readAll reads up to one octet more than limit.
 func readAll(r io.Reader, limit int64) (string, error) {
-	var b strings.Builder
 	if s, ok := r.(interface{ Len() int }); ok && int64(s.Len()) <= limit {
-		b.Grow(s.Len()) // known, as a bytes.Reader's is: one allocation of the right size
-		_, err := io.Copy(&b, r)
-		return b.String(), err
+		b := make([]byte, s.Len()) // known, as a bytes.Reader's is: one allocation of the right size
+		n, err := io.ReadFull(r, b)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = nil
+		}
+		return stringOf(b[:n]), err
 	}
+	var b strings.Builder
 	_, err := io.Copy(&b, io.LimitReader(r, limit+1))
 	return b.String(), err
 }

@@ -47,7 +47,7 @@ func (p *Part) Type() string {
 	if p.src != nil && p.Open == nil {
 		return p.media
 	}
-	l := new(Parser).params(p.Header.Value("Content-Type"), nil)
+	l := (*Parser)(nil).params(p.Header.Value("Content-Type"), nil)
 	if major, minor, ok := strings.Cut(l.value, "/"); ok && isTokenString(major) && minor != "" {
 		return l.value
 	}
@@ -59,7 +59,7 @@ func (p *Part) Param(name string) string { return p.param("Content-Type", toLowe
 
 // Params walks over the parameters of Content-Type in order.
 func (p *Part) Params() iter.Seq2[string, string] {
-	l := new(Parser).params(p.Header.Value("Content-Type"), nil)
+	l := (*Parser)(nil).params(p.Header.Value("Content-Type"), nil)
 	return func(yield func(name, value string) bool) {
 		for _, one := range l.params {
 			if !yield(one.name, one.value) {
@@ -76,7 +76,7 @@ func (p *Part) param(field, name string) string {
 	}
 	var values [2]string
 	if f := &p.Header.fields[i]; f.raw != "" {
-		new(Parser).find(f.body, [2]string{name}, &values, nil)
+		(*Parser)(nil).find(f.body, [2]string{name}, &values, nil)
 	} else {
 		l := madeParams(f.body)
 		values[0] = l.get(name)
@@ -91,7 +91,7 @@ func (p *Part) Disposition() string {
 		return ""
 	}
 	var values [2]string
-	return new(Parser).find(p.Header.fields[i].body, [2]string{}, &values, nil)
+	return (*Parser)(nil).find(p.Header.fields[i].body, [2]string{}, &values, nil)
 }
 
 // Name gives the file name: of Content-Disposition, else of Content-Type; "" if there is none. It is what the sender
@@ -212,7 +212,7 @@ var errTooLong = errors.New("longer than the limit")
 // Text gives the content as UTF-8 with line feeds for line ends, whatever its charset and transfer encoding were. What
 // cannot be converted is U+FFFD. At most 16 MiB are read; more is an error, and what was read comes with it.
 func (p *Part) Text() (string, error) {
-	s, _, err := p.text(nil, new(Parser).limits().textBytes)
+	s, _, err := p.text(nil, (*Parser)(nil).limits().textBytes)
 	if err != nil {
 		err = fmt.Errorf("mail: text of a part: %w", err)
 	}

@@ -256,7 +256,18 @@ func (d *Base64Decoder) flush(dst []byte) int {
 
 // decodeLines decodes whole clean lines from the beginning of src for as long as there are any.
 func (d *Base64Decoder) decodeLines(dst, src []byte) (nDst, nSrc int) {
-	if d.scratch == nil && len(src) > 0 {
+	if len(src) < 1024 {
+		// So little is decoded line by line, without a place to gather lines in.
+		for {
+			line := bytes.TrimRight(oneLine(src[nSrc:]), "\r\n")
+			whole := len(line)/4*3 + 3
+			if len(line) == 0 || len(line)%4 != 0 || line[len(line)-1] == '=' || whole > len(dst)-nDst || !decode(dst[nDst:], line) {
+				return nDst, nSrc
+			}
+			nDst, nSrc = nDst+whole-3, nSrc+len(oneLine(src[nSrc:]))
+		}
+	}
+	if d.scratch == nil {
 		d.scratch = make([]byte, min(4096, len(src)+4))
 	}
 	scratch := d.scratch
