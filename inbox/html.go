@@ -71,8 +71,8 @@ func newPolicy() *bluemonday.Policy {
 // documentHead opens the document that is shown. Mail is written for a white
 // page, whatever the reader's colours are.
 const documentHead = `<!DOCTYPE html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Message</title>
-<style>html{background:#fff;color:#111;color-scheme:light;font:15px/1.5 system-ui,sans-serif}
-body{margin:16px;overflow-wrap:break-word}img{max-width:100%;height:auto}pre{white-space:pre-wrap}</style>
+<style>html{color-scheme:light;color:#111;font:15px/1.5 system-ui,sans-serif}
+body{margin:14px;overflow-wrap:break-word}img{max-width:100%;height:auto}pre{white-space:pre-wrap}</style>
 `
 
 // sanitise makes the HTML of a message safe to show. m gives the pictures that
