@@ -218,26 +218,31 @@ type LineEnds struct{ cr bool }
 
 // Check takes the next octets.
 func (l *LineEnds) Check(b []byte) error {
-	for len(b) > 0 {
-		if l.cr {
-			if b[0] != '\n' {
-				return ErrLineEnd
-			}
-			l.cr, b = false, b[1:]
-			continue
+	if len(b) == 0 {
+		return nil
+	}
+	if l.cr && b[0] != '\n' {
+		return ErrLineEnd
+	}
+	ends := 0 // CRs that a LF follows, in b
+	for done := 0; done < len(b); {
+		i := bytes.IndexByte(b[done:], '\n')
+		if i < 0 {
+			break
 		}
-		cr := bytes.IndexByte(b, '\r')
-		end := cr
-		if cr < 0 {
-			end = len(b)
-		}
-		if bytes.IndexByte(b[:end], '\n') >= 0 {
+		switch at := done + i; {
+		case at > 0 && b[at-1] == '\r':
+			ends++
+		case at > 0 || !l.cr:
 			return ErrLineEnd
 		}
-		if cr < 0 {
-			return nil
-		}
-		l.cr, b = true, b[cr+1:]
+		done += i + 1
+	}
+	if l.cr = b[len(b)-1] == '\r'; l.cr {
+		ends++ // its LF may still come
+	}
+	if bytes.Count(b, crBytes) != ends {
+		return ErrLineEnd
 	}
 	return nil
 }

@@ -102,11 +102,16 @@ func (s *Stuffer) one(p []byte) (int, error) {
 	return i + 1, s.endLine()
 }
 
+// window is how much is looked at before it is written: what still lies in the
+// processor's cache, so that the other side works meanwhile.
+const window = 128 << 10
+
 // clean returns how many octets of p are whole lines that may go out as they are:
 // each ends in CRLF, no other CR or LF is in them, none but the first begins with
 // a dot. Where a CR is bare it leaves all it has seen to one, so that nothing is
 // scanned twice.
 func (s *Stuffer) clean(p []byte) int {
+	p = p[:min(len(p), window)]
 	end, lines := 0, 0
 	for end < len(p) {
 		i := bytes.IndexByte(p[end:], '\n')
