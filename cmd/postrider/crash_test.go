@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/postrider/postrider/internal/peers"
+)
+
+// Durable means durable: the process is killed in the middle of a stream of
+// deliveries, several times, and whatever had its 250 must be there.
+
+const (
+	crashMessages = 10_000
+	crashSessions = 16
+	crashKills    = 4
+)
+
+// A ledger is what the clients know: which messages were acknowledged, and
+// which were sent and may or may not have been kept.
+type ledger struct {
+	mu           sync.Mutex
+	acknowledged map[string]string // number to hash
+	unknown      map[string]string
+}
+
+// message makes message number n: a few hundred octets, now and then many.
+func crashMessage(n int) []byte {
+	size := rand.IntN(2000)
+	switch {
+	case n%500 == 250:
+		size = 1<<20 + rand.IntN(1<<20) // goes to a file
+	case n%50 == 25:
+		size = rand.IntN(200_000)
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "From: ann@example.com\r\nSubject: number %d\r\nX-Number: %d\r\n\r\n", n, n)
+	for b.Len() < size {
+		fmt.Fprintf(&b, "%d %x\r\n", n, rand.Uint64())
+	}
+	b.WriteString("The end.\r\n")
+	return b.Bytes()
+}
+
+func hash(msg []byte) string {
+	sum := sha256.Sum256(msg)
+	return hex.EncodeToString(sum[:])
+}
+
+// client delivers messages until there are none left or the server is gone.
+func (l *ledger) client(addr string, next *atomic.Int64, until int64) {
+	c, err := dial(addr)
+	if err != nil {
+		return
+	}
+	defer c.conn.Close()
+	for {
+		n := next.Add(1)
+		if n > until {
+			return
+		}
+		msg := crashMessage(int(n))
+		key := fmt.Sprint(n)
+		l.mu.Lock()
+		l.unknown[key] = hash(msg)
+		l.mu.Unlock()
+		if c.send(msg) != nil {
+			return
+		}
+		l.mu.Lock()
+		delete(l.unknown, key)
+		l.acknowledged[key] = hash(msg)
+		l.mu.Unlock()
+	}
+}
+
+func TestCrash(t *testing.T) {
+	dir := t.TempDir()
+	l := &ledger{acknowledged: map[string]string{}, unknown: map[string]string{}}
+	var next atomic.Int64
+	for round := 1; round <= crashKills; round++ {
+		s := start(t, dir)
+		// Some are left for the last round, which nobody kills.
+		part := int64(crashMessages * round / (crashKills + 1))
+		var clients sync.WaitGroup
+		for range crashSessions {
+			clients.Go(func() { l.client(s.smtp, &next, crashMessages) })
+		}
+		peers.Until(t, "a part of the messages is on its way", func() bool { return next.Load() > part })
+		s.Kill()
+		clients.Wait()
+	}
+	s := start(t, dir)
+	var clients sync.WaitGroup
+	for range crashSessions {
+		clients.Go(func() { l.client(s.smtp, &next, crashMessages) })
+	}
+	clients.Wait()
+	s.Kill()
+
+	s = start(t, dir)
+	l.compare(t, s)
+	if len(l.acknowledged) < crashMessages*9/10 {
+		t.Errorf("only %d of %d messages were acknowledged: the clients did not get on", len(l.acknowledged), crashMessages)
+	}
+	t.Logf("%d acknowledged, %d unknown when the process was killed", len(l.acknowledged), len(l.unknown))
+}
+
+// compare reads every message that is there and holds it against the ledger.
+func (l *ledger) compare(t *testing.T, s *served) {
+	t.Helper()
+	seen := map[string]int{}
+	for _, id := range all(t, s) {
+		raw := s.get("/api/v1/messages/" + id + "/raw")
+		_, rest, _ := strings.Cut(string(raw[:min(len(raw), 200)]), "X-Number: ")
+		key, _, _ := strings.Cut(rest, "\r\n")
+		want, ok := l.acknowledged[key]
+		if !ok {
+			want, ok = l.unknown[key]
+		}
+		switch {
+		case !ok:
+			t.Errorf("message %q (%d octets) was never sent", key, len(raw))
+		case hash(raw) != want:
+			t.Errorf("message %s is not what was sent: %d octets, ending in %q", key, len(raw), raw[max(0, len(raw)-20):])
+		}
+		seen[key]++
+	}
+	missing := 0
+	for key := range l.acknowledged {
+		if seen[key] == 0 {
+			missing++
+		}
+	}
+	for key, n := range seen {
+		if n > 1 {
+			t.Errorf("message %s is there %d times", key, n)
+		}
+	}
+	if missing > 0 {
+		t.Errorf("%d acknowledged messages are lost", missing)
+	}
+}
+
+// all returns the ids of all messages.
+func all(t *testing.T, s *served) (ids []string) {
+	t.Helper()
+	before := ""
+	for {
+		var page struct {
+			Messages []struct{ ID string }
+			Next     string
+		}
+		if err := json.Unmarshal(s.get("/api/v1/messages?limit=1000&before="+before), &page); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range page.Messages {
+			ids = append(ids, m.ID)
+		}
+		if before = page.Next; before == "" {
+			return ids
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/postrider/postrider/internal/peers"
+)
+
+// The system calls of a running server show that a message's bytes and its row
+// were written, and synced by an fsync that had returned, before its 250 began
+// to be written.
+
+// A call is one system call. It begins and ends at a line of the trace; other
+// threads' calls may lie between.
+type call struct {
+	name, fd, args string
+	begin, end     int // end is 0 if it never returned
+	failed         bool
+}
+
+var (
+	traceLine = regexp.MustCompile(`^(\d+)\s+(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)$`)
+	traceEnd  = regexp.MustCompile(`\)\s+= (-?\d+)`)
+)
+
+// parseTrace reads what strace -f -o wrote.
+func parseTrace(t *testing.T, trace string) []*call {
+	t.Helper()
+	var calls []*call
+	open := map[string]*call{} // by thread
+	number := 0
+	for line := range strings.Lines(trace) {
+		number++
+		m := traceLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
+		if m == nil {
+			continue // signals and exits
+		}
+		thread, resumed, name, rest := m[1], m[2], m[3], m[4]
+		c := open[thread]
+		if resumed == "" {
+			fd, _, _ := strings.Cut(strings.TrimRight(rest, ") "), ",")
+			fd, _, _ = strings.Cut(fd, ")")
+			fd, _, _ = strings.Cut(fd, " ")
+			c = &call{name: name, fd: fd, args: rest, begin: number}
+			calls = append(calls, c)
+		}
+		if c == nil {
+			continue
+		}
+		if strings.HasSuffix(strings.TrimSpace(rest), "<unfinished ...>") {
+			open[thread] = c
+			continue
+		}
+		delete(open, thread)
+		// The last one: what was written may look like an end too.
+		if ends := traceEnd.FindAllStringSubmatch(rest, -1); ends != nil {
+			c.end, c.failed = number, strings.HasPrefix(ends[len(ends)-1][1], "-")
+		}
+	}
+	return calls
+}
+
+// covered checks that what was written of a mark was synced before the reply
+// with an id was written. It returns how many writes the syncs covered.
+func covered(calls []*call, mark, id string) (writes int, err error) {
+	reply := 0
+	for _, c := range calls {
+		if strings.HasPrefix(c.name, "write") && strings.Contains(c.args, `"250 `) && strings.Contains(c.args, id) {
+			reply = c.begin
+		}
+	}
+	if reply == 0 {
+		return 0, fmt.Errorf("no 250 with %s was written", id)
+	}
+	synced := map[string]*call{} // the sync that covers the first write to each descriptor
+	for _, c := range calls {
+		if !strings.Contains(c.name, "write") || !strings.Contains(c.args, mark) || c.begin > reply {
+			continue
+		}
+		// Later transactions write the same page again, with more in it: what
+		// counts is the sync that follows the first time.
+		s, again := synced[c.fd]
+		if !again {
+			s = nextSync(calls, c)
+			synced[c.fd] = s
+		}
+		switch {
+		case s == nil: // standard output, or a file that is never synced and so does not count
+		case s.failed || s.end == 0 || s.end >= reply:
+			return writes, fmt.Errorf("%s of %s to descriptor %s at line %d was not synced before the 250 at line %d", c.name, mark, c.fd, c.begin, reply)
+		case c.end < s.begin:
+			writes++
+		}
+	}
+	return writes, nil
+}
+
+// nextSync returns the first sync of a descriptor that began after a write to it
+// had ended.
+func nextSync(calls []*call, write *call) *call {
+	for _, c := range calls {
+		if (c.name == "fsync" || c.name == "fdatasync") && c.fd == write.fd && c.begin > write.end {
+			return c
+		}
+	}
+	return nil
+}
+
+// A traced message is one that was acknowledged.
+type traced struct {
+	mark, id string
+	large    bool
+}
+
+// deliverTraced sends messages one after the other and notes the ids that the
+// server told.
+func deliverTraced(addr, name string, n, size int) ([]traced, error) {
+	c, err := dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.conn.Close()
+	var list []traced
+	for i := range n {
+		mark := fmt.Sprintf("mark-%s-%d-", name, i)
+		body := "Subject: " + mark + "\r\n\r\n" + strings.Repeat("All work and no play.\r\n", size/23)
+		for _, step := range []struct{ code, text string }{
+			{"250", "MAIL FROM:<" + mark + "@example.com>\r\n"}, {"250", "RCPT TO:<bob@example.net>\r\n"}, {"354", "DATA\r\n"},
+		} {
+			if err := c.say(step.code, step.text); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := io.WriteString(c.conn, body+".\r\n"); err != nil {
+			return nil, err
+		}
+		reply, err := c.r.ReadString('\n')
+		if err != nil {
+			return nil, err
+		}
+		id := regexp.MustCompile(`[0-9A-Z]{26}`).FindString(reply)
+		if !strings.HasPrefix(reply, "250 ") || id == "" {
+			return nil, fmt.Errorf("reply is %q, want 250 with an id", reply)
+		}
+		list = append(list, traced{mark, id, size > 1<<20})
+	}
+	return list, nil
+}
+
+func TestSyncBeforeReply(t *testing.T) {
+	peers.Find(t, peers.Strace)
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	trace := filepath.Join(dir, "trace")
+	cmd := peers.Command(t, peers.Strace, "-f", "-qq", "-s", "4200", "-o", trace, "-e", "trace=write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg",
+		path, "serve", "--smtp", "127.0.0.1:0", "--web", "off", "--data", filepath.Join(dir, "data"))
+	p := peers.Start(t, cmd)
+	p.Line("Waiting for mail")
+	addr := p.Line("SMTP       smtp://")
+
+	// One at a time, then several at once, then one that goes to a file.
+	var mu sync.Mutex
+	var done []traced
+	deliver := func(name string, n, size int) {
+		list, err := deliverTraced(addr, name, n, size)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		done = append(done, list...)
+	}
+	deliver("alone", 5, 500)
+	var clients sync.WaitGroup
+	for i := range 6 {
+		clients.Go(func() { deliver(fmt.Sprintf("client%d", i), 5, 2000) })
+	}
+	clients.Wait()
+	deliver("large", 1, 2<<20)
+	p.Stop()
+
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := parseTrace(t, string(text))
+	for _, m := range done {
+		// The envelope's row and the bytes: two places at least.
+		writes, err := covered(calls, m.mark, m.id)
+		if err != nil {
+			t.Error(err)
+		}
+		if writes < 2 {
+			t.Errorf("%s was written %d times before its 250, want its row and its bytes", m.mark, writes)
+		}
+	}
+	if want := 5 + 6*5 + 1; len(done) != want {
+		t.Errorf("%d messages were acknowledged, want %d", len(done), want)
+	}
+	// A server that replied first would be found out: the check itself is held
+	// against a trace in which the sync comes too late.
+	late := "1 pwrite64(7, \"mark-x-\", 7, 0) = 7\n2 write(5, \"250 2.0.0 01ID\\r\\n\", 16 <unfinished ...>\n" +
+		"1 fsync(7) = 0\n2 <... write resumed>) = 16\n"
+	if _, err := covered(parseTrace(t, late), "mark-x-", "01ID"); err == nil {
+		t.Error("a sync after the reply was not noticed")
+	}
+	syncs := bytes.Count(text, []byte("fsync(")) + bytes.Count(text, []byte("fdatasync("))
+	t.Logf("%d messages, %d syncs, opening and closing included", len(done), syncs)
+}
