@@ -1,0 +1,228 @@
+package postrider
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/smtp"
+)
+
+// Receiving mail with functions. A message is in memory up to 64 KiB, then in a file that nobody else sees; it is parsed
+// there, and gone when OnMail has returned.
+
+// A Received is a message as it arrived. It is valid during OnMail.
+type Received struct {
+	IP         string   // the client's address
+	Host       string   // what it called itself in EHLO
+	TLS        string   // the version, such as "TLS 1.3"; "" if the message came in clear
+	User       string   // who the client proved to be; "" without AUTH
+	Sender     string   // of the envelope, bare; "" is the null sender of reports
+	Recipients []string // of the envelope, bare: those that OnRcpt accepted
+	Time       time.Time
+
+	Message  *mail.Message     // parsed; bodies are read from Original when they are opened
+	Original *io.SectionReader // the message's octets as they came
+}
+
+// Handlers are the functions that Serve calls, for several messages at once. What their errors become is told at
+// [smtp.Transaction]: an *smtp.Error is what the client hears, anything else is 451 and goes to the log.
+type Handlers struct {
+	// OnMail is given each message. To return nil is to take responsibility for it. Nil: all mail is refused with 554.
+	OnMail func(context.Context, *Received) error
+	// OnRcpt decides on each recipient, which is bare. Nil accepts everyone.
+	OnRcpt func(context.Context, string) error
+	// OnAuth decides whether a password is the user's. Nil: authentication is not offered.
+	OnAuth func(ctx context.Context, user, password string) error
+}
+
+// shutdownTime is how long messages that are being received may take to end when the context has ended.
+const shutdownTime = 10 * time.Second
+
+// Serve receives mail until ctx ends; what is being received is then finished, for ten seconds at the most, and Serve
+// returns nil. It returns an error if a port cannot be opened, or fails.
+func Serve(ctx context.Context, c Config, h Handlers) error {
+	certificate, err := c.tlsConfig()
+	if err != nil {
+		return err
+	}
+	addr := c.Addr
+	if addr == "" && c.TLSAddr == "" {
+		addr = "127.0.0.1:2525"
+	}
+	var listeners []net.Listener
+	defer func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+	}()
+	for i, a := range []string{addr, c.TLSAddr} {
+		if a == "" || a == Off {
+			continue
+		}
+		l, err := net.Listen("tcp", a)
+		if err != nil {
+			return fmt.Errorf("postrider: %w", err)
+		}
+		listeners = append(listeners, smtp.Listener{Listener: l, Policy: smtp.Policy{ImplicitTLS: i == 1}})
+	}
+	if len(listeners) == 0 {
+		return errors.New("postrider: every port is off: there is nothing to serve")
+	}
+	failed := make(chan error, len(listeners))
+	var servers []*smtp.Server
+	for _, l := range listeners {
+		s := c.server(h, certificate, l)
+		servers = append(servers, s)
+		if c.OnListen != nil {
+			c.OnListen(l.Addr())
+		}
+		go func() { failed <- s.Serve(l) }()
+	}
+	select {
+	case <-ctx.Done():
+		err = nil
+	case err = <-failed:
+		err = fmt.Errorf("postrider: %w", err)
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	for _, s := range servers {
+		if s.Shutdown(grace) != nil {
+			s.Close() // whoever has not had a 250 by now will send again
+		}
+	}
+	return err
+}
+
+// tlsConfig loads the certificate.
+func (c *Config) tlsConfig() (*tls.Config, error) {
+	if c.CertFile == "" && c.KeyFile == "" {
+		if c.TLSAddr != "" && c.TLSAddr != Off && c.TLSConfig == nil {
+			return nil, errors.New("postrider: TLSAddr needs a certificate: set CertFile and KeyFile, or TLSConfig")
+		}
+		return c.TLSConfig, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("postrider: the certificate cannot be used: %w", err)
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLSConfig != nil {
+		config = c.TLSConfig.Clone()
+	}
+	config.Certificates = append(config.Certificates, pair)
+	return config, nil
+}
+
+// server makes the server of one port.
+func (c *Config) server(h Handlers, certificate *tls.Config, l net.Listener) *smtp.Server {
+	s := &smtp.Server{
+		Hostname: c.Hostname, TLSConfig: certificate, MaxSize: c.MaxSize, Logger: c.Logger,
+		AllowInsecureAuth: c.AllowInsecureAuth || isLoopback(l.Addr()),
+	}
+	hooks := &smtp.Hooks{}
+	if h.OnRcpt != nil {
+		hooks.OnRcpt = func(ctx context.Context, _ *smtp.Conn, to string, _ *smtp.RcptOptions) error { return h.OnRcpt(ctx, to) }
+	}
+	if h.OnAuth != nil {
+		s.OnAuth = func(ctx context.Context, _ *smtp.Conn, user, password string) error { return h.OnAuth(ctx, user, password) }
+	}
+	if h.OnMail != nil {
+		logger := c.Logger
+		if logger == nil {
+			logger = slog.Default()
+		}
+		hooks.OnData = func(ctx context.Context, conn *smtp.Conn, env *smtp.Envelope, r io.Reader) (string, error) {
+			return "", receive(ctx, conn, env, r, h.OnMail, logger)
+		}
+	}
+	s.Handler = hooks
+	return s
+}
+
+func isLoopback(a net.Addr) bool {
+	addr, err := netip.ParseAddrPort(a.String())
+	return err == nil && addr.Addr().Unmap().IsLoopback()
+}
+
+// receive keeps a message, parses it and hands it to onMail.
+func receive(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader, onMail func(context.Context, *Received) error, logger *slog.Logger) error {
+	s, err := spoolAll(r)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			logger.Warn("postrider: a temporary file stays", "err", err)
+		}
+	}()
+	received := &Received{
+		Host: c.Hello(), User: c.User(), Sender: env.From, Time: time.Now(),
+		Original: io.NewSectionReader(s, 0, s.size),
+	}
+	received.IP, _, _ = net.SplitHostPort(c.RemoteAddr().String())
+	if state := c.TLS(); state != nil {
+		received.TLS = tls.VersionName(state.Version)
+	}
+	for _, to := range env.To {
+		received.Recipients = append(received.Recipients, to.Address)
+	}
+	if received.Message, err = mail.ParseAt(s, s.size); err != nil {
+		return err
+	}
+	return onMail(ctx, received)
+}
+
+// spoolMemory is how much of a message is kept in memory.
+const spoolMemory = 64 << 10
+
+// A spool is a message that was read, in memory or in a file.
+type spool struct {
+	io.ReaderAt
+	size int64
+	file *os.File // nil: in memory
+}
+
+// Close removes the file.
+func (s *spool) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
+}
+
+// spoolAll reads r to its end.
+func spoolAll(r io.Reader) (*spool, error) {
+	var head strings.Builder
+	n, err := io.CopyN(&head, r, spoolMemory)
+	if errors.Is(err, io.EOF) {
+		return &spool{ReaderAt: strings.NewReader(head.String()), size: n}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp("", "postrider-")
+	if err != nil {
+		return nil, err
+	}
+	s := &spool{ReaderAt: f, file: f}
+	rest := int64(0)
+	if _, err = f.WriteString(head.String()); err == nil {
+		rest, err = io.Copy(f, r)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.size = n + rest
+	return s, nil
+}
