@@ -22,7 +22,10 @@ func ExampleSend() {
 
 func ExampleServe() {
 	err := postrider.Serve(ctx, postrider.Config{}, postrider.Handlers{
-		OnMail: func(ctx context.Context, m *postrider.Received) error { fmt.Println(m.Sender, m.Message.Subject); return nil },
+		OnMail: func(ctx context.Context, m *postrider.Received) error {
+			fmt.Println(m.Sender, m.Message.Subject)
+			return nil
+		},
 	})
 	if err != nil {
 		fmt.Println(err)

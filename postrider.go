@@ -137,4 +137,3 @@ func setParameters(d *smtp.Dialer, query url.Values) error {
 	}
 	return nil
 }
-

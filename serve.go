@@ -132,10 +132,14 @@ func (c *Config) server(h Handlers, certificate *tls.Config, l net.Listener) *sm
 	}
 	hooks := &smtp.Hooks{}
 	if h.OnRcpt != nil {
-		hooks.OnRcpt = func(ctx context.Context, _ *smtp.Conn, to string, _ *smtp.RcptOptions) error { return h.OnRcpt(ctx, to) }
+		hooks.OnRcpt = func(ctx context.Context, _ *smtp.Conn, to string, _ *smtp.RcptOptions) error {
+			return h.OnRcpt(ctx, to)
+		}
 	}
 	if h.OnAuth != nil {
-		s.OnAuth = func(ctx context.Context, _ *smtp.Conn, user, password string) error { return h.OnAuth(ctx, user, password) }
+		s.OnAuth = func(ctx context.Context, _ *smtp.Conn, user, password string) error {
+			return h.OnAuth(ctx, user, password)
+		}
 	}
 	if h.OnMail != nil {
 		logger := c.Logger
