@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	nsmtp "net/smtp"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -135,7 +138,42 @@ func put(w io.WriteCloser, err error, body []byte) error {
 
 // client returns the contender that plays role against a fixed server, which is started with args.
 func client(role string, j job, args ...string) contender {
-	return contender{role, func() (figure, error) {
+	self, err := os.Executable()
+	if err != nil {
+		// Then nothing can be measured; the first start of a server says so too.
+		self = os.Args[0]
+	}
+	return told(role, exec.Command(self, "role", role+" client"), j, args)
+}
+
+// nodemailer returns Nodemailer as a contender, if it is installed.
+func nodemailer(j job, args ...string) (contender, bool) {
+	dir := os.Getenv("POSTRIDER_PEERS_DIR")
+	if dir == "" {
+		dir = "/opt/postrider-peers"
+	}
+	modules := filepath.Join(dir, "npm", "node_modules")
+	node, ok := program("node")
+	if _, err := os.Stat(filepath.Join(modules, "nodemailer")); err != nil || !ok {
+		return contender{}, false
+	}
+	script, err := scripts.ReadFile("nodemailer.js")
+	if err != nil {
+		return contender{}, false
+	}
+	cmd := exec.Command(node, "-e", string(script))
+	cmd.Env = append(os.Environ(), "NODE_PATH="+modules)
+	return told("Nodemailer", cmd, j, args), true
+}
+
+// scripts holds what drives clients that are not written in Go.
+//
+//go:embed nodemailer.js
+var scripts embed.FS
+
+// told returns the contender that runs program with its job as last argument, and reads the outcome that it prints.
+func told(name string, program *exec.Cmd, j job, args []string) contender {
+	return contender{name, func() (figure, error) {
 		server, err := startRole("fixed server", args...)
 		if err != nil {
 			return figure{}, err
@@ -146,12 +184,8 @@ func client(role string, j job, args ...string) contender {
 		if err != nil {
 			return figure{}, err
 		}
-		self, err := os.Executable()
-		if err != nil {
-			return figure{}, err
-		}
-		cmd := exec.Command(self, "role", role+" client", string(text))
-		cmd.Stderr = os.Stderr
+		cmd := exec.Command(program.Path, append(slices.Clone(program.Args[1:]), string(text))...)
+		cmd.Env, cmd.Stderr = program.Env, os.Stderr
 		out, err := cmd.Output()
 		if err != nil {
 			return figure{}, err
@@ -194,8 +228,8 @@ func smtpSource(path string, j job) contender {
 }
 
 func measureClients(e effort) (table, error) {
-	var t table
 	source, haveSource := program("smtp-source")
+	var bouts []bout
 	for _, m := range []struct {
 		what, unit              string
 		conns, size             int
@@ -210,11 +244,30 @@ func measureClients(e effort) (table, error) {
 		if haveSource {
 			peers = append(peers, peer{smtpSource(source, j), m.overSource, false})
 		}
-		r, err := duel(e, m.what, m.unit, client("postrider", j), peers...)
-		if err != nil {
-			return nil, err
-		}
-		t = append(t, r)
+		bouts = append(bouts, bout{m.what, m.unit, client("postrider", j), peers, false})
 	}
-	return t, nil
+	return duels(e, append(bouts, chunkingBouts(e)...)...)
+}
+
+// chunkingBouts are those in which ours may use CHUNKING, which no peer does, and those on a long line, where only the
+// number of round trips counts.
+func chunkingBouts(e effort) []bout {
+	near := job{Conns: 1, Size: 1 << 10, Time: e.time}
+	best := peer{client("go-smtp", near), 20, false}
+	bouts := []bout{{"1 KB, 1 connection, CHUNKING", "messages/s", client("postrider", near, "chunking"), []peer{best}, false}}
+	for _, m := range []struct {
+		what   string
+		args   []string
+		target float64
+	}{
+		{"1 KB, 1 connection, 5 ms away, DATA", []string{"distant"}, 1.6},
+		{"1 KB, 1 connection, 5 ms away, CHUNKING", []string{"distant", "chunking"}, 10},
+	} {
+		peers := []peer{{client("net/smtp", near, m.args...), 0, false}}
+		if nodemailer, ok := nodemailer(near, m.args...); ok {
+			peers = append(peers, peer{nodemailer, m.target, false})
+		}
+		bouts = append(bouts, bout{m.what, "messages/s", client("postrider", near, m.args...), peers, false})
+	}
+	return bouts
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
 
@@ -84,14 +86,15 @@ func serveGoSMTP([]string) error {
 }
 
 // serveFixed answers every command with the same octets and looks for nothing but the end of data: the cheapest receiver
-// that a client can have, so that the client's own cost shows. With the argument chunking it takes BDAT.
+// that a client can have, so that the client's own cost shows. With the argument chunking it takes BDAT, with distant it
+// is roundTrip away.
 func serveFixed(args []string) error {
 	l, err := listen()
 	if err != nil {
 		return err
 	}
 	hello := "250-fixed\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
-	if len(args) > 0 {
+	if slices.Contains(args, "chunking") {
 		hello = "250-fixed\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 8BITMIME\r\n"
 	}
 	for {
@@ -101,14 +104,47 @@ func serveFixed(args []string) error {
 		}
 		go func() {
 			defer conn.Close()
-			fixed(conn, hello)
+			out := io.Writer(conn)
+			if slices.Contains(args, "distant") {
+				d := &distant{w: conn, queue: make(chan parcel, 1024)}
+				defer close(d.queue)
+				go d.deliver()
+				out = d
+			}
+			fixed(conn, out, hello)
 		}()
 	}
 }
 
-func fixed(conn net.Conn, hello string) {
+// roundTrip is how far away a distant server is.
+const roundTrip = 5 * time.Millisecond
+
+// distant is a writer whose octets arrive a round trip later. Those that are under way at once wait at once, as on a line.
+type distant struct {
+	w     io.Writer
+	queue chan parcel
+}
+
+type parcel struct {
+	due  time.Time
+	text []byte
+}
+
+func (d *distant) Write(p []byte) (int, error) {
+	d.queue <- parcel{time.Now().Add(roundTrip), bytes.Clone(p)}
+	return len(p), nil
+}
+
+func (d *distant) deliver() {
+	for p := range d.queue {
+		time.Sleep(time.Until(p.due))
+		d.w.Write(p.text)
+	}
+}
+
+func fixed(conn net.Conn, w io.Writer, hello string) {
 	in := bufio.NewReaderSize(conn, 256<<10)
-	out := bufio.NewWriterSize(conn, 16<<10)
+	out := bufio.NewWriterSize(w, 16<<10)
 	out.WriteString("220 fixed\r\n")
 	for {
 		// Replies go out when there is nothing left to read: one write for a batch.
