@@ -122,7 +122,7 @@ func (a *Attachment) made(html bool) (*Part, error) {
 	p.Header.fields = append(make([]Field, 0, 3), Field{name: "Content-Type", body: media}, Field{name: "Content-Disposition", body: disposition})
 	if a.CID != "" {
 		id := trimID(a.CID)
-		if !validID(id, false) {
+		if !validID(id, true) { // QUIRK: cid:logo.png, without an @, is what people write, and every reader takes it
 			return nil, fmt.Errorf("%s: the CID %.60q is none", label, a.CID)
 		}
 		p.Header.fields = append(p.Header.fields, Field{name: "Content-ID", body: "<" + id + ">"})

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/smtp"
+)
+
+// send, held against a server of ours: what arrives, what is printed, what the exit code says.
+
+// an arrival is what the server was given.
+type arrival struct {
+	user, sender, raw string
+	recipients        []string
+	message           *mail.Message
+}
+
+// receiver runs a server until the test ends. Recipients named nobody are refused for good, later for now.
+func receiver(t *testing.T) (addr string, got <-chan arrival) {
+	t.Helper()
+	arrivals := make(chan arrival, 1)
+	h := postrider.Handlers{
+		OnMail: func(_ context.Context, m *postrider.Received) error {
+			raw, err := io.ReadAll(m.Original)
+			if err != nil {
+				return err
+			}
+			parsed, err := mail.Parse(bytes.NewReader(raw))
+			arrivals <- arrival{m.User, m.Sender, string(raw), m.Recipients, parsed}
+			return err
+		},
+		OnRcpt: func(_ context.Context, to string) error {
+			switch local, _, _ := strings.Cut(to, "@"); local {
+			case "nobody":
+				return smtp.Errorf(550, "5.1.1", "nobody here")
+			case "later":
+				return smtp.Errorf(451, "4.2.0", "not now")
+			}
+			return nil
+		},
+		OnAuth: func(_ context.Context, user, password string) error {
+			if user != "ann" || password != "secret" {
+				return smtp.Errorf(535, "5.7.8", "no")
+			}
+			return nil
+		},
+	}
+	listens, ended := make(chan net.Addr, 1), make(chan error, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		ended <- postrider.Serve(ctx, postrider.Config{Addr: "127.0.0.1:0", OnListen: func(a net.Addr) { listens <- a }}, h)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case a := <-listens:
+		return a.String(), arrivals
+	case err := <-ended:
+		ended <- nil
+		t.Fatal(err)
+		return "", nil
+	}
+}
+
+// sent runs postrider send with args.
+func sent(t *testing.T, stdin string, args ...string) (code int, out, err string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), append([]string{"send"}, args...), streams{strings.NewReader(stdin), &o, &e})
+	return code, o.String(), e.String()
+}
+
+// file makes a file of the test's.
+func file(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSend(t *testing.T) {
+	addr, got := receiver(t)
+	picture := file(t, "logo.png", "png")
+	code, out, errs := sent(t, "text from standard input\n", "--server", addr, "--from", "Ann <ann@example.com>", "--to", "bob@example.net, Eve <eve@example.net>", "--to", "c@example.net",
+		"--cc", "d@example.net", "--bcc", "hidden@example.net", "--reply-to", "list@example.com", "--subject", "Grüße", "--text", "-", "--html", "@"+file(t, "a.html", "<img src=cid:logo.png>"),
+		"--attach", file(t, "a b.txt", "attached"), "--embed", picture, "--header", "X-Test: yes", "--user", "ann", "--password-file", file(t, "password", "secret\n"), "--auth", "plain", "--trace")
+	if code != 0 {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
+	a := <-got
+	m := a.message
+	if a.user != "ann" || a.sender != "ann@example.com" || len(a.recipients) != 5 {
+		t.Errorf("the envelope: got %q %q %q", a.user, a.sender, a.recipients)
+	}
+	if m.Subject != "Grüße" || m.Text != "text from standard input\n" || m.HTML != "<img src=cid:logo.png>" || len(m.Attachments) != 2 || m.Header.Value("X-Test") != "yes" || len(m.ReplyTo) != 1 {
+		t.Errorf("the message: got\n%s", a.raw)
+	}
+	if strings.Contains(a.raw, "hidden") {
+		t.Errorf("Bcc is told:\n%s", a.raw)
+	}
+	if strings.Count(out, "accepted") != 5 {
+		t.Errorf("printed\n%s", out)
+	}
+	if !strings.Contains(errs, "C: MAIL FROM:<ann@example.com>") || strings.Contains(errs, "secret") || strings.Contains(errs, "AGFubgBzZWNyZXQ") {
+		t.Errorf("the trace lacks the dialogue, or tells the password:\n%s", errs)
+	}
+}
+
+func TestSendEML(t *testing.T) {
+	addr, got := receiver(t)
+	const raw = "From: ann@example.com\r\nBcc: hidden@example.net,\r\n other@example.net\r\nTo: bob@example.net\r\nSubject: raw\r\n\r\n.body\r\n"
+	for _, args := range [][]string{{"--eml", file(t, "a.eml", raw)}, {"--eml", "-"}} {
+		if code, out, errs := sent(t, raw, append(args, "--server", addr)...); code != 0 {
+			t.Fatalf("%q: exit code %d\n%s%s", args, code, out, errs)
+		}
+		a := <-got
+		if want := strings.Replace(raw, "Bcc: hidden@example.net,\r\n other@example.net\r\n", "", 1); a.raw != want {
+			t.Errorf("%q: got %q, want %q", args, a.raw, want)
+		}
+		if want := "bob@example.net hidden@example.net other@example.net"; strings.Join(a.recipients, " ") != want || a.sender != "ann@example.com" {
+			t.Errorf("%q: got the envelope %q %q", args, a.sender, a.recipients)
+		}
+	}
+	if code, _, errs := sent(t, raw, "--server", addr, "--eml", "-", "--from", "x@example.com", "--to", "y@example.com"); code != 0 {
+		t.Fatal(errs)
+	}
+	if a := <-got; a.sender != "x@example.com" || strings.Join(a.recipients, " ") != "y@example.com" {
+		t.Errorf("the envelope of the flags: got %q %q", a.sender, a.recipients)
+	}
+}
+
+func TestSendDryRun(t *testing.T) {
+	code, out, errs := sent(t, "", "--from", "ann@example.com", "--to", "bob@example.net", "--subject", "s", "--text", "t", "--dry-run")
+	if code != 0 || !strings.Contains(out, "Subject: s\r\n") || !strings.HasSuffix(out, "\r\n\r\nt\r\n") {
+		t.Errorf("got %d\n%s%s", code, out, errs)
+	}
+}
+
+func TestSendJSON(t *testing.T) {
+	addr, got := receiver(t)
+	code, out, errs := sent(t, "", "--server", addr, "--from", "ann@example.com", "--to", "bob@example.net,nobody@example.net,later@example.net", "--text", "t", "--json")
+	<-got
+	var results []sentResult
+	if err := json.Unmarshal([]byte(out), &results); err != nil || len(results) != 3 {
+		t.Fatalf("%v: %d\n%s%s", err, code, out, errs)
+	}
+	for i, want := range []string{"accepted", "refused", "deferred"} {
+		if results[i].Outcome != want {
+			t.Errorf("%s: got %q, want %q", results[i].Recipient, results[i].Outcome, want)
+		}
+	}
+}
+
+// Each mistake has one line that says what to do, and its exit code.
+func TestSendErrors(t *testing.T) {
+	addr, _ := receiver(t)
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	good := []string{"--server", addr, "--from", "ann@example.com", "--to", "bob@example.net", "--text", "t"}
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{exitUsage, "--server", []string{"--from", "a@b.c", "--to", "b@c.d"}},
+		{exitUsage, "--from", []string{"--server", addr, "--to", "b@c.d"}},
+		{exitUsage, "--to", []string{"--server", addr, "--from", "a@b.c"}},
+		{exitUsage, `--to "x"`, []string{"--to", "x"}},
+		{exitUsage, "unknown flag", []string{"--form", "x"}},
+		{exitUsage, "no arguments", append(good, "stray")},
+		{exitUsage, "--tls", append(good, "--tls", "yes")},
+		{exitUsage, "--auth", append(good, "--auth", "GSSAPI")},
+		{exitUsage, "needs --user", append(good, "--auth", "PLAIN")},
+		{exitUsage, "--password-file", append(good, "--user", "ann")},
+		{exitUsage, "NAME: VALUE", append(good, "--header", "x")},
+		{exitUsage, "--header", append(good, "--header", "X Y: z")},
+		{exitUsage, "--html", append(good, "--embed", "x")},
+		{exitUsage, "standard input", append(good, "--text", "-", "--html", "-")},
+		{exitUsage, "do not go together", append(good, "--eml", "x")},
+		{exitUsage, "smtp://", append(good, "--server", "ftp://x")},
+		{exitNoInput, "no such file", append(good, "--attach", "no such")},
+		{exitNoInput, "no file", append(good, "--attach", ".")},
+		{exitNoInput, "no such file", append(good, "--text", "@no such")},
+		{exitNoInput, "no such file", []string{"--server", addr, "--eml", "no such"}},
+		{exitNoInput, "--ca-file", append(good, "--ca-file", "no such")},
+		{exitData, "no certificate", append(good, "--ca-file", file(t, "a", "x"))},
+		{exitData, "Subject", append(good, "--subject", "a\nb")},
+		{exitData, "no author", []string{"--server", addr, "--eml", file(t, "a.eml", "To: a@b.c\n\nx")}},
+		{exitData, "no recipients", []string{"--server", addr, "--eml", file(t, "a.eml", "From: a@b.c\n\nx")}},
+		{exitNoUser, "nobody here", []string{"--server", addr, "--from", "ann@example.com", "--to", "nobody@example.net", "--text", "t"}},
+		{exitTempFail, "nothing listens", append(good, "--server", closed.Addr().String())},
+		{exitNoPerm, "user or password is wrong", append(good, "--user", "ann", "--password-file", file(t, "p", "wrong"))},
+	} {
+		code, out, errs := sent(t, "", c.args...)
+		if code != c.code || !strings.Contains(out+errs, c.want) {
+			t.Errorf("%q: got exit code %d, want %d with %q:\n%s%s", c.args, code, c.code, c.want, out, errs)
+		}
+	}
+}
