@@ -1,0 +1,213 @@
+package inbox
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// parsed returns a message with that HTML and a picture, a text and an SVG to
+// refer to.
+func parsed(t testing.TB, text string) *mail.Message {
+	t.Helper()
+	part := func(cid, media, content string) mail.Attachment {
+		a := mail.FromBytes("", []byte(content))
+		a.CID, a.Type = cid, media
+		return a
+	}
+	m := &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), HTML: text, Attachments: []mail.Attachment{
+		part("pic@x", "image/png", "PNG"), part("pic@x", "image/png", "second"), part("page@x", "text/html", "<script>"), part("old@x", "image/pjpeg", "JPG"),
+	}}
+	var b bytes.Buffer
+	if _, err := m.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	out, err := mail.Parse(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestSanitise(t *testing.T) {
+	for _, c := range []struct {
+		in         string
+		want, gone []string
+	}{
+		{`<p>Hello <b>Bob</b></p>`, []string{`<p>Hello <b>Bob</b></p>`}, nil},
+		{`<body style="background:#eee" bgcolor="#fff"><p align=center>x`, []string{`<body style="background:#eee" bgcolor="#fff">`, `align="center"`}, nil},
+		{`<style>.a{color:red}</style><p class=a>x</p>`, []string{`.a{color:red}`, `<p class="a">`}, nil},
+		{`<script>alert(1)</script>a<script src=x></script>b`, []string{"ab"}, []string{"alert", "script"}},
+		{`<img src="cid:pic@x">`, []string{`<img src="data:image/png;base64,UE5H">`}, []string{"cid:"}},
+		{`<img src=" CID:pic@x">`, []string{`data:image/png;base64,UE5H`}, nil},
+		{`<img src="cid:old@x">`, []string{`data:image/jpeg;base64,SlBH`}, nil},
+		{`<img src="cid:page@x"><img src="cid:none@x" alt="A">`, []string{`alt="A"`}, []string{"cid:", "src="}},
+		{`<img src="cid:0"><a href="cid:0">x</a>`, nil, []string{"cid:", "data:"}},
+		{`<img alt='src="cid:0"' src="cid:pic@x">`, []string{"UE5H"}, nil},
+		{`<p>src="cid:0"</p><img src="cid:pic@x">`, []string{`cid:0`}, nil},
+		{`<img src="http://evil.example/a.png" srcset="http://evil.example/b 2x">`, nil, []string{"evil"}},
+		{`<img src="//evil.example/a.png"><img src="/api/v1/messages"><img src="a.png">`, nil, []string{"evil", "api", "src="}},
+		{`<img src="data:image/png;base64,AAAA"><img src="data:text/html,<script>">`, []string{`data:image/png;base64,AAAA`}, []string{"text/html"}},
+		{`<img src="data:image/png;base64,AA&quot;onerror=alert(1)">`, nil, []string{"onerror"}},
+		{`<a href="https://example.com/a?b=c&amp;d">x</a>`, []string{`href="https://example.com/a?b=c&amp;d"`, `target="_blank"`, "noreferrer", "noopener"}, nil},
+		{`<a href="javascript:alert(1)">x</a><a href=" jAva&#10;script:alert(1)">y</a><a href="data:text/html,x">z</a><a href="vbscript:x">v</a>`, nil, []string{"href"}},
+		{`<a href="mailto:ann@example.com">x</a>`, []string{`href="mailto:ann@example.com"`}, nil},
+		{`<p onclick="x()" onMouseOver=y()>z</p>`, []string{"<p>z</p>"}, []string{"onclick", "onmouse"}},
+		{`<svg onload=alert(1)><image href=http://evil.example/></svg><math><a xlink:href="javascript:x">`, nil, []string{"svg", "evil", "javascript", "onload"}},
+		{`<iframe src=http://evil.example></iframe><object data=x></object><embed src=x><frame src=x><applet>`, nil, []string{"iframe", "object", "embed", "frame ", "applet", "evil"}},
+		{`<form action=http://evil.example><input name=a><button>send</button></form>`, []string{"send"}, []string{"form", "input", "button", "evil"}},
+		{`<base href=http://evil.example/><meta http-equiv=refresh content="0;url=http://evil.example"><link rel=stylesheet href=http://evil.example>`, nil, []string{"base ", "refresh", "link", "evil"}},
+		{`<p style="background:url(http://evil.example)">x</p><p style='color:red;background:URL ( "//evil.example")'>y</p>`, []string{"color:red"}, []string{"url(", "URL (", "url ("}},
+		{`<style>@import "http://evil.example"; @IMPORT url(x); b{background:image-set("http://evil.example" 1x)}</style>`, nil, []string{"@import", "@IMPORT", "image-set("}},
+		{`<style>b{background:\75rl(http://evil.example)} i{background:u/**/rl(x)} u{background:u<rl(x)}</style>`, nil, []string{"url(", `\`}},
+		{`<style>a{}</style ><style>--></style><script>x</script>`, nil, []string{"<script", "script>"}},
+		{`<style><img src=x onerror=alert(1)></style>`, nil, []string{"<img"}},
+		{`<title></title><script>a</script></title><textarea></textarea><xmp><script>b</script></xmp><noscript><p title="</noscript><script>c</script>">`, nil, []string{"<script", "<xmp", "<textarea", "<noscript"}},
+		{`<!--<script>--><p>a</p><!-- [if mso]><script>b</script><![endif]-->`, []string{"<p>a</p>"}, []string{"<script", "mso"}},
+		{`<table background="http://evil.example/x"><td width=3 colspan=2>x</td></table>`, []string{`colspan="2"`}, []string{"evil", "background"}},
+		{"<p>caf\u00e9 \u202e</p>", []string{"caf\u00e9"}, nil},
+	} {
+		out := string(sanitise(parsed(t, c.in), newPolicy()))
+		got := strings.TrimPrefix(out, documentHead)
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s\ngives %s\nwithout %s", c.in, got, want)
+			}
+		}
+		for _, gone := range c.gone {
+			if strings.Contains(got, gone) {
+				t.Errorf("%s\ngives %s\nwith %s", c.in, got, gone)
+			}
+		}
+	}
+}
+
+func TestInspect(t *testing.T) {
+	remote, missing := inspect(parsed(t, `<img src="cid:pic@x"><img src="cid:none"><img src="http://a/"><p style="background:url(x)"><img src="data:image/png;base64,AA">`))
+	if remote != 2 || missing != 1 {
+		t.Errorf("inspect = %d remote, %d missing; want 2, 1", remote, missing)
+	}
+}
+
+// check walks over a document as a browser reads it and names what should not
+// be in there.
+func check(n *html.Node, bad func(string)) {
+	if n.Type == html.ElementNode {
+		if slices.Contains([]string{"script", "iframe", "object", "embed", "form", "input", "base", "link", "svg", "math", "video", "audio", "template"}, n.Data) {
+			bad("element " + n.Data)
+		}
+		for _, a := range n.Attr {
+			switch key := strings.ToLower(a.Key); {
+			case strings.HasPrefix(key, "on"), key == "srcdoc", key == "srcset", key == "background", key == "action", key == "formaction":
+				bad("attribute " + key)
+			case key == "src" && a.Val != "" && !strings.HasPrefix(a.Val, "data:image/"):
+				bad("src " + a.Val)
+			case key == "href":
+				scheme, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(a.Val)), ":")
+				if !slices.Contains([]string{"http", "https", "mailto", "tel"}, scheme) && strings.Contains(a.Val, ":") {
+					bad("href " + a.Val)
+				}
+			case key == "style" && hostile.MatchString(a.Val):
+				bad("style " + a.Val)
+			case key == "http-equiv":
+				bad("meta " + a.Val)
+			}
+		}
+		if n.Data == "style" && n.FirstChild != nil && hostile.MatchString(n.FirstChild.Data) {
+			bad("style sheet " + n.FirstChild.Data)
+		}
+	}
+	for c := range n.ChildNodes() {
+		check(c, bad)
+	}
+}
+
+func FuzzSanitise(f *testing.F) {
+	for _, seed := range []string{
+		`<p style="color:red">x<img src=cid:pic@x onerror=x>`, `<style>a{background:u\rl(x)}</style>`, `<svg><style><img src=x onerror=y></style>`,
+		`<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=1 onerror=alert(1)&gt;">`, `<noscript><p title="</noscript><img src=x onerror=x>">`,
+		`<a href="&#106;avascript:x">`, `<body><body onload=x><title><a>`, `<!DOCTYPE a [<!ENTITY b "c">]>`, `<plaintext><script>`, "<a\x00b c=d>", `<select><style><script>`,
+	} {
+		f.Add(seed)
+	}
+	policy := newPolicy()
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > 1<<14 {
+			t.Skip("long")
+		}
+		m := &mail.Message{HTML: text, Body: mail.TextPart("text/html", text)}
+		out := sanitise(m, policy)
+		doc, err := html.Parse(bytes.NewReader(out))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(doc, func(what string) { t.Errorf("%q\ngives %q\nwith %s", text, out, what) })
+	})
+}
+
+func TestPlainText(t *testing.T) {
+	for in, want := range map[string]string{
+		`<html><head><title>T</title><style>p{}</style></head><body><p>Hello</p><p>Bob &amp; Ann</p>`: "Hello Bob & Ann",
+		`<style>x</style>a<script>y</script>b`: "ab",
+		`<head><body>unclosed`:                 "unclosed",
+		``:                                     "",
+	} {
+		if got := oneLine(plainText(in), 100); got != want {
+			t.Errorf("plainText(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestOneLine(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{" a \r\n\t b  ", 100, "a b"}, {"abcdef", 3, "abc"}, {"äöü", 2, "äö"}, {"a\x00\x1b[31mb", 100, "a[31mb"},
+		{"a\u200b\u00ad\u034f\u202eb", 100, "ab"}, {"क्\u200dष 👩\u200d🚀", 100, "क्\u200dष 👩\u200d🚀"}, {"\xff", 10, "\uFFFD"}, {"", 3, ""},
+	} {
+		if got := oneLine(c.in, c.n); got != c.want {
+			t.Errorf("oneLine(%q, %d) = %q, want %q", c.in, c.n, got, c.want)
+		}
+	}
+}
+
+func TestSafeName(t *testing.T) {
+	for _, c := range []struct{ in, media, want string }{
+		{"report.pdf", "application/pdf", "report.pdf"},
+		{"../../etc/passwd", "", "passwd"}, {`..\..\boot.ini`, "", "boot.ini"}, {"/etc/passwd", "", "passwd"}, {`C:\a.txt`, "", "a.txt"},
+		{"a/", "text/plain", "part-2.txt"}, {"", "image/png", "part-2.png"}, {"..", "", "part-2.bin"}, {".htaccess", "", "htaccess"},
+		{"a\r\nX: y.txt", "", "aX_ y.txt"}, {`a"b<c>.txt`, "", "a_b_c_.txt"}, {"evil\u202egpj.exe", "", "evilgpj.exe"}, {"a.exe. .", "", "a.exe"},
+		{"CON", "text/plain", "part-2.txt"}, {"nul.txt", "text/plain", "part-2.txt"}, {"Ελένη.pdf", "", "Ελένη.pdf"},
+		{strings.Repeat("a", 300) + ".pdf", "", strings.Repeat("a", 146) + ".pdf"}, {"\xff\xfe.txt", "", "txt"},
+		{strings.Repeat("ä", 100) + "." + strings.Repeat("b", 50), "", strings.Repeat("ä", 75)},
+	} {
+		if got := safeName(c.in, "2", c.media); got != c.want {
+			t.Errorf("safeName(%q, %q) = %q, want %q", c.in, c.media, got, c.want)
+		}
+	}
+}
+
+func TestSpans(t *testing.T) {
+	got := spans("See https://example.com/a?b=(c), or <http://x.example/>. Not ftp://x or javascript:x.")
+	var links []string
+	var text strings.Builder
+	for _, s := range got {
+		text.WriteString(s.Text)
+		if s.URL != "" {
+			links = append(links, s.URL)
+		}
+	}
+	if want := []string{"https://example.com/a?b=(c", "http://x.example/"}; !slices.Equal(links, want) {
+		t.Errorf("links are %q, want %q", links, want)
+	}
+	if !strings.HasSuffix(text.String(), "javascript:x.") || !strings.HasPrefix(text.String(), "See https") {
+		t.Errorf("the text has become %q", text.String())
+	}
+}

@@ -1,0 +1,266 @@
+package inbox_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/store/sqlite"
+)
+
+// A running is an inbox over a real store, with a server for mail and one for
+// the web.
+type running struct {
+	*inbox.Inbox
+	t    testing.TB
+	smtp string
+	web  *httptest.Server
+	log  *logged
+}
+
+// A logged is what a test's logger was told.
+type logged struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.Buffer.String()
+}
+
+// start runs an inbox over a new store. change may set fields, and wrap the
+// store.
+func start(t testing.TB, change func(in *inbox.Inbox)) *running {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	r := &running{t: t, log: &logged{}}
+	r.Inbox = &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.NewTextHandler(r.log, nil))}
+	if change != nil {
+		change(r.Inbox)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- r.Run(ctx) }()
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &smtp.Server{
+		Handler: r.Inbox, Hostname: "mx.example.com", AllowInsecureAuth: true, Logger: r.Logger,
+		OnAuth: func(context.Context, *smtp.Conn, string, string) error { return nil },
+	}
+	go server.Serve(l)
+	r.smtp = l.Addr().String()
+	r.web = httptest.NewServer(r.Inbox)
+	t.Cleanup(func() {
+		server.Close()
+		r.web.CloseClientConnections()
+		r.web.Close()
+		cancel()
+		if err := <-ran; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return r
+}
+
+// deliver sends one message by our own client and returns the reply's id.
+func (r *running) deliver(env *smtp.Envelope, msg string) (string, error) {
+	r.t.Helper()
+	d := smtp.Dialer{Hostname: "client.example.com"}
+	c, err := d.Dial(r.t.Context(), r.smtp)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer c.Close()
+	results, err := c.Send(r.t.Context(), env, strings.NewReader(msg))
+	if err != nil {
+		return "", err
+	}
+	return results[0].ID, nil
+}
+
+// mustDeliver delivers a message from Ann to Bob.
+func (r *running) mustDeliver(msg string) string {
+	r.t.Helper()
+	id, err := r.deliver(smtp.NewEnvelope("ann@example.com", "bob@example.net"), msg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return id
+}
+
+func (r *running) bytes(id string) string {
+	r.t.Helper()
+	b, err := r.Store.Open(r.t.Context(), id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer b.Close()
+	got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(got)
+}
+
+// What arrives is kept to the octet: nothing is put before it, nothing repaired.
+func TestBytesAsReceived(t *testing.T) {
+	r := start(t, nil)
+	for _, msg := range []string{
+		"Subject: x\r\n\r\nHello\r\n", "no header at all\r\n", "\r\n", "\r\n\r\n", "Subject: x\r\n\r\n.\r\n..\r\n...dots\r\n.end\r\n",
+		"Subject: Gr\xfc\xdfe \xe2\x98\x95\r\n\r\n\xff\xfe\x01\x7f\r\n", "Subject: " + strings.Repeat("long ", 180) + "\r\n\r\n\t \r\n\r\n\r\n",
+		"Subject: large\r\n\r\n" + strings.Repeat("0123456789abcdef\r\n", 100_000),
+	} {
+		id := r.mustDeliver(msg)
+		if got := r.bytes(id); got != msg {
+			t.Errorf("%.60q came back as %.60q (%d octets of %d)", msg, got, len(got), len(msg))
+		}
+	}
+}
+
+func TestArrival(t *testing.T) {
+	r := start(t, nil)
+	env := smtp.NewEnvelope("ann@example.com", "bob@example.net", `"carol b"@example.net`)
+	env.Options.Body = smtp.Body8BitMIME
+	id, err := r.deliver(env, "Subject: x\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := r.Store.Entry(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.IP != "127.0.0.1" || e.Host != "client.example.com" || e.TLS != "" || e.User != "" || e.Received.IsZero() {
+		t.Errorf("arrival is %+v", e.Arrival)
+	}
+	if e.Envelope.From != env.From || len(e.Envelope.To) != 2 || e.Envelope.To[1].Address != `"carol b"@example.net` || e.Envelope.Options.Body != smtp.Body8BitMIME {
+		t.Errorf("envelope is %+v, want %+v", e.Envelope, env)
+	}
+	null, err := r.deliver(smtp.NewEnvelope("", "bob@example.net"), "Subject: report\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := r.Store.Entry(t.Context(), null); err != nil || e.Envelope.From != "" {
+		t.Errorf("a report's sender is %q, %v", e.Envelope.From, err)
+	}
+}
+
+// A failing is a store whose Add fails.
+type failing struct {
+	inbox.Store
+	err error
+}
+
+func (f failing) Add(_ context.Context, _ *inbox.Arrival, msg io.Reader) (string, error) {
+	if _, err := io.Copy(io.Discard, msg); err != nil {
+		return "", err
+	}
+	return "", f.err
+}
+
+func TestStoreFails(t *testing.T) {
+	for _, c := range []struct {
+		err      error
+		code     int
+		enhanced smtp.EnhancedCode
+	}{
+		{fmt.Errorf("store: %w (disk 7)", inbox.ErrFull), 452, "4.3.1"},
+		{errors.New("store: i/o error on disk 7"), 451, "4.3.0"},
+	} {
+		r := start(t, func(in *inbox.Inbox) { in.Store = failing{in.Store, c.err} })
+		_, err := r.deliver(smtp.NewEnvelope("ann@example.com", "bob@example.net"), "Subject: x\r\n\r\n")
+		e, ok := errors.AsType[*smtp.Error](err)
+		if !ok || e.Code != c.code || e.Enhanced != c.enhanced {
+			t.Errorf("%v is answered %v, want %d %s", c.err, err, c.code, c.enhanced)
+		}
+		if err != nil && strings.Contains(err.Error(), "disk 7") {
+			t.Errorf("the client was told %v", err)
+		}
+		if !strings.Contains(r.log.String(), "disk 7") {
+			t.Errorf("the log says nothing of it: %s", r.log)
+		}
+	}
+}
+
+func TestSummary(t *testing.T) {
+	heard := make(chan *inbox.Entry, 10)
+	r := start(t, func(in *inbox.Inbox) { in.OnMail = func(e *inbox.Entry) { heard <- e } })
+	id := r.mustDeliver("From: =?utf-8?q?=C3=84nn?= <ann@example.com>\r\nTo: Bob <bob@example.net>, c@example.net\r\n" +
+		"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n folded\r\nDate: Tue, 3 Feb 2026 04:05:06 -0500\r\nMIME-Version: 1.0\r\n" +
+		"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<style>x</style><p>Dear&nbsp;<b>Bob</b>\r\n" +
+		"--b\r\nContent-Disposition: attachment; filename=a.pdf\r\nContent-Type: application/pdf\r\n\r\nx\r\n--b--\r\n")
+	e := <-heard
+	if e.ID != id {
+		t.Fatalf("OnMail heard of %s, want %s", e.ID, id)
+	}
+	stored, err := r.Store.Entry(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stored.Summary
+	if s == nil || s.Subject != "Grüße folded" || len(s.From) != 1 || s.From[0].Name != "Änn" || len(s.To) != 2 || s.Attachments != 1 ||
+		s.Preview != "Dear Bob" || s.Date.Format("2006-01-02T15:04:05Z07:00") != "2026-02-03T04:05:06-05:00" {
+		t.Errorf("summary is %+v", s)
+	}
+}
+
+// What was accepted while nobody indexed is indexed later, in order, many
+// batches of it.
+func TestCatchUp(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const n = 200
+	var ids []string
+	for i := range n {
+		a := &inbox.Arrival{Envelope: *smtp.NewEnvelope("ann@example.com", "bob@example.net")}
+		id, err := db.Inbox().Add(t.Context(), a, strings.NewReader(fmt.Sprintf("Subject: %d\r\n\r\n", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	heard := make(chan string, n)
+	in := &inbox.Inbox{Store: db.Inbox(), OnMail: func(e *inbox.Entry) { heard <- e.ID + e.Summary.Subject }}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- in.Run(ctx) }()
+	for i, id := range ids {
+		if got, want := <-heard, fmt.Sprint(id, i); got != want {
+			t.Fatalf("message %d: OnMail heard %s, want %s", i, got, want)
+		}
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if left, err := db.Inbox().Unindexed(t.Context(), 10); err != nil || len(left) != 0 {
+		t.Errorf("%d messages are left, %v", len(left), err)
+	}
+}
