@@ -1,0 +1,112 @@
+package postrider_test
+
+import (
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The documents that could say something else than the program does.
+
+var update = flag.Bool("update", false, "rewrite docs/cli.md from the program's help")
+
+// cliHead opens docs/cli.md; the rest of it is what the program says.
+const cliHead = `# The command line
+
+What ` + "`postrider COMMAND --help`" + ` says, for each command. A test rewrites this page: ` + "`go test . -update`" + `.
+`
+
+// inHelp matches a command in the help of all, inReadme one in the README's table.
+var (
+	inHelp   = regexp.MustCompile(`(?m)^  ([a-z]+) {2,}\S`)
+	inReadme = regexp.MustCompile("(?m)^\\| `postrider ([a-z]+)")
+)
+
+func TestDocumentsAgreeWithHelp(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "postrider.exe")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/postrider")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	help := func(args ...string) string {
+		out, err := exec.CommandContext(t.Context(), program, append(args, "--help")...).Output()
+		if err != nil {
+			t.Fatalf("postrider %v --help: %v", args, err)
+		}
+		return strings.ReplaceAll(string(out), "\r\n", "\n")
+	}
+
+	_, list, _ := strings.Cut(help(), "Available Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	page := cliHead
+	var commands []string
+	for _, m := range inHelp.FindAllStringSubmatch(list, -1) {
+		// How help works is told everywhere in it.
+		if name := m[1]; name != "help" {
+			commands = append(commands, name)
+			page += "\n## postrider " + name + "\n\n```\n" + strings.TrimRight(help(name), "\n") + "\n```\n"
+		}
+	}
+	if len(commands) == 0 {
+		t.Fatalf("postrider --help lists no commands:\n%s", help())
+	}
+
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, m := range inReadme.FindAllStringSubmatch(string(readme), -1) {
+		told = append(told, m[1])
+	}
+	slices.Sort(told)
+	if !slices.Equal(told, commands) {
+		t.Errorf("README.md has the commands %q, the program %q", told, commands)
+	}
+
+	path := filepath.Join("docs", "cli.md")
+	if *update {
+		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.ReplaceAll(string(written), "\r\n", "\n") != page {
+		t.Errorf("%s is not what the program says: go test . -update", path)
+	}
+}
+
+// link matches a link of a document to a file here.
+var link = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	documents := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"}
+	more, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions, err := filepath.Glob("docs/decisions/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range slices.Concat(documents, more, decisions) {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), filepath.FromSlash(m[1]))); err != nil {
+				t.Errorf("%s: a link leads nowhere: %s", doc, m[1])
+			}
+		}
+	}
+}
