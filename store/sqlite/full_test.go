@@ -1,0 +1,113 @@
+//go:build linux
+
+package sqlite_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/internal/peers"
+)
+
+// smallDisk returns a directory on a file system of its own that holds size
+// octets.
+func smallDisk(t *testing.T, size int) string {
+	t.Helper()
+	peers.NeedRoot(t, "it mounts a small file system")
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		t.Skipf("a file system cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir
+}
+
+// A full disk refuses what does not fit and keeps what it has acknowledged, and
+// when there is room again it goes on, without being opened anew.
+func TestDiskFull(t *testing.T) {
+	for _, size := range []int{900, 60_000, 2 << 20} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			dir := smallDisk(t, 12<<20)
+			db := open(t, dir)
+			store := db.Inbox()
+			msg := bytes.Repeat([]byte("x"), size)
+			var mu sync.Mutex
+			var kept []string
+			var clients sync.WaitGroup
+			for range 8 {
+				clients.Go(func() {
+					for range 20_000 {
+						id, err := store.Add(context.Background(), arrival(), bytes.NewReader(msg))
+						if err != nil {
+							if !errors.Is(err, inbox.ErrFull) {
+								t.Errorf("Add to a full disk: %v, want ErrFull", err)
+							}
+							return
+						}
+						mu.Lock()
+						kept = append(kept, id)
+						mu.Unlock()
+					}
+					t.Error("the disk never became full")
+				})
+			}
+			clients.Wait()
+			if len(kept) == 0 {
+				t.Fatal("nothing fitted")
+			}
+			check := func(db interface{ Inbox() inbox.Store }, want int) {
+				t.Helper()
+				s, err := db.Inbox().Stats(t.Context())
+				if err != nil || s.Messages != want {
+					t.Errorf("%d messages are there (%v), want %d", s.Messages, err, want)
+				}
+				for _, id := range kept {
+					b, err := db.Inbox().Open(t.Context(), id)
+					if err != nil {
+						t.Fatalf("Open: %v", err)
+					}
+					got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+					b.Close()
+					if err != nil || !bytes.Equal(got, msg) {
+						t.Fatalf("%s has %d octets (%v), want %d", id, len(got), err, size)
+					}
+				}
+			}
+			check(db, len(kept))
+			inFiles := 0
+			if size > 1<<20 {
+				inFiles = len(kept)
+			}
+			if n := bodies(t, dir); n != inFiles {
+				t.Errorf("%d files are left, want %d", n, inFiles)
+			}
+			// More disk, as an administrator would give it.
+			if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.Add(t.Context(), arrival(), strings.NewReader("small")); err != nil {
+				t.Errorf("Add when there is room again: %v", err)
+			}
+			if err := db.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			again := open(t, dir)
+			check(again, len(kept)+1)
+			if err := again.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+}
