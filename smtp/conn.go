@@ -26,6 +26,7 @@ type Conn struct {
 	server   *Server
 	raw      net.Conn // the connection
 	nc       net.Conn // the same, or TLS over it: for this goroutine alone
+	quick    *quickConn
 	policy   Policy
 	id       string
 	hostname string
@@ -47,7 +48,7 @@ type Conn struct {
 	errors   int          // wrong commands so far
 	pending  string       // a command that was read where a chunk was expected
 	inData   bool         // reading a message
-	reads    int          // of the message under way
+	text     wire.Data    // that of DATA
 	done     bool         // the session ends after the reply
 	watch    watch
 }
@@ -62,7 +63,8 @@ type transaction struct {
 }
 
 func newConn(s *Server, nc net.Conn, p Policy) *Conn {
-	c := &Conn{server: s, raw: nc, nc: nc, policy: p, id: newID(), hostname: s.name}
+	nc, q := quick(nc)
+	c := &Conn{server: s, raw: nc, nc: nc, quick: q, policy: p, id: newID(), hostname: s.name}
 	c.over = time.Now().Add(or(s.MaxSession, 6*time.Hour))
 	c.rd = wire.NewReader(nc, c.beforeRead)
 	return c
@@ -109,12 +111,13 @@ func (c *Conn) Protocol() string {
 
 // serve runs the session; if refusal is not nil it only says that.
 func (c *Conn) serve(refusal *Error) {
-	defer c.end()
 	if c.policy.ImplicitTLS && !c.handshake() {
 		return
 	}
 	if refusal == nil && c.server.OnConnect != nil {
-		c.await(func() { refusal = c.handlerError(c.server.OnConnect(c.ctx, c)) })
+		c.await(func() {
+			refusal = c.handlerError(c.protect(func() error { return c.server.OnConnect(c.ctx, c) }))
+		})
 	}
 	if refusal != nil {
 		c.refuse(refusal)
@@ -207,11 +210,6 @@ func (c *Conn) beforeRead() error {
 	wait := c.server.Timeouts.command()
 	if c.inData {
 		wait = c.server.Timeouts.block()
-		if c.reads++; c.reads > 1 {
-			// A client that waits for our acknowledgement before it sends the rest
-			// (Nagle's algorithm) would lose 40 ms on each message.
-			quickAck(c.raw)
-		}
 	}
 	deadline := time.Now().Add(wait)
 	if c.over.Before(deadline) {
@@ -227,6 +225,12 @@ func (c *Conn) beforeRead() error {
 }
 
 var errStopping = errors.New("smtp: the server is stopping")
+
+// reading says whether what is read is a message.
+func (c *Conn) reading(message bool) {
+	c.inData = message
+	c.quick.attentive(message)
+}
 
 // wake makes an idle session end, and any other when it is idle again. It is
 // called from elsewhere.

@@ -1,20 +1,74 @@
 package smtp
 
 import (
+	"io"
 	"net"
 	"syscall"
 )
 
-// quickAck makes the kernel acknowledge what has arrived at once. It does not
-// last, so it is asked for again before each read.
-func quickAck(nc net.Conn) {
+// A quickConn is a TCP connection that asks the kernel, before it waits within a
+// message, to acknowledge what has arrived at once. A client with Nagle's
+// algorithm holds the rest back until then, and would lose 40 ms on each message.
+// The kernel forgets the wish, so it is repeated; a client that sends faster than
+// it is read never makes it wait, and costs nothing.
+type quickConn struct {
+	*net.TCPConn
+	raw    syscall.RawConn
+	attend func(fd uintptr) bool // reads, or asks and lets the runtime wait
+	buf    []byte
+	n      int
+	err    error
+	on     bool // within a message
+}
+
+// quick makes nc ask for acknowledgements while on is true; it returns nc itself
+// if that is no TCP connection.
+func quick(nc net.Conn) (net.Conn, *quickConn) {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
-		return
+		return nc, nil
 	}
-	if raw, err := tcp.SyscallConn(); err == nil {
-		raw.Control(func(fd uintptr) {
-			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1)
-		})
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nc, nil
 	}
+	q := &quickConn{TCPConn: tcp, raw: raw}
+	q.attend = func(fd uintptr) bool {
+		for {
+			if q.n, q.err = syscall.Read(int(fd), q.buf); q.err != syscall.EINTR {
+				break
+			}
+		}
+		if q.err != syscall.EAGAIN {
+			return true
+		}
+		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1)
+		return false
+	}
+	return q, q
+}
+
+// attentive says whether a message is being read.
+func (q *quickConn) attentive(on bool) {
+	if q != nil {
+		q.on = on
+	}
+}
+
+func (q *quickConn) Read(p []byte) (int, error) {
+	if !q.on || len(p) == 0 {
+		return q.TCPConn.Read(p)
+	}
+	q.buf = p
+	err := q.raw.Read(q.attend)
+	q.buf = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case q.err != nil:
+		return 0, q.err
+	case q.n == 0:
+		return 0, io.EOF
+	}
+	return q.n, nil
 }

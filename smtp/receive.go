@@ -25,9 +25,11 @@ type source interface {
 	Drain(bound int64) error
 }
 
-// body is the reader that a Handler gets. It dies with the call of Data.
+// body is the reader that a Handler gets. It dies with the call of Data, and when
+// the message can no longer be read it cancels the transaction.
 type body struct {
 	src  source
+	txn  *transaction
 	dead atomic.Bool
 }
 
@@ -37,7 +39,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.dead.Load() {
 		return 0, errDead
 	}
-	return b.src.Read(p)
+	n, err := b.src.Read(p)
+	b.check(err)
+	return n, err
 }
 
 // WriteTo implements io.WriterTo, for io.Copy without a copy in between.
@@ -45,7 +49,15 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	if b.dead.Load() {
 		return 0, errDead
 	}
-	return b.src.WriteTo(w)
+	n, err := b.src.WriteTo(w)
+	b.check(b.src.Err())
+	return n, err
+}
+
+func (b *body) check(err error) {
+	if err != nil && err != io.EOF {
+		b.txn.cancel()
+	}
 }
 
 func (c *Conn) data(string) {
@@ -54,16 +66,15 @@ func (c *Conn) data(string) {
 		return
 	}
 	c.say(354, "", "go ahead")
-	var d wire.Data
-	d.Start(c.rd, c.server.maxSize(), orInt(c.server.MaxLine, 64<<10))
-	c.receive(&d)
+	c.text.Start(c.rd, c.server.maxSize(), orInt(c.server.MaxLine, 64<<10))
+	c.receive(&c.text)
 }
 
 // receive lets the Handler read the message from src and answers for it.
 func (c *Conn) receive(src source) {
 	txn := c.txn
-	c.inData, c.reads = true, 0
-	b := &body{src: &cancelling{src, txn}}
+	c.reading(true)
+	b := &body{src: src, txn: txn}
 	var id string
 	err := c.protect(func() (err error) {
 		id, err = txn.Data(txn.ctx, b)
@@ -71,7 +82,7 @@ func (c *Conn) receive(src source) {
 	})
 	b.dead.Store(true)
 	defer func() {
-		c.inData = false
+		c.reading(false)
 		c.commands = 0
 		c.reset()
 	}()
@@ -173,30 +184,6 @@ func (c *Conn) oneRefusal(refused []*RcptError) *Error {
 	return &Error{Code: 451, Enhanced: "4.3.0", Text: "not accepted for all recipients alike"}
 }
 
-// cancelling cancels the transaction when its message can no longer be read.
-type cancelling struct {
-	source
-	txn *transaction
-}
-
-func (s *cancelling) Read(p []byte) (int, error) {
-	n, err := s.source.Read(p)
-	s.check(err)
-	return n, err
-}
-
-func (s *cancelling) WriteTo(w io.Writer) (int64, error) {
-	n, err := s.source.WriteTo(w)
-	s.check(s.Err())
-	return n, err
-}
-
-func (s *cancelling) check(err error) {
-	if err != nil && err != io.EOF {
-		s.txn.cancel()
-	}
-}
-
 // bdat carries out BDAT (RFC 3030, 2). Its octets are taken whatever the state,
 // because what follows them is the next command.
 func (c *Conn) bdat(arg string) {
@@ -208,9 +195,9 @@ func (c *Conn) bdat(arg string) {
 	}
 	chunks := &chunks{conn: c, left: size, last: last, limit: c.server.maxSize()}
 	if c.txn == nil || len(c.txn.rcpts) == 0 {
-		c.inData, c.reads = true, 0
+		c.reading(true)
 		chunks.skipChunk(c.server.maxSize())
-		c.inData = false
+		c.reading(false)
 		switch {
 		case chunks.err != nil:
 			c.giveUp(&Error{Code: 503, Enhanced: "5.5.1", Text: "say MAIL and RCPT first"})
@@ -301,9 +288,9 @@ func (k *chunks) nextChunk() {
 	c := k.conn
 	c.say(250, "2.0.0", fmt.Sprintf("%d octets received", k.size))
 	for {
-		c.inData = false
+		c.reading(false)
 		line, err := c.readCommand()
-		c.inData = true
+		c.reading(true)
 		if err != nil {
 			k.err = err
 			if err == io.EOF {

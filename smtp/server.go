@@ -206,15 +206,14 @@ func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
 	refusal := s.admit(c)
 	ctx, cancel := context.WithCancel(context.WithValue(base, connKey{}, c))
 	stop := context.AfterFunc(s.ctx, cancel)
-	defer func() {
-		stop()
-		cancel()
-		if refusal == nil {
-			s.leave(c)
-		}
-	}()
 	c.ctx = ctx
 	c.serve(refusal)
+	stop()
+	cancel()
+	if refusal == nil {
+		s.leave(c) // before it closes: who sees the end may come again
+	}
+	c.end()
 }
 
 // admit counts c in, or tells why not.

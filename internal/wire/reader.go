@@ -113,8 +113,11 @@ func (r *Reader) Fill() error {
 // sticky returns err unless it may pass: a deadline that was moved to interrupt
 // a read says nothing about the connection.
 func sticky(err error) error {
+	if err == nil {
+		return nil
+	}
 	var timeout interface{ Timeout() bool }
-	if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+	if errors.As(err, &timeout) && timeout.Timeout() {
 		return nil
 	}
 	return err
