@@ -153,6 +153,7 @@ type Base64Decoder struct {
 	n       int    // how many characters are held, 0 to 3
 	odd     int    // foreign bytes at the beginning of this line
 	begun   bool   // the line has had a character
+	tried   bool   // whole lines were looked for from the beginning of this line
 	done    bool   // nothing counts any more
 	scratch []byte // lines without their ends
 	pad     bool   // padding was seen: only its second character may follow
@@ -164,7 +165,9 @@ func (d *Base64Decoder) Reset() { *d = Base64Decoder{scratch: d.scratch} }
 // Transform implements [transform.Transformer].
 func (d *Base64Decoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
 	for nSrc < len(src) && !d.done {
-		if d.n == 0 && !d.pad && !d.begun && d.odd == 0 {
+		if d.n == 0 && !d.pad && !d.tried {
+			// Once a line: what cannot be done at once is then gone over byte by byte to the line's end.
+			d.tried = true
 			n, s := d.decodeLines(dst[nDst:], src[nSrc:])
 			nDst, nSrc = nDst+n, nSrc+s
 			if nSrc == len(src) {
@@ -215,7 +218,7 @@ func (d *Base64Decoder) char(dst []byte, c byte) int {
 		d.n, d.acc = 0, 0
 		return 3
 	case c == '\n':
-		d.begun, d.odd = false, 0
+		d.begun, d.tried, d.odd = false, false, 0
 	case c == '=':
 		if d.pad || d.n == 3 {
 			n := d.flush(dst)
