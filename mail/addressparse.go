@@ -323,7 +323,7 @@ func (r *addressReader) nameAddr(toks []token, i int) {
 		// QUIRK: Outlook and old gateways write names with a comma and without quotes: Doe, John <j@x>.
 		if i > 0 && !strings.Contains(a.Name, ",") {
 			r.fail(toks[0].start, "a name with an unquoted comma, read as one name")
-			a.Name = r.p.words(r.pending) + ", " + a.Name
+			a.Name = cleanLine(r.p.words(unfold(r.pending))) + ", " + a.Name
 		} else {
 			r.keepPending()
 		}
@@ -381,7 +381,7 @@ func (r *addressReader) keepPending() {
 	r.pending = ""
 	r.fail(0, "an entry without an @, kept as it is")
 	if strings.Contains(s, "=?") {
-		r.out = append(r.out, Address{Name: r.p.words(s)})
+		r.out = append(r.out, Address{Name: cleanLine(r.p.words(unfold(s)))})
 		return
 	}
 	r.out = append(r.out, Address{Name: r.pendingName, Address: unfold(s)})

@@ -112,9 +112,12 @@ func (r *addressReader) specOrder(toks []token) bool {
 	return at && word
 }
 
-// phrase gives the name that the tokens make: quoted strings without their quotes, encoded words decoded, one space
+// phrase gives the name that the tokens make, in one line.
+func (r *addressReader) phrase(toks []token) string { return cleanLine(r.rawPhrase(toks)) }
+
+// rawPhrase puts the name together: quoted strings without their quotes, encoded words decoded, one space
 // where there was any white space, comments left out (RFC 5322, 3.2.5; RFC 2047, 5, rule 3).
-func (r *addressReader) phrase(toks []token) string {
+func (r *addressReader) rawPhrase(toks []token) string {
 	if len(toks) == 0 {
 		return ""
 	}
@@ -185,7 +188,7 @@ func (r *addressReader) unquote(t token) string {
 func (r *addressReader) comment(toks []token) string {
 	for i := len(toks) - 1; i >= 0; i-- {
 		if t := toks[i]; t.kind == '(' {
-			return r.p.words(trimSpace(unescape(collapse(r.s[t.start+1 : t.end-1]))))
+			return cleanLine(r.p.words(trimSpace(unescape(collapse(r.s[t.start+1 : t.end-1])))))
 		}
 	}
 	return ""

@@ -41,7 +41,11 @@ const maxDefects = 100
 type defects struct {
 	list []Defect
 	base int64 // added to the offsets that come in
+	end  int64 // no offset is behind this one, if it is not 0: text that was converted is longer than it was
 }
+
+// within says where what is read next lies in the message; within(0, 0) that it is all of it.
+func (d *defects) within(begin, end int64) { d.base, d.end = begin, end }
 
 func (d *defects) add(kind DefectKind, offset int64, text string) {
 	if d == nil || len(d.list) >= maxDefects {
@@ -52,6 +56,9 @@ func (d *defects) add(kind DefectKind, offset int64, text string) {
 	}
 	if offset >= 0 {
 		offset += d.base
+		if d.end > 0 {
+			offset = min(offset, d.end)
+		}
 	}
 	d.list = append(d.list, Defect{Kind: kind, Offset: offset, Text: text})
 }

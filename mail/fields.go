@@ -206,7 +206,7 @@ func (f *folder) params(value string, params []param) error {
 	f.stick(" ")
 	f.stick(value)
 	for _, p := range params {
-		if !isTokenString(p.name) || len(p.name) > 40 || strings.ContainsAny(p.name, "*'%") {
+		if !validParam(p.name) {
 			return fmt.Errorf("%.40q cannot be the name of a parameter", p.name)
 		}
 		if i := badByte(p.value); i >= 0 {
@@ -216,6 +216,11 @@ func (f *folder) params(value string, params []param) error {
 		f.param(p)
 	}
 	return nil
+}
+
+// validParam says whether a parameter can have that name (RFC 2045, 5.1; RFC 2231, 7).
+func validParam(name string) bool {
+	return isTokenString(name) && len(name) <= 40 && !strings.ContainsAny(name, "*'%")
 }
 
 func (f *folder) param(p param) {
@@ -248,7 +253,7 @@ func (f *folder) param(p param) {
 		if n == 0 {
 			b = append(b, "utf-8''"...)
 		}
-		for s != "" && len(b) < maxLine-3 {
+		for s != "" && (whole || len(b) < maxLine-3) {
 			c := s[0]
 			if classes[c]&class2231 != 0 {
 				b = append(b, c)

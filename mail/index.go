@@ -200,10 +200,10 @@ func (x *index) part(part, parent *Part) {
 // describe reads the fields that the index needs.
 func (x *index) describe(part *Part, at int64) {
 	if f := part.Header.index("Content-Type"); f >= 0 {
-		x.defects.base = at
+		x.defects.within(at, x.lines.offset())
 		var want [2]string
 		value := x.p.find(part.Header.fields[f].body, [2]string{"charset", "boundary"}, &want, &x.defects)
-		x.defects.base = 0
+		x.defects.within(0, 0)
 		part.charset = want[0]
 		if major, minor, ok := strings.Cut(value, "/"); ok && isTokenString(major) && minor != "" {
 			part.media, part.boundary = value, strings.TrimRight(want[1], " \t")

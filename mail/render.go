@@ -344,16 +344,24 @@ func (r *renderer) encoding(enc transferEncoding) {
 // contentType lays out the media type, with a charset for text that is ours and a boundary for what has parts.
 func (r *renderer) contentType(pl *plan, f *Field) error {
 	own := pl.part.src != nil && pl.part.Open == nil // its text is in the charset that it was read in
+	media := pl.media
+	if major, minor, _ := strings.Cut(media, "/"); own && (!isTokenString(major) || !isTokenString(minor)) {
+		// A type that was read and that nobody may write: it goes as the general one of its kind.
+		media = map[string]string{"text": "text/plain", "multipart": "multipart/mixed"}[major]
+		if media == "" {
+			media = "application/octet-stream"
+		}
+	}
 	keep := f != nil && f.raw != "" && own && pl.media == pl.part.media && pl.boundary == pl.part.boundary
 	if keep && cleanRaw(f.raw) {
 		return r.field(f)
 	}
-	l := paramList{value: pl.media}
+	l := paramList{value: media}
 	if f != nil {
 		if f.raw == "" {
 			l.params = madeParams(f.body).params
 		} else {
-			l.params = new(Parser).params(f.body, nil).params
+			l.params = slices.DeleteFunc(new(Parser).params(f.body, nil).params, func(p param) bool { return !validParam(p.name) || badByte(p.value) >= 0 })
 		}
 	}
 	set := func(name, value string) {

@@ -151,8 +151,9 @@ func (v *view) field(f *Field, at int64, seen *uint32) {
 		return
 	}
 	*seen |= 1 << k
-	v.defects.base = at
-	defer func() { v.defects.base = 0 }()
+	end := at + int64(len(f.raw)-lineBreak(f.raw))
+	v.defects.within(end-int64(len(f.body)), end)
+	defer v.defects.within(0, 0)
 	switch k {
 	case fieldFrom:
 		m.From = v.addresses(f)
