@@ -471,6 +471,6 @@ func (c *Client) Quit(ctx context.Context) (Reply, error) {
 	return r, err
 }
 
-// Close closes the connection without a word. It may be called from anywhere, at
-// any time.
+// Close closes the connection without a word. It may be called while another
+// method waits, to end it; not while StartTLS does.
 func (c *Client) Close() error { return c.conn.Close() }

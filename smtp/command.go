@@ -90,7 +90,7 @@ func (c *Conn) command(line string) {
 	key, ok := keyOf(name)
 	v := verbs[key]
 	if c.commands++; c.commands > orInt(c.server.MaxCommands, 10_000) {
-		c.refuse(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many commands without a message"})
+		c.giveUp(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many commands without a message"})
 		return
 	}
 	if !ok || v == nil {

@@ -194,7 +194,7 @@ func (c *Conn) readFailed(err error) {
 func (c *Conn) wrong(code int, enhanced EnhancedCode, text string) {
 	c.refuse(&Error{Code: code, Enhanced: enhanced, Text: text})
 	if c.errors++; c.errors >= orInt(c.server.MaxErrors, 20) && !c.done {
-		c.refuse(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many errors"})
+		c.giveUp(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many errors"})
 	}
 }
 

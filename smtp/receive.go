@@ -112,7 +112,8 @@ func (c *Conn) receive(src source) {
 	}
 }
 
-// giveUp refuses a message after which the octets that follow cannot be trusted.
+// giveUp refuses what was said and ends the session, because the octets that
+// follow cannot be trusted or are not wanted.
 func (c *Conn) giveUp(e *Error) {
 	c.refuse(e)
 	c.linger()

@@ -145,11 +145,19 @@ func (d *delivery) envelope() (bool, error) {
 		return false, err
 	}
 	for _, i := range append([]int(nil), d.open...) {
+		if d.hopeless() {
+			return false, nil
+		}
 		if err := d.queue("RCPT", lines[i], i); err != nil {
 			return false, err
 		}
 	}
-	return true, nil
+	return !d.hopeless(), nil
+}
+
+// hopeless tells whether every reply is in and nobody wants the message.
+func (d *delivery) hopeless() bool {
+	return len(d.due) == 0 && (d.refused != nil || len(d.open) == 0)
 }
 
 // needsUTF8 tells whether what goes on the wire is more than ASCII.
