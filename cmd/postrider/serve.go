@@ -45,7 +45,7 @@ const (
 func newServe(s streams) *cobra.Command {
 	var o serveOptions
 	cmd := &cobra.Command{
-		Use:   "serve",
+		Use:   "serve [FILE.ini]",
 		Short: "Receive mail and show it on a web page",
 		Long: `Receives mail by SMTP, keeps it, and shows it on a web page and as JSON.
 
@@ -56,13 +56,26 @@ domains mail is accepted (--accept), and the web page stays on loopback. --open
 waives that: for a test server in a container.
 
 An address is HOST:PORT, or "off" for a port that is not to be opened. Each flag
-can also be given in the environment: --tls-cert as POSTRIDER_TLS_CERT.`,
+can also be given in the environment: --tls-cert as POSTRIDER_TLS_CERT. FILE.ini
+has the keys port, local, tls_port, tls_crt, tls_key, hostname and max_size; once
+one is read, a port that it does not name is off. Without FILE.ini a mail.ini in
+the current directory is read if there is one. Flags come before the environment,
+and both before the file.`,
 		Example: `  postrider serve
   postrider serve --smtp 127.0.0.1:1025 --web 127.0.0.1:8080 --data /var/lib/postrider
-  postrider serve --smtp :25 --accept example.com,example.org --web off`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  postrider serve --smtp :25 --accept example.com,example.org --web off
+  postrider serve mail.ini`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("%s takes one file, but got %q too; see %s --help", cmd.CommandPath(), args[1], cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			if err := o.fromFile(args, cmd.Flags().Changed); err != nil {
 				return err
 			}
 			return serve(cmd.Context(), o, s)
@@ -183,6 +196,8 @@ func (v *server) mailServer(certificate *tls.Config) *smtp.Server {
 	s := &smtp.Server{
 		Handler:   &smtp.Hooks{OnRcpt: v.options.accepts, Next: v.inbox},
 		TLSConfig: certificate,
+		Hostname:  v.options.hostname,
+		MaxSize:   v.options.maxSize,
 		Logger:    v.log,
 	}
 	// Where nobody else can listen in, any credentials are as good as none, and

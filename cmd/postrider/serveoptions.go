@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,13 +16,17 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/smtp"
 )
 
 // What serve is told, and what it refuses to do: a flag that is wrong is said in
 // one line before anything is opened.
 
-const off = "off"
+const (
+	off         = postrider.Off
+	defaultFile = "mail.ini"
+)
 
 type serveOptions struct {
 	smtp, smtps, web string
@@ -31,6 +36,9 @@ type serveOptions struct {
 	webHosts         []string
 	open             bool
 	print            string
+
+	hostname string // only in a file
+	maxSize  int64
 }
 
 // flags defines the flags and with them the defaults.
@@ -65,6 +73,44 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 	return errors.Join(errs...)
 }
 
+// fromFile sets what neither the command line nor the environment has said from
+// the configuration file, if there is one.
+func (o *serveOptions) fromFile(args []string, said func(flag string) bool) error {
+	name := defaultFile
+	if len(args) > 0 {
+		name = args[0]
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) && len(args) == 0 {
+		return nil
+	}
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return exitf(exitNoInput, "%s: %w", name, pathErr.Err)
+	}
+	if err != nil {
+		return exitf(exitNoInput, "%s: %w", name, err)
+	}
+	defer f.Close()
+	c, err := postrider.ParseConfig(f)
+	if err != nil {
+		return exitf(exitConfig, "%s: %s", name, strings.TrimPrefix(err.Error(), "postrider: "))
+	}
+	for _, set := range []struct {
+		flag  string
+		to    *string
+		value string
+	}{
+		{"smtp", &o.smtp, c.Addr}, {"smtps", &o.smtps, cmp.Or(c.TLSAddr, off)},
+		{"tls-cert", &o.tlsCert, c.CertFile}, {"tls-key", &o.tlsKey, c.KeyFile},
+	} {
+		if !said(set.flag) {
+			*set.to = set.value
+		}
+	}
+	o.hostname, o.maxSize = c.Hostname, c.MaxSize
+	return nil
+}
+
 // check refuses what is wrong or would be dangerous, and loads the certificate.
 func (o *serveOptions) check() (*tls.Config, error) {
 	addrs := []struct{ flag, addr string }{{"smtp", o.smtp}, {"smtps", o.smtps}, {"web", o.web}}
@@ -75,8 +121,7 @@ func (o *serveOptions) check() (*tls.Config, error) {
 		}
 		open++
 		_, port, err := net.SplitHostPort(a.addr)
-		n, portErr := strconv.ParseUint(port, 10, 16)
-		_ = n
+		_, portErr := strconv.ParseUint(port, 10, 16)
 		if err != nil || portErr != nil {
 			return nil, usagef("--%s %q is no address: give HOST:PORT, or %q", a.flag, a.addr, off)
 		}

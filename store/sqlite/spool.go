@@ -100,7 +100,7 @@ func (s *spool) grow(b *buffer) *buffer {
 // receive reads msg to its end. After an error nothing is left of it.
 func (s *spool) receive(msg io.Reader, hint int64) (*body, error) {
 	b, n := s.first(hint), 0
-	for idle := 0; ; {
+	for {
 		if n == len(b.bytes) {
 			bigger := s.grow(b)
 			if bigger == nil {
@@ -108,22 +108,26 @@ func (s *spool) receive(msg io.Reader, hint int64) (*body, error) {
 			}
 			b = bigger
 		}
-		m, err := msg.Read(b.bytes[n:])
+		m, err := some(msg, b.bytes[n:])
 		n += m
-		if idle++; m > 0 {
-			idle = 0
-		}
-		switch {
-		case err == io.EOF:
+		if err == io.EOF {
 			return &body{data: b.bytes[:n], size: int64(n), buffer: b}, nil
-		case err == nil && idle < 100:
-			continue
-		case err == nil:
-			err = io.ErrNoProgress
 		}
-		s.give(b)
-		return nil, fmt.Errorf("sqlite: reading the message: %w", err)
+		if err != nil {
+			s.give(b)
+			return nil, fmt.Errorf("sqlite: reading the message: %w", err)
+		}
 	}
+}
+
+// some reads at least one octet, or returns an error.
+func some(r io.Reader, p []byte) (int, error) {
+	for range 100 {
+		if n, err := r.Read(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
 }
 
 // spill writes what is in b and the rest of msg to a file and syncs it. b is
@@ -151,7 +155,7 @@ func (s *spool) spill(b *buffer, msg io.Reader) (*body, error) {
 	}
 	// io.Copy would tell neither a failing reader from a failing disk, nor use b.
 	for ended := false; !ended; {
-		n, readErr := msg.Read(b.bytes)
+		n, readErr := some(msg, b.bytes)
 		if err := write(b.bytes[:n]); err != nil {
 			return fail(named(fmt.Errorf("sqlite: %w", err)))
 		}
