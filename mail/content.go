@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"strings"
 
@@ -38,6 +39,7 @@ type survey struct {
 	width   int   // the line so far
 	cr      bool  // the last octet was a CR
 	bareCR  bool
+	crs     int64 // CRs, of line ends and alone
 }
 
 // Write surveys another piece. It never fails.
@@ -76,20 +78,75 @@ func (s *survey) text(t string) {
 		} else {
 			t = ""
 		}
-		for i := range len(line) {
-			switch surveyTable[line[i]] {
-			case 0:
-			case 1:
-				s.high++
-			case 2:
-				s.equals++
-			case 3:
-				s.control++
-			case 4:
-				s.bareCR = s.bareCR || i+1 < len(line)
+		s.longest = max(s.longest, len(line))
+		b, i := bytesOf(line), 0
+		for ; i+8 <= len(b); i += 8 {
+			if !plainWord(binary.LittleEndian.Uint64(b[i:])) {
+				s.octets(line[i:i+8], i+8 == len(line))
 			}
 		}
-		s.longest = max(s.longest, len(line))
+		s.octets(line[i:], true)
+	}
+}
+
+// plainWord says that eight octets are all from space to "~" and none of them "=": what has no top bit as it is, and gets
+// none when space, "=" or DEL is compared with it. A borrow from one octet to the next only ever comes from an octet that
+// is not plain itself.
+func plainWord(w uint64) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	return (w|(w-' '*ones)|((w^'='*ones)-ones)|((w^0x7f*ones)-ones))&tops == 0
+}
+
+// appendPlain appends text if all of it is plain ASCII in lines that are not too long: the usual message, for which one
+// look is enough. If it is not, b is given back as it was.
+func appendPlain(b []byte, t string) (out []byte, ok bool) {
+	out = b
+	for t != "" {
+		line := t
+		i := strings.IndexByte(t, '\n')
+		if i >= 0 {
+			line, t = t[:i], t[i+1:]
+		} else {
+			t = ""
+		}
+		if i > 0 && line[i-1] == '\r' {
+			line = line[:i-1]
+		}
+		if len(line) > maxBodyLine {
+			return b, false
+		}
+		w, k := bytesOf(line), 0
+		for ; k+8 <= len(w); k += 8 {
+			if !plainWord(binary.LittleEndian.Uint64(w[k:])) {
+				return b, false
+			}
+		}
+		for ; k < len(line); k++ {
+			if surveyTable[line[k]] != 0 {
+				return b, false
+			}
+		}
+		if out = append(out, line...); i >= 0 {
+			out = append(out, '\r', '\n')
+		}
+	}
+	return out, true
+}
+
+// octets surveys a few octets of a line, one by one. last says that they end it.
+func (s *survey) octets(b string, last bool) {
+	for i := range len(b) {
+		switch surveyTable[b[i]] {
+		case 1:
+			s.high++
+		case 2:
+			s.equals++
+		case 3:
+			s.control++
+		case 4:
+			s.bareCR = s.bareCR || !last || i+1 < len(b)
+			s.crs++
+		}
 	}
 }
 

@@ -24,7 +24,34 @@ func (e *dateError) Error() string {
 
 // appendDate appends a date as fields have it. A zone of -00:00 cannot be told from UTC here; UTC is +0000.
 func appendDate(b []byte, t time.Time) []byte {
-	return t.AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 -0700")
+	const days, months = "SunMonTueWedThuFriSat", "JanFebMarAprMayJunJulAugSepOctNovDec"
+	year, month, day := t.Date()
+	if year < 1000 || year > 9999 {
+		return t.AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 -0700")
+	}
+	hour, minute, second := t.Clock()
+	_, offset := t.Zone()
+	two := func(n int) { b = append(b, byte('0'+n/10), byte('0'+n%10)) }
+	weekday := int(t.Weekday()) * 3
+	b = append(append(b, days[weekday:weekday+3]...), ", "...)
+	two(day)
+	b = append(append(append(b, ' '), months[3*month-3:3*month]...), ' ')
+	two(year / 100)
+	two(year % 100)
+	b = append(b, ' ')
+	two(hour)
+	b = append(b, ':')
+	two(minute)
+	b = append(b, ':')
+	two(second)
+	sign := byte('+')
+	if offset < 0 {
+		sign, offset = '-', -offset
+	}
+	b = append(b, ' ', sign)
+	two(offset / 3600 % 100)
+	two(offset / 60 % 60)
+	return b
 }
 
 func parseDate(s string) (time.Time, bool) {

@@ -259,6 +259,11 @@ func (f *folder) phrase(s string) {
 	case !plain || strings.Contains(s, "=?"):
 		f.words(s, " ")
 	case isPhrase(s):
+		if f.col+1+len(s) <= maxLine {
+			f.stick(" ")
+			f.stick(s)
+			return
+		}
 		for s != "" {
 			word, rest, _ := strings.Cut(s, " ")
 			f.token(word)
@@ -278,18 +283,21 @@ func (f *folder) phrase(s string) {
 
 // address appends one address. needs is the address that only SMTPUTF8 can carry, if this is one.
 func (f *folder) address(a Address, last bool) (needs string, err error) {
-	if err := validSpec(a.Address); err != nil {
-		return "", err
+	spec := a.Address
+	if !plainSpec(spec) {
+		var utf8Local bool
+		if err := validSpec(spec); err != nil {
+			return "", err
+		}
+		if spec, utf8Local, err = toASCII(spec); err != nil {
+			return "", err
+		}
+		if utf8Local {
+			needs = a.Address
+		}
 	}
 	if i := badByte(a.Name); i >= 0 {
 		return "", fmt.Errorf("the name of %s holds %s", a.Address, controlName(a.Name[i]))
-	}
-	spec, utf8Local, err := toASCII(a.Address)
-	if err != nil {
-		return "", err
-	}
-	if utf8Local {
-		needs = a.Address
 	}
 	comma := 1
 	if last {

@@ -15,7 +15,9 @@ import (
 // A frozen is a message that is ready to be written. It is repeatable, knows its size and adapts to a server; see the
 // small interfaces that package smtp looks for.
 type frozen struct {
-	msg      Message   // with Date and ID set
+	msg      *Message  // a copy that is nobody else's, where the form outlives the call
+	date     time.Time // its Date and ID, or those that it was given
+	id       string
 	lit      []byte    // all that is ready, one segment behind the other
 	segs     []segment // nil: lit alone is the message
 	eightBit bool      // bodies are written 8bit where that helps
@@ -38,7 +40,8 @@ type segment struct {
 // itself is not changed. Beside WriteTo it has Size, Repeatable and Adapt. The message, what it points to and its
 // files must not be changed as long as it is in use. An error says which field or part is wrong, and why.
 func (m *Message) Freeze() (io.WriterTo, error) {
-	f, err := m.freeze(false)
+	own := *m // what the caller does with the fields of m later is not our concern
+	f, err := own.freeze(false)
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +63,20 @@ func (m *Message) freeze(eightBit bool) (*frozen, error) { return m.freezeIn(eig
 
 // freezeIn is freeze for a message that lies in others, nesting of them.
 func (m *Message) freezeIn(eightBit bool, nesting int) (*frozen, error) {
-	f := &frozen{msg: *m, eightBit: eightBit}
-	if f.msg.Date.IsZero() && !m.Header.Has("Date") {
-		f.msg.Date = time.Now()
+	date, id := m.Date, m.ID
+	if date.IsZero() && !m.Header.Has("Date") {
+		date = time.Now()
 	}
-	if f.msg.ID == "" && !m.Header.Has("Message-ID") {
-		f.msg.ID = newID(m.From)
+	if id == "" && !m.Header.Has("Message-ID") {
+		id = newID(m.From)
 	}
-	r := renderer{frozen: f, m: &f.msg, nesting: nesting}
+	return m.render(eightBit, nesting, date, id)
+}
+
+// render lays the message out with the identity that it is to have.
+func (m *Message) render(eightBit bool, nesting int, date time.Time, id string) (*frozen, error) {
+	f := &frozen{msg: m, date: date, id: id, eightBit: eightBit}
+	r := renderer{frozen: f, m: m, nesting: nesting}
 	if err := r.message(); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
@@ -148,7 +157,7 @@ func (f *frozen) Adapt(offered func(extension string) bool) (form io.WriterTo, u
 		}
 		return f, uses, nil
 	}
-	eight, err := f.msg.freeze(true)
+	eight, err := f.msg.render(true, 0, f.date, f.id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,6 +170,7 @@ type renderer struct {
 	m       *Message
 	f       folder
 	from    int              // where in the literal the segment begins that is being made
+	laid    bool             // the text is laid out already
 	textEnc transferEncoding // of a message that is nothing but text
 	nesting int              // how many messages this one lies in
 }
@@ -175,10 +185,7 @@ func (r *renderer) message() error {
 	if err := r.header(body); err != nil {
 		return err
 	}
-	r.f.end()
-	if body == nil {
-		r.text()
-	} else if err := r.write(body); err != nil {
+	if err := r.layBody(body); err != nil {
 		return err
 	}
 	// A message ends with a line end, as everything in mail does.
@@ -190,6 +197,19 @@ func (r *renderer) message() error {
 	}
 	r.lit = r.f.b
 	return nil
+}
+
+// layBody lays out what follows the header.
+func (r *renderer) layBody(body *plan) error {
+	if r.laid {
+		return nil
+	}
+	r.f.end()
+	if body == nil {
+		r.text()
+		return nil
+	}
+	return r.write(body)
 }
 
 // guess estimates how much will be laid out at once.

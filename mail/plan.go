@@ -189,7 +189,7 @@ func (r *renderer) plan(p *Part, path string, depth int) (*plan, error) {
 // chooseBoundary finds a boundary that occurs in no part: the part's own if it has one that will do, else a hash of
 // the Message-ID and the path. It contains "=_", which neither base64 nor quoted-printable can (RFC 2045, 6.7).
 func (r *renderer) chooseBoundary(pl *plan, path string) error {
-	id := r.m.ID
+	id := r.id
 	if id == "" {
 		id = r.m.Header.Value("Message-ID")
 	}

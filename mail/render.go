@@ -92,7 +92,7 @@ func (r *renderer) has(k fieldKind) bool {
 	m := r.m
 	switch k {
 	case fieldDate:
-		return !m.Date.IsZero()
+		return !r.date.IsZero()
 	case fieldFrom:
 		return len(m.From) > 0
 	case fieldSender:
@@ -106,7 +106,7 @@ func (r *renderer) has(k fieldKind) bool {
 	case fieldSubject:
 		return m.Subject != ""
 	case fieldMessageID:
-		return m.ID != ""
+		return r.id != ""
 	case fieldInReplyTo:
 		return len(m.InReplyTo) > 0
 	case fieldReferences:
@@ -124,7 +124,7 @@ func (r *renderer) same(k fieldKind, f *Field) bool {
 	m := r.m
 	switch k {
 	case fieldDate:
-		return m.Date.Equal(one.Date)
+		return r.date.Equal(one.Date)
 	case fieldFrom:
 		return slices.Equal(m.From, one.From)
 	case fieldSender:
@@ -138,7 +138,7 @@ func (r *renderer) same(k fieldKind, f *Field) bool {
 	case fieldSubject:
 		return m.Subject == one.Subject
 	case fieldMessageID:
-		return m.ID == one.ID
+		return r.id == one.ID
 	case fieldInReplyTo:
 		return slices.Equal(m.InReplyTo, one.InReplyTo)
 	case fieldReferences:
@@ -155,7 +155,7 @@ func (r *renderer) known(k fieldKind) error {
 	}
 	switch k {
 	case fieldDate:
-		f.b = append(appendDate(append(f.b, "Date: "...), m.Date), "\r\n"...)
+		f.b = append(appendDate(append(f.b, "Date: "...), r.date), "\r\n"...)
 	case fieldFrom:
 		return r.addresses("From", m.From)
 	case fieldSender:
@@ -174,7 +174,7 @@ func (r *renderer) known(k fieldKind) error {
 		f.text(m.Subject)
 		f.end()
 	case fieldMessageID:
-		return r.ids("Message-ID", m.ID)
+		return r.ids("Message-ID", r.id)
 	case fieldInReplyTo:
 		return r.ids("In-Reply-To", m.InReplyTo...)
 	case fieldReferences:
@@ -386,6 +386,15 @@ func (r *renderer) contentType(pl *plan, f *Field) error {
 
 // textFields describes a message that is nothing but text.
 func (r *renderer) textFields() {
+	if len(r.m.Header.fields) == 0 && len(r.m.Text) <= inlineText {
+		// These are the last fields: if the text is plain, it and all that describes it are laid out at one go.
+		mark := len(r.f.b)
+		r.f.b = append(r.f.b, "Content-Type: text/plain; charset=utf-8\r\n\r\n"...)
+		if r.f.b, r.laid = appendPlain(r.f.b, r.m.Text); r.laid {
+			return
+		}
+		r.f.b = r.f.b[:mark]
+	}
 	var s survey
 	s.text(r.m.Text)
 	r.textEnc = s.choose(r.eightBit)
