@@ -235,6 +235,9 @@ func (r *addressReader) angle(i int) int {
 			}
 			j++
 		}
+		for !r.strict && j+1 < len(r.s) && r.s[j+1] == '>' {
+			j++ // QUIRK: <<a@b>>, from web forms that add brackets of their own
+		}
 		if j < len(r.s) {
 			return j + 1
 		}
@@ -304,11 +307,20 @@ func (r *addressReader) entry(end int) {
 // nameAddr settles an entry with angle brackets, which are the token at index i.
 func (r *addressReader) nameAddr(toks []token, i int) {
 	a := Address{Name: r.phrase(toks[:i])}
+	for _, t := range toks[:i] {
+		if t.kind == '@' {
+			r.fail(t.start, "an @ in a name that is not quoted")
+			break
+		}
+	}
 	t := toks[i]
 	if in := r.s[t.start+1 : t.end]; in != "" && in[len(in)-1] == '>' && plainSpec(in[:len(in)-1]) {
 		a.Address = in[:len(in)-1]
 	} else {
-		a.Address = r.route(strings.TrimSuffix(in, ">"), t.start+1)
+		if strings.HasPrefix(in, "<") || strings.HasSuffix(in, ">>") {
+			r.fail(t.start, "angle brackets in angle brackets, read as one pair")
+		}
+		a.Address = r.route(strings.TrimRight(in, ">"), t.start+1)
 	}
 	if !onlyComments(toks[i+1:]) {
 		r.fail(toks[i+1].start, "something behind the >, taken as the name if there is none")

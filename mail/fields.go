@@ -175,6 +175,9 @@ func (f *folder) field(name, value string) error {
 		}
 	case syntaxParams:
 		l := madeParams(value)
+		if equalFold(name, "Content-Type") && !strings.Contains(l.value, "/") {
+			return fmt.Errorf("%.40q is no media type", value)
+		}
 		if err := f.params(l.value, l.params); err != nil {
 			return err
 		}

@@ -76,8 +76,12 @@ func ParseAt(r io.ReaderAt, size int64) (*Message, error) { return (*Parser)(nil
 func (p *Parser) Parse(r io.Reader) (*Message, error) {
 	lim := p.limits()
 	data, err := readAll(r, lim.memoryBytes)
+	tooLong := int64(len(data)) > lim.memoryBytes
+	if tooLong {
+		data = data[:lim.memoryBytes]
+	}
 	m := p.build(source{data: data, size: int64(len(data))}, lim)
-	if int64(len(data)) > lim.memoryBytes {
+	if tooLong {
 		m.Defects = append(m.Defects, Defect{DefectLimit, lim.memoryBytes, "the message is longer than the limit, the rest was not read"})
 	}
 	if err != nil {
