@@ -40,10 +40,11 @@ type Inbox struct {
 	// slog.Default().
 	Logger *slog.Logger
 
-	once sync.Once // for setUp
-	web  http.Handler
-	wake chan struct{} // tells Run that there is work; has room for one
-	hub  hub
+	once  sync.Once // for setUp
+	web   http.Handler
+	wake  chan struct{} // tells Run that there is work; has room for one
+	hurry chan struct{} // tells Run that a request waits for it; has room for one
+	hub   hub
 
 	mu     sync.Mutex
 	newest string        // id of the newest message that was accepted
@@ -54,7 +55,7 @@ type Inbox struct {
 // setUp makes what the zero Inbox lacks.
 func (in *Inbox) setUp() {
 	in.once.Do(func() {
-		in.wake, in.moved = make(chan struct{}, 1), make(chan struct{})
+		in.wake, in.hurry, in.moved = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 		in.web = in.routes()
 	})
 }

@@ -19,9 +19,12 @@ import (
 
 const (
 	indexBatch = 64
-	// indexShare is how long the indexer rests after a batch, as a multiple of
-	// what the batch took, while more are waiting: accepting mail comes first.
-	indexShare = 3
+	// Accepting mail comes first: after a batch the indexer rests, so that a
+	// stream of messages is read in few batches, not one by one. What comes alone
+	// is read at once.
+	indexRest = 20 * time.Millisecond
+	// busyRest is for when more arrives than a batch holds.
+	busyRest = 200 * time.Millisecond
 	// settleTime is how long a request waits for the indexer to have read what
 	// was accepted before the request came.
 	settleTime = 2 * time.Second
@@ -36,30 +39,36 @@ const (
 // to the page.
 func (in *Inbox) Run(ctx context.Context) error {
 	in.setUp()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-in.wake:
-		case <-timer.C:
-		}
-		start := time.Now()
 		n, err := in.index(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
 			in.logger().Error("indexing failed, will be tried again", "err", err)
-			timer.Reset(time.Second)
+			in.rest(ctx, time.Second)
 		case n == indexBatch:
-			timer.Reset(indexShare * time.Since(start))
+			in.rest(ctx, busyRest)
+		default:
+			if n > 0 {
+				in.rest(ctx, indexRest)
+			}
 			select {
-			case <-in.wake: // the timer will do
-			default:
+			case <-ctx.Done():
+			case <-in.wake:
 			}
 		}
+	}
+}
+
+// rest waits, but not while a request waits for the indexer.
+func (in *Inbox) rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-in.hurry:
 	}
 }
 
@@ -156,6 +165,10 @@ func (in *Inbox) settle(ctx context.Context) {
 		in.mu.Unlock()
 		if done {
 			return
+		}
+		select {
+		case in.hurry <- struct{}{}:
+		default: // it knows
 		}
 		select {
 		case <-moved:
