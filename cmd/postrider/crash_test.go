@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ type ledger struct {
 	unknown      map[string]string
 }
 
-// message makes message number n: a few hundred octets, now and then many.
+// crashMessage makes message number n: a few hundred octets, now and then many.
 func crashMessage(n int) []byte {
 	size := rand.IntN(2000)
 	switch {
@@ -41,13 +42,10 @@ func crashMessage(n int) []byte {
 	case n%50 == 25:
 		size = rand.IntN(200_000)
 	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "From: ann@example.com\r\nSubject: number %d\r\nX-Number: %d\r\n\r\n", n, n)
-	for b.Len() < size {
-		fmt.Fprintf(&b, "%d %x\r\n", n, rand.Uint64())
-	}
-	b.WriteString("The end.\r\n")
-	return b.Bytes()
+	// A line that is in no other message, again and again: a piece of another
+	// one in its place would be found out.
+	line := fmt.Sprintf("%d %x\r\n", n, rand.Uint64())
+	return fmt.Appendf(nil, "From: ann@example.com\r\nSubject: number %d\r\nX-Number: %d\r\n\r\n%sThe end.\r\n", n, n, strings.Repeat(line, size/len(line)))
 }
 
 func hash(msg []byte) string {
@@ -118,22 +116,33 @@ func TestCrash(t *testing.T) {
 func (l *ledger) compare(t *testing.T, s *served) {
 	t.Helper()
 	seen := map[string]int{}
-	for _, id := range all(t, s) {
-		raw := s.get("/api/v1/messages/" + id + "/raw")
-		_, rest, _ := strings.Cut(string(raw[:min(len(raw), 200)]), "X-Number: ")
-		key, _, _ := strings.Cut(rest, "\r\n")
-		want, ok := l.acknowledged[key]
-		if !ok {
-			want, ok = l.unknown[key]
-		}
-		switch {
-		case !ok:
-			t.Errorf("message %q (%d octets) was never sent", key, len(raw))
-		case hash(raw) != want:
-			t.Errorf("message %s is not what was sent: %d octets, ending in %q", key, len(raw), raw[max(0, len(raw)-20):])
-		}
-		seen[key]++
+	ids := make(chan string)
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for id := range ids {
+				key, raw := l.find(t, s, id)
+				want, ok := l.acknowledged[key]
+				if !ok {
+					want, ok = l.unknown[key]
+				}
+				switch {
+				case !ok:
+					t.Errorf("message %q (%d octets) was never sent", key, len(raw))
+				case hash(raw) != want:
+					t.Errorf("message %s is not what was sent: %d octets, ending in %q", key, len(raw), raw[max(0, len(raw)-20):])
+				}
+				l.mu.Lock()
+				seen[key]++
+				l.mu.Unlock()
+			}
+		})
 	}
+	for _, id := range all(t, s) {
+		ids <- id
+	}
+	close(ids)
+	readers.Wait()
 	missing := 0
 	for key := range l.acknowledged {
 		if seen[key] == 0 {
@@ -148,6 +157,23 @@ func (l *ledger) compare(t *testing.T, s *served) {
 	if missing > 0 {
 		t.Errorf("%d acknowledged messages are lost", missing)
 	}
+}
+
+// find reads a message and its number.
+func (l *ledger) find(t *testing.T, s *served, id string) (key string, raw []byte) {
+	resp, err := http.Get(s.web + "/api/v1/messages/" + id + "/raw")
+	if err != nil {
+		t.Error(err)
+		return "", nil
+	}
+	defer resp.Body.Close()
+	raw, err = io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s: %s, %v", id, resp.Status, err)
+	}
+	_, rest, _ := strings.Cut(string(raw[:min(len(raw), 200)]), "X-Number: ")
+	key, _, _ = strings.Cut(rest, "\r\n")
+	return key, raw
 }
 
 // all returns the ids of all messages.

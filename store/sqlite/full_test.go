@@ -39,7 +39,7 @@ func smallDisk(t *testing.T, size int) string {
 func TestDiskFull(t *testing.T) {
 	for _, size := range []int{900, 60_000, 2 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			dir := smallDisk(t, 12<<20)
+			dir := smallDisk(t, 7<<20)
 			db := open(t, dir)
 			store := db.Inbox()
 			msg := bytes.Repeat([]byte("x"), size)
