@@ -125,6 +125,29 @@ func TestSendAndServe(t *testing.T) {
 	}
 }
 
+// What a message needs of the server is said to it, and nothing else.
+func TestForms(t *testing.T) {
+	got := make(chan kept, 1)
+	addr := serve(t, postrider.Config{}, postrider.Handlers{OnMail: keep(got)})[0]
+	for _, c := range []struct {
+		to, text, want string // in the original
+	}{
+		{"bob@exämple.net", "plain\n", "To: bob@xn--exmple-cua.net\r\n"},
+		{"jürgen@example.net", "plain\n", "To: jürgen@example.net\r\n"},
+		{"bob@example.net", "Grüße\n", "Content-Transfer-Encoding: 8bit\r\n"},
+	} {
+		m := message()
+		m.To, m.Bcc, m.Text = mail.List(c.to), nil, c.text
+		if _, err := postrider.Send(t.Context(), "smtp://"+addr, m); err != nil {
+			t.Errorf("%s: %v", c.to, err)
+			continue
+		}
+		if k := <-got; !strings.Contains(k.original, c.want) || k.text != c.text || len(k.received.Message.Defects) > 0 {
+			t.Errorf("%s: got\n%s\n%v", c.to, k.original, k.received.Message.Defects)
+		}
+	}
+}
+
 func TestHandlersRefuse(t *testing.T) {
 	addr := serve(t, postrider.Config{}, postrider.Handlers{
 		OnMail: func(context.Context, *postrider.Received) error { return errors.New("the disk is called /dev/sda") },
