@@ -277,14 +277,21 @@ func (x *index) block() block {
 
 // contentFields gives the fields of a message's header that describe its body.
 func contentFields(h Header) Header {
-	n := 0
+	n, first, last := 0, 0, 0
 	for i := range h.fields {
 		if _, ok := cutPrefixFold(h.fields[i].name, "Content-"); ok {
-			n++
+			if n == 0 {
+				first = i
+			}
+			n, last = n+1, i
 		}
 	}
-	if n == 0 {
+	switch {
+	case n == 0:
 		return Header{}
+	case n == last-first+1:
+		// They stand together, as they nearly always do: a piece of the message's own will do, for nobody writes into it.
+		return Header{fields: h.fields[first : last+1 : last+1]}
 	}
 	out := make([]Field, 0, n)
 	for _, f := range h.fields {

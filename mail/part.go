@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -140,7 +141,7 @@ func (p *Part) reader(parser *Parser) (io.ReadCloser, error) {
 		return p.openSmall(parser), nil
 	}
 	r := p.src.section(p.begin, p.end)
-	if t := p.decoder(parser); t != nil {
+	if t := p.decoder(parser, &decoders{}); t != nil {
 		r = transfer.NewReader(r, t)
 	}
 	return io.NopCloser(r), nil
@@ -149,6 +150,11 @@ func (p *Part) reader(parser *Parser) (io.ReadCloser, error) {
 // A smallPart is an open part whose content is in memory, with what it takes to decode it.
 type smallPart struct {
 	strings.Reader
+	decoders
+}
+
+// decoders are the usual ones, to be used one after the other.
+type decoders struct {
 	quoted transfer.QuotedDecoder
 	base64 transfer.Base64Decoder
 }
@@ -159,15 +165,7 @@ func (*smallPart) Close() error { return nil }
 // openSmall decodes a small part at once.
 func (p *Part) openSmall(parser *Parser) io.ReadCloser {
 	s := &smallPart{}
-	var t transform.Transformer
-	switch p.encoding {
-	case "base64":
-		t = &s.base64
-	case "quoted-printable":
-		t = &s.quoted
-	default:
-		t = p.decoder(parser)
-	}
+	t := p.decoder(parser, &s.decoders)
 	raw := p.src.data[p.begin:p.end]
 	if t == nil {
 		s.Reader.Reset(raw)
@@ -191,12 +189,12 @@ type failed struct{ err error }
 func (r failed) Read([]byte) (int, error) { return 0, r.err }
 
 // decoder finds what undoes the part's transfer encoding; nil if there is nothing to undo.
-func (p *Part) decoder(parser *Parser) transform.Transformer {
+func (p *Part) decoder(parser *Parser, d *decoders) transform.Transformer {
 	switch p.encoding {
 	case "base64":
-		return &transfer.Base64Decoder{}
+		return &d.base64
 	case "quoted-printable":
-		return &transfer.QuotedDecoder{}
+		return &d.quoted
 	case "", "7bit", "8bit", "binary":
 		return nil
 	}
@@ -212,7 +210,7 @@ var errTooLong = errors.New("longer than the limit")
 // Text gives the content as UTF-8 with line feeds for line ends, whatever its charset and transfer encoding were. What
 // cannot be converted is U+FFFD. At most 16 MiB are read; more is an error, and what was read comes with it.
 func (p *Part) Text() (string, error) {
-	s, _, err := p.text(nil, (*Parser)(nil).limits().textBytes)
+	s, _, err := p.text(nil, (*Parser)(nil).limits().textBytes, &decoders{})
 	if err != nil {
 		err = fmt.Errorf("mail: text of a part: %w", err)
 	}
@@ -220,13 +218,13 @@ func (p *Part) Text() (string, error) {
 }
 
 // text is Text with a parser's charsets and a limit in octets. ok is false if the charset had to be guessed.
-func (p *Part) text(parser *Parser, limit int64) (s string, ok bool, err error) {
+func (p *Part) text(parser *Parser, limit int64, d *decoders) (s string, ok bool, err error) {
 	label := p.charset
 	if p.src == nil || p.Open != nil {
 		label = p.Param("charset")
 	}
 	inMemory := p.Open == nil && p.src != nil && p.src.at == nil
-	switch t := p.decoder(parser); {
+	switch t := p.decoder(parser, d); {
 	case inMemory && t == nil:
 		s = p.src.data[p.begin:p.end]
 	case inMemory && p.end-p.begin <= 4*limit:
@@ -234,6 +232,9 @@ func (p *Part) text(parser *Parser, limit int64) (s string, ok bool, err error) 
 		raw := p.src.data[p.begin:p.end]
 		var b []byte
 		b, err = transfer.Append(make([]byte, 0, len(raw)+128), t, bytesOf(raw))
+		if p.charset == "" || equalFold(p.charset, "utf-8") || equalFold(p.charset, "us-ascii") {
+			b = dropCRs(b) // here, where it costs no copy
+		}
 		s = stringOf(b)
 	default:
 		r, err := p.reader(parser)
@@ -323,6 +324,27 @@ func knownEncoding(s string) bool {
 		return true
 	}
 	return false
+}
+
+// dropCRs makes LF of each CRLF, in place. In UTF-8 and ASCII these octets are nothing else.
+func dropCRs(b []byte) []byte {
+	i := bytes.IndexByte(b, '\r')
+	if i < 0 {
+		return b
+	}
+	out := b[:i]
+	for i < len(b) {
+		if b[i] == '\r' && i+1 < len(b) && b[i+1] == '\n' {
+			i++
+		}
+		j := bytes.IndexByte(b[i+1:], '\r')
+		if j < 0 {
+			j = len(b) - i - 1
+		}
+		out = append(out, b[i:i+1+j]...)
+		i += 1 + j
+	}
+	return out
 }
 
 // lineFeeds gives s with a line feed for each line end.

@@ -144,22 +144,22 @@ func (l *lines) dashes() (line []byte, start int64, prior int, ok bool) {
 
 // prior gives the length of the line end before pos: 2 for CRLF, 1 for LF, 0 at the very beginning.
 func (l *lines) prior() int {
-	var last [2]byte
 	switch at := l.offset(); {
 	case at == 0:
 		return 0
-	case l.pos >= 2:
-		copy(last[:], l.buf[l.pos-2:])
 	case at == 1:
 		return 1
-	case l.src.at != nil:
-		// The window has just been moved: the two bytes before it are read again, which happens once a window.
-		if _, err := l.src.at.ReadAt(last[:], at-2); err != nil {
-			return 1
-		}
-	}
-	if last[0] == '\r' {
+	case l.pos >= 2 && l.buf[l.pos-2] == '\r', l.pos < 2 && l.src.at != nil && l.src.octet(at-2) == '\r':
 		return 2
 	}
 	return 1
+}
+
+// octet reads one octet again, which the window has just left behind; 0 if it cannot.
+func (s *source) octet(at int64) byte {
+	var b [1]byte
+	if _, err := s.at.ReadAt(b[:], at); err != nil {
+		return 0
+	}
+	return b[0]
 }

@@ -96,6 +96,8 @@ type view struct {
 	m       *Message
 	defects *defects
 	reader  addressReader
+	tokens  [12]token // where the reader's begin
+	decode  decoders
 	lists   View
 	room    [2][2]*Part // where its lists begin
 }
@@ -192,6 +194,9 @@ func (v *view) addresses(f *Field) []Address {
 		v.defects.add(DefectCharset, 0, "raw 8-bit text that is not UTF-8 in "+f.name+", read as well as it goes")
 		s = v.p.repair(s)
 	}
+	if v.reader.toks == nil {
+		v.reader.toks = v.tokens[:0]
+	}
 	v.reader.reset(s, v.p, v.defects)
 	v.reader.read()
 	return v.reader.out
@@ -231,7 +236,7 @@ func (v *view) text(parts []*Part, media string, is bool) string {
 		if (t == media) != is || !strings.HasPrefix(t, "text/") && !strings.HasPrefix(t, "multipart/") {
 			continue
 		}
-		s, ok, err := p.text(v.p, left)
+		s, ok, err := p.text(v.p, left, &v.decode)
 		switch {
 		case err == errTooLong:
 			v.defects.add(DefectLimit, p.begin, "a text longer than the limit, cut")

@@ -1,0 +1,141 @@
+package mail
+
+import (
+	"io"
+	"strings"
+)
+
+// Laying out and writing bodies. What is short and in memory is laid out with the header; the rest is opened and encoded
+// when the message is written, so that nothing is read before it is needed and memory does not grow with the message.
+
+// write lays out the body that a plan describes.
+func (r *renderer) write(pl *plan) error {
+	if len(pl.parts) == 0 {
+		if pl.text != nil && len(*pl.text) <= inlineText && pl.isText {
+			r.f.b = appendBody(r.f.b, *pl.text, pl.enc)
+			return nil
+		}
+		r.cut(pl)
+		return nil
+	}
+	p := pl.part
+	if p.Preamble != "" {
+		r.f.b = appendText(r.f.b, asciiText(p.Preamble))
+		r.f.end()
+	}
+	for i, child := range pl.parts {
+		if i > 0 {
+			r.f.end() // RFC 2046, 5.1.1: the line end before a boundary is the boundary's
+		}
+		r.f.b = append(append(append(r.f.b, "--"...), pl.boundary...), "\r\n"...)
+		if err := r.content(child); err != nil {
+			return err
+		}
+		r.f.end()
+		if err := r.write(child); err != nil {
+			return err
+		}
+	}
+	r.f.b = append(append(append(r.f.b, "\r\n--"...), pl.boundary...), "--"...)
+	if p.Epilogue != "" {
+		r.f.end()
+		r.f.b = appendText(r.f.b, asciiText(p.Epilogue))
+	}
+	return nil
+}
+
+// asciiText makes a preamble or an epilogue fit to be sent: it has no encoding of its own.
+func asciiText(s string) string {
+	var v survey
+	v.text(s)
+	if v.high+v.control == 0 && v.longest <= maxBodyLine {
+		return s
+	}
+	var b strings.Builder
+	width := 0
+	for _, c := range s {
+		switch {
+		case c == '\n':
+			width = -1
+		case width == maxBodyLine:
+			b.WriteByte('\n')
+			width = 0
+		}
+		if c >= 0x7f || c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			c = '?'
+		}
+		b.WriteRune(c)
+		width++
+	}
+	return b.String()
+}
+
+// writeBody writes a leaf's content, encoded.
+func (pl *plan) writeBody(w io.Writer, buffers *copyBuffers) (int64, error) {
+	if pl.enc == encNested {
+		return pl.nested.WriteTo(w)
+	}
+	rc, err := pl.open()
+	if err != nil {
+		return 0, err
+	}
+	defer rc.Close()
+	var failed readError
+	n, closed, err := buffers.copyBody(w, &readWatch{rc, &failed}, pl.enc, pl.isText)
+	if failed.err != nil {
+		return n, pl.wrap(failed.err)
+	}
+	if err == nil && pl.last && !closed {
+		m, err := io.WriteString(w, "\r\n")
+		return n + int64(m), err
+	}
+	return n, err
+}
+
+// A readWatch tells errors of reading from those of writing.
+type readWatch struct {
+	r      io.Reader
+	failed *readError
+}
+
+type readError struct{ err error }
+
+func (r *readWatch) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	if err != nil && err != io.EOF {
+		r.failed.err = err
+	}
+	return n, err
+}
+
+// bodySize tells how much writeBody writes. For base64 of a known length nothing is read.
+func (pl *plan) bodySize(buffers *copyBuffers) (int64, error) {
+	if pl.enc == encNested {
+		return pl.nested.Size()
+	}
+	if pl.enc == encBase64 && !pl.isText {
+		if n, ok, err := pl.rawSize(); ok || err != nil {
+			lines := (n + 56) / 57 // RFC 2045, 6.8: 57 octets make a line of 76 characters
+			return (n+2)/3*4 + 2*lines, err
+		}
+	}
+	return pl.writeBody(io.Discard, buffers)
+}
+
+// rawSize asks what was opened for its length.
+func (pl *plan) rawSize() (int64, bool, error) {
+	rc, err := pl.open()
+	if err != nil {
+		return 0, false, err
+	}
+	defer rc.Close()
+	switch r := rc.(type) {
+	case interface{ Len() int }:
+		return int64(r.Len()), true, nil
+	case statter:
+		if info, err := r.Stat(); err == nil && info.Mode().IsRegular() {
+			return info.Size(), true, nil
+		}
+	}
+	return 0, false, nil
+}
