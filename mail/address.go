@@ -59,6 +59,7 @@ func (a Address) Domain() string {
 	return domain
 }
 
+// cutAddress cuts at the last @. Without one, all of s is the local part, as local mail has it.
 func cutAddress(s string) (local, domain string) {
 	// The last @ is the right one: a quoted local part may hold others, a domain none.
 	if i := strings.LastIndexByte(s, '@'); i >= 0 {
@@ -86,6 +87,7 @@ const maxSpec = 64 + 1 + 255
 // An addressError tells which address is wrong, and why.
 type addressError struct{ address, why string }
 
+// Error shows at most 80 octets of the address: it may have come from outside and be of any length.
 func (e *addressError) Error() string {
 	shown := e.address
 	if len(shown) > 80 {

@@ -95,6 +95,8 @@ func (r *addressReader) reset(s string, p *Parser, d *defects) {
 	*r = addressReader{s: s, p: p, defects: d, toks: r.toks[:0]}
 }
 
+// fail tells of something that the grammar does not have: an error in strict reading, a defect in lenient reading, which
+// goes on.
 func (r *addressReader) fail(at int, text string) {
 	if r.strict && r.err == nil {
 		r.err = fmt.Errorf("mail: address list, octet %d: %s", at, text)
@@ -102,6 +104,8 @@ func (r *addressReader) fail(at int, text string) {
 	r.defects.add(DefectAddress, int64(at), text)
 }
 
+// read reads the whole list into out. In strict reading it stops at the first error; in lenient reading it goes to the
+// end, whatever there is.
 func (r *addressReader) read() {
 	if r.toks == nil {
 		r.toks = make([]token, 0, 16) // enough for most entries

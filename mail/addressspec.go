@@ -208,6 +208,7 @@ func withoutComments(toks []token) []token {
 	return out
 }
 
+// onlyComments says that nothing is left but comments, which may be anywhere (RFC 5322, 3.2.2).
 func onlyComments(toks []token) bool {
 	for _, t := range toks {
 		if t.kind != '(' {

@@ -100,6 +100,7 @@ type readWatch struct {
 
 type readError struct{ err error }
 
+// Read keeps the error, for what copies sees only one of the two.
 func (r *readWatch) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
 	if err != nil && err != io.EOF {

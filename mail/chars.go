@@ -49,6 +49,7 @@ func isToken(c byte) bool       { return classes[c]&classToken != 0 }
 func isLetterDigit(c byte) bool { return classes[c]&classLetter != 0 }
 func isSpace(c byte) bool       { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
+// isASCII says that a string needs no encoding for its characters; its controls are another matter.
 func isASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
@@ -79,6 +80,7 @@ func badByte(s string) int {
 	return -1
 }
 
+// controlName names a control for people, who cannot see it.
 func controlName(c byte) string {
 	switch c {
 	case '\r':
@@ -104,6 +106,7 @@ func equalFold(a, b string) bool {
 	return true
 }
 
+// lower is for ASCII alone: names in mail know no other letters, and Unicode folding would make K of the Kelvin sign.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c | 0x20
@@ -126,6 +129,7 @@ func toLower(s string) string {
 	return s
 }
 
+// cutPrefixFold is strings.CutPrefix without regard to case.
 func cutPrefixFold(s, prefix string) (string, bool) {
 	if len(s) >= len(prefix) && equalFold(s[:len(prefix)], prefix) {
 		return s[len(prefix):], true

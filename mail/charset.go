@@ -44,6 +44,8 @@ func (p *Parser) convert(label string, b []byte) (s string, ok bool) {
 	return decodeWith(charmap.Windows1252, b), false
 }
 
+// decodeWith converts by an x/text encoding. Those put U+FFFD for what they do not know and fail for nothing else; should
+// one fail all the same, what is valid UTF-8 stays.
 func decodeWith(e encoding.Encoding, b []byte) string {
 	out, err := e.NewDecoder().Bytes(b)
 	if err != nil {

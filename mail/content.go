@@ -25,6 +25,8 @@ const (
 	encNested // another message, written by its own Freeze
 )
 
+// String gives the encoding as its field has it. A part that is copied keeps its own field; a message in a message says
+// nothing, which means 7bit.
 func (e transferEncoding) String() string {
 	return [...]string{"7bit", "8bit", "quoted-printable", "base64", "", "7bit"}[e]
 }
@@ -225,6 +227,7 @@ func appendBody(b []byte, s string, enc transferEncoding) []byte {
 	return b
 }
 
+// bodyEncoder gives the filter for text in quoted-printable or base64.
 func bodyEncoder(enc transferEncoding) transform.Transformer {
 	if enc == encBase64 {
 		return &transfer.Base64Encoder{}

@@ -18,6 +18,7 @@ func ParseDate(s string) (time.Time, error) {
 
 type dateError struct{ s string }
 
+// Error shows at most 60 octets of what was no date.
 func (e *dateError) Error() string {
 	return "mail: no date: " + strings.ToValidUTF8(e.s[:min(len(e.s), 60)], "?")
 }
@@ -54,6 +55,7 @@ func appendDate(b []byte, t time.Time) []byte {
 	return b
 }
 
+// parseDate reads a date without making an error of one that is none: a parser of whole messages only wants to know.
 func parseDate(s string) (time.Time, bool) {
 	var words [12]string
 	n := dateWords(words[:], s)
@@ -147,8 +149,10 @@ func dateWords(words []string, s string) int {
 	return n
 }
 
+// startsWithDigit tells days, years and clocks from names.
 func startsWithDigit(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
 
+// number reads a number of at most five digits: longer ones are no part of a date, and would overflow somewhere.
 func number(s string) (int, bool) {
 	n := 0
 	if len(s) == 0 || len(s) > 5 {
@@ -163,6 +167,8 @@ func number(s string) (int, bool) {
 	return n, true
 }
 
+// monthNumber reads a month by the first three letters of its name, so that September and Sept are read too; 0 if it is
+// none.
 func monthNumber(s string) int {
 	if len(s) < 3 {
 		if n, ok := number(s); ok && n <= 12 {

@@ -47,6 +47,8 @@ type defects struct {
 // within says where what is read next lies in the message; within(0, 0) that it is all of it.
 func (d *defects) within(begin, end int64) { d.base, d.end = begin, end }
 
+// add keeps a defect. The texts are constants but for names of fields and types, so that a hostile message cannot make us
+// keep itself a second time.
 func (d *defects) add(kind DefectKind, offset int64, text string) {
 	if d == nil || len(d.list) >= maxDefects {
 		return

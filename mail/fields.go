@@ -141,6 +141,7 @@ func appendField(b []byte, name, value string) ([]byte, error) {
 	return f.b, nil
 }
 
+// field appends one whole field. On an error part of it may have been appended: the caller cuts it off.
 func (f *folder) field(name, value string) error {
 	if len(name) > maxName {
 		return fmt.Errorf("a name of %d octets is too long", len(name))
@@ -226,6 +227,7 @@ func validParam(name string) bool {
 	return isTokenString(name) && len(name) <= 40 && !strings.ContainsAny(name, "*'%")
 }
 
+// param appends one parameter, on a line of its own where this one has no room.
 func (f *folder) param(p param) {
 	plain := len(p.name)+len(p.value)+6 <= maxLine
 	for i := 0; plain && i < len(p.value); i++ {
@@ -275,6 +277,7 @@ func (f *folder) param(p param) {
 	}
 }
 
+// percentLen is the length of s in the encoding of RFC 2231, 4.
 func percentLen(s string) int {
 	n := len(s)
 	for i := range len(s) {

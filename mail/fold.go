@@ -29,6 +29,7 @@ func (f *folder) start(name string) {
 	f.col = len(name) + 1
 }
 
+// end ends the field.
 func (f *folder) end() { f.b = append(f.b, "\r\n"...) }
 
 // token appends a space and a word, on a new line if this one has no room for it.
@@ -210,6 +211,7 @@ func qSafe(c byte) bool {
 	return isLetterDigit(c) || c == '!' || c == '*' || c == '+' || c == '-' || c == '/'
 }
 
+// qLen is the length of s in the Q encoding (RFC 2047, 4.2), without what surrounds it.
 func qLen(s string) int {
 	n := len(s)
 	for i := range len(s) {
@@ -234,6 +236,7 @@ func qFit(s string, room int) int {
 	return n
 }
 
+// appendQWord encodes s; a space is an underscore, which is what makes the encoding readable as it is.
 func appendQWord(b []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(s) {

@@ -59,6 +59,7 @@ func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	return f.WriteTo(w)
 }
 
+// freeze fixes and lays out the message without copying it, for those who need the result no longer than the call.
 func (m *Message) freeze(eightBit bool) (*frozen, error) { return m.freezeIn(eightBit, 0) }
 
 // freezeIn is freeze for a message that lies in others, nesting of them.

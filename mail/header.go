@@ -34,6 +34,8 @@ func (f Field) Value() string {
 // text made UTF-8.
 func (f Field) Text() string { return f.text(nil) }
 
+// text is Text with the charsets of a Parser. What was read is decoded; line ends that come out of encoded words are
+// dropped, for they would be new fields wherever the text is put.
 func (f Field) text(p *Parser) string {
 	if f.raw == "" {
 		return f.body // it was made from text: what looks like an encoded word is none
@@ -116,6 +118,8 @@ func (h Header) Values(name string) []string {
 	return out
 }
 
+// index finds the first field of a name; -1 if there is none. Headers are short and read in order: a map would cost more
+// than it saves.
 func (h *Header) index(name string) int {
 	for i := range h.fields {
 		if equalFold(h.fields[i].name, name) {
@@ -182,6 +186,8 @@ func (h Header) Validate() error {
 	return nil
 }
 
+// validate checks one field. One that was read is taken as it is, if it is a field at all: whether it may be sent as it is
+// is found out when it is written.
 func (f *Field) validate() error {
 	if f.raw != "" {
 		if f.name == "" {
@@ -318,11 +324,13 @@ func lineEnd(s string, pos int) int {
 	return len(s)
 }
 
+// isBlankLine says that a line ends the header (RFC 5322, 2.1). White space alone does not: it is a fold.
 func isBlankLine(line string) bool { return line == "\n" || line == "\r\n" || line == "" }
 
 // lineBreak gives the length of the line end that s ends with.
 func lineBreak(s string) int { return len(s) - len(trimLine(s)) }
 
+// trimLine drops the line end, CRLF or LF.
 func trimLine(s string) string {
 	if s != "" && s[len(s)-1] == '\n' {
 		s = s[:len(s)-1]

@@ -302,6 +302,7 @@ func contentFields(h Header) Header {
 	return Header{fields: out}
 }
 
+// isTokenString says that s is a token of RFC 2045, 5.1, of one character at least.
 func isTokenString(s string) bool {
 	for i := range len(s) {
 		if !isToken(s[i]) {

@@ -74,6 +74,7 @@ func (a Attachment) Part() *Part { return a.part }
 // A bytesReader is an open file over bytes.
 type bytesReader struct{ *bytes.Reader }
 
+// Close does nothing: there is nothing to let go of.
 func (bytesReader) Close() error { return nil }
 
 // A statter is an open file that knows its length.

@@ -66,6 +66,7 @@ func madeParams(s string) paramList {
 	return new(Parser).readParams(paramReader{s: s, made: true}, nil)
 }
 
+// readParams does the reading for params and madeParams.
 func (p *Parser) readParams(c paramReader, d *defects) paramList {
 	var l paramList
 	l.value = toLower(c.head())
@@ -308,6 +309,7 @@ func (p *Parser) join(plain []param, pieces []piece) []param {
 	return append(out, plain...)
 }
 
+// appendPercent decodes the percent encoding of RFC 2231, 4; a percent sign that begins no escape stands for itself.
 func appendPercent(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) && hexValue(s[i+1]) >= 0 && hexValue(s[i+2]) >= 0 {

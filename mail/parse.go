@@ -44,6 +44,7 @@ type limits struct {
 	textBytes, memoryBytes int64
 }
 
+// limits fills in the defaults. A nil Parser has all of them, which is what Parse uses: it need not be made then.
 func (p *Parser) limits() limits {
 	if p == nil {
 		p = &Parser{}
@@ -55,6 +56,7 @@ func (p *Parser) limits() limits {
 	}
 }
 
+// orDefault gives n, or d for zero.
 func orDefault[T int | int64](n, d T) T {
 	if n == 0 {
 		return d

@@ -70,6 +70,8 @@ func (p *Part) Params() iter.Seq2[string, string] {
 	}
 }
 
+// param reads one parameter of a field. Fields are read each time they are asked for: they may have been changed, and most
+// are never asked for.
 func (p *Part) param(field, name string) string {
 	i := p.Header.index(field)
 	if i < 0 {
@@ -126,6 +128,7 @@ func (p *Part) RawSize() int64 { return p.end - p.begin }
 // charset: see [Part.Text].
 func (p *Part) Reader() (io.ReadCloser, error) { return p.reader(nil) }
 
+// reader is Reader with the decoders of a Parser. A small part is decoded at once; a large one while it is read.
 func (p *Part) reader(parser *Parser) (io.ReadCloser, error) {
 	if p.Open != nil {
 		return p.Open()
@@ -274,6 +277,7 @@ func (p *Part) Walk() iter.Seq2[string, *Part] {
 	}
 }
 
+// walk does the walking; false says that whoever is walked for has seen enough.
 func (p *Part) walk(path string, yield func(string, *Part) bool) bool {
 	if !yield(path, p) {
 		return false
@@ -318,6 +322,8 @@ func encodingName(s string) string {
 	return s
 }
 
+// knownEncoding says that an encoding is one of RFC 2045, 6.1. 8bit and binary are none really: what they hold is what is
+// there.
 func knownEncoding(s string) bool {
 	switch s {
 	case "", "8bit", "binary", "base64", "quoted-printable":

@@ -84,6 +84,7 @@ func (m *Message) tree() (*Part, error) {
 	return main, nil
 }
 
+// newMultipart makes a part of parts; its boundary is chosen when it is written.
 func newMultipart(media string, parts []*Part) *Part {
 	return &Part{Header: Fields("Content-Type", media), Parts: parts}
 }
@@ -197,7 +198,7 @@ func (r *renderer) chooseBoundary(pl *plan, path string) error {
 	if !validBoundary(candidate) {
 		candidate = ""
 	}
-	for n := 0; n < 10; n++ {
+	for n := range 10 {
 		if candidate == "" {
 			sum := sha256.Sum256(fmt.Appendf(make([]byte, 0, 128), "%s\x00%s\x00%d", id, path, n))
 			candidate = "=_" + base64.RawURLEncoding.EncodeToString(sum[:18])
@@ -383,7 +384,7 @@ func (r *renderer) message822(pl *plan, s *survey) error {
 		return pl.wrap(err)
 	}
 	if r.nesting < maxNested {
-		pl.nested, err = m.freezeIn(r.eightBit, r.nesting+1)
+		pl.nested, _ = m.freezeIn(r.eightBit, r.nesting+1) // why it cannot be written does not matter here
 	}
 	if pl.nested == nil {
 		// It has no author, or something else that writing refuses: as octets it still gets there.
@@ -406,6 +407,7 @@ func (pl *plan) open() (io.ReadCloser, error) {
 	return rc, pl.wrap(err)
 }
 
+// wrap says which part an error of reading comes from, by its file name if it has one.
 func (pl *plan) wrap(err error) error {
 	if err == nil {
 		return nil

@@ -182,6 +182,8 @@ func (r *renderer) known(k fieldKind) error {
 	return nil
 }
 
+// addresses lays out a list. The first address that only SMTPUTF8 can carry is remembered: it decides which servers can
+// take the message.
 func (r *renderer) addresses(name string, list []Address) error {
 	f := &r.f
 	f.start(name)

@@ -188,6 +188,7 @@ func (v *view) field(f *Field, at int64, seen *uint32) {
 	}
 }
 
+// addresses reads a list leniently. The reader is one for all fields, so that its memory is used again.
 func (v *view) addresses(f *Field) []Address {
 	s := f.body
 	if !utf8.ValidString(s) {
@@ -304,6 +305,7 @@ func cutID(s string, alone bool) (id, rest string) {
 	return id, s[end:]
 }
 
+// trimID drops the angle brackets, for people write identifiers with and without them.
 func trimID(s string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(trimSpace(s), "<"), ">")
 }

@@ -97,6 +97,7 @@ type wordDecoder struct {
 	after   bool   // the last thing was a word
 }
 
+// text takes what is between words.
 func (d *wordDecoder) text(s string) {
 	if s == "" {
 		return
@@ -109,6 +110,7 @@ func (d *wordDecoder) text(s string) {
 	d.after = false
 }
 
+// word takes one word and decodes its encoding; the charset waits for what follows.
 func (d *wordDecoder) word(w encodedWord) {
 	if d.charset != "" && !equalFold(w.charset, d.charset) {
 		d.flush()
@@ -121,6 +123,7 @@ func (d *wordDecoder) word(w encodedWord) {
 	d.held = appendB(d.held, w.text)
 }
 
+// flush converts what was held.
 func (d *wordDecoder) flush() {
 	if len(d.held) > 0 {
 		s, _ := d.p.convert(d.charset, d.held)
@@ -188,6 +191,7 @@ func appendB(b []byte, s string) []byte {
 	return b
 }
 
+// hexValue gives the value of a digit in either case; -1 if it is none.
 func hexValue(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':

@@ -27,6 +27,8 @@ type Base64Encoder struct {
 // Reset forgets the stream that was encoded, for a new one.
 func (e *Base64Encoder) Reset() { e.n, e.col = 0, 0 }
 
+// width gives the length of lines. It is a multiple of 4, so that no line end falls into a group: readers that decode line
+// by line would lose it.
 func (e *Base64Encoder) width() int {
 	switch {
 	case e.Width < 0:
@@ -314,6 +316,7 @@ func gather(dst, src []byte) (n, used int) {
 	}
 }
 
+// oneLine gives the first line with its end; nothing if it has none.
 func oneLine(b []byte) []byte { return b[:bytes.IndexByte(b, '\n')+1] }
 
 // decodeTable gives a character's six bits; 255 for those outside of the alphabet.

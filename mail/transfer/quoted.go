@@ -116,6 +116,7 @@ func (e *QuotedEncoder) put(dst []byte, c byte) int {
 	return n
 }
 
+// literal writes an octet that stands for itself.
 func (e *QuotedEncoder) literal(dst []byte, c byte) int {
 	n := e.room(dst, 1)
 	dst[n] = c
@@ -123,6 +124,7 @@ func (e *QuotedEncoder) literal(dst []byte, c byte) int {
 	return n + 1
 }
 
+// escape writes an octet as "=" and two digits; the three are never parted by a soft break.
 func (e *QuotedEncoder) escape(dst []byte, c byte) int {
 	n := e.room(dst, 3)
 	dst[n], dst[n+1], dst[n+2] = '=', hexDigits[c>>4], hexDigits[c&15]
@@ -281,6 +283,7 @@ func (d *QuotedDecoder) end() {
 	d.held = d.held[:0]
 }
 
+// blank says that there is nothing but white space, CR included, for it stands before the LF of a line end.
 func blank(b []byte) bool {
 	for _, c := range b {
 		if c != ' ' && c != '\t' && c != '\r' {
@@ -290,10 +293,12 @@ func blank(b []byte) bool {
 	return true
 }
 
+// isHex takes lower case too. QUIRK: RFC 2045, 6.7 forbids it, and programs write it.
 func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'A' <= c && c <= 'F' || 'a' <= c && c <= 'f'
 }
 
+// unhex gives the value of a digit that isHex has taken.
 func unhex(c byte) byte {
 	if c <= '9' {
 		return c - '0'

@@ -111,8 +111,8 @@ func TestThereAndBack(t *testing.T) {
 				}
 				continue
 			}
-			for _, line := range strings.Split(encoded, "\r\n") {
-				if len(line) > 76 && pair[0].(interface{ Reset() }) != nil && !isEndless(pair[0]) {
+			for line := range strings.SplitSeq(encoded, "\r\n") {
+				if len(line) > 76 && !isEndless(pair[0]) {
 					t.Fatalf("%T: a line of %d characters", pair[0], len(line))
 				}
 				if strings.ContainsAny(line, "\r\n") || strings.HasSuffix(line, " ") || strings.HasSuffix(line, "\t") {

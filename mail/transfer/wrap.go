@@ -112,6 +112,7 @@ func (w *QuotedWrapper) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 	return nDst, nSrc, nil
 }
 
+// soft writes a soft break.
 func (w *QuotedWrapper) soft(dst []byte) int {
 	w.col = 0
 	return copy(dst, "=\r\n")
