@@ -30,6 +30,8 @@ const (
 	maxHead   = 256 << 10 // octets of an upload that are looked at for its addresses
 )
 
+// apiRoutes adds the paths of the interface. Handlers return their errors, so that
+// there is one place that turns an error into a status.
 func (in *Inbox) apiRoutes(mux *http.ServeMux) {
 	for pattern, handler := range map[string]func(w http.ResponseWriter, r *http.Request) error{
 		"GET messages":                   in.apiList,
@@ -91,6 +93,7 @@ func (in *Inbox) statusOf(r *http.Request, err error) (int, string) {
 	return http.StatusInternalServerError, "internal error"
 }
 
+// fail answers with an error.
 func (in *Inbox) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, text := in.statusOf(r, err)
 	answer(w, status, map[string]string{"error": text})
@@ -123,6 +126,8 @@ type summaryJSON struct {
 	Inbox       string             `json:"inbox"`
 }
 
+// summaryOf makes the JSON of a message in a list. Lists are never null in it: a
+// client may go over them without looking first.
 func summaryOf(e *Entry) *summaryJSON {
 	s := &summaryJSON{ID: e.ID, Received: e.Received.UTC().Format(timeFormat), Sender: e.Envelope.From, Recipients: e.recipients(),
 		From: []mailjson.Address{}, To: []mailjson.Address{}, Size: e.Size, Unread: e.Unread, Tags: e.Tags}
@@ -148,6 +153,7 @@ func summaryOf(e *Entry) *summaryJSON {
 // timeFormat is RFC 3339 with milliseconds, which tell the order of two mails.
 const timeFormat = "2006-01-02T15:04:05.999Z07:00"
 
+// recipients returns the envelope's addresses, bare.
 func (e *Entry) recipients() []string {
 	list := make([]string, len(e.Envelope.To))
 	for i, r := range e.Envelope.To {
@@ -165,6 +171,8 @@ func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
 		return nil, err
 	}
 	for i := range page.Entries {
+		// Behind a burst of mail the indexer may be far back; the few messages of a
+		// page are read here and now.
 		if e := &page.Entries[i]; e.Summary == nil {
 			if e.Summary, err = in.summary(ctx, e); err != nil {
 				in.logger().Error("message cannot be read", "id", e.ID, "err", err)
@@ -192,6 +200,9 @@ func queryOf(r *http.Request) (Query, error) {
 	return q, nil
 }
 
+// apiList answers with a page of summaries, newest first. The cursor of the next
+// page is the id of the last message, which need not exist any more when it is
+// used: a page never skips or repeats what others delete or deliver meanwhile.
 func (in *Inbox) apiList(w http.ResponseWriter, r *http.Request) error {
 	q, err := queryOf(r)
 	if err != nil {
@@ -230,6 +241,7 @@ func (in *Inbox) read(ctx context.Context, id string, fn func(b Body, m *mail.Me
 	return fn(b, m)
 }
 
+// apiMessage answers with everything about one message but its bytes.
 func (in *Inbox) apiMessage(w http.ResponseWriter, r *http.Request) error {
 	j, err := in.message(r.Context(), r.PathValue("id"))
 	if err != nil {
@@ -259,6 +271,8 @@ func (in *Inbox) message(ctx context.Context, id string) (j *mailjson.Message, e
 	return j, nil
 }
 
+// apiUpdate changes what a person may change of a message. A misspelt name is an
+// error: it would otherwise look as if the change had been made.
 func (in *Inbox) apiUpdate(w http.ResponseWriter, r *http.Request) error {
 	var change struct {
 		Unread *bool     `json:"unread"`
@@ -292,6 +306,8 @@ func (in *Inbox) apiUpdate(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// apiDelete deletes one message. A second request for the same one is told that
+// there is none, so that of two who delete it at once each knows what it did.
 func (in *Inbox) apiDelete(w http.ResponseWriter, r *http.Request) error {
 	e, err := in.Store.Entry(r.Context(), r.PathValue("id"))
 	if err != nil {
@@ -332,6 +348,8 @@ func (in *Inbox) apiDeleteMany(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// deleteFound deletes what matches, a page at a time, until nothing does: what
+// arrives meanwhile and matches goes too.
 func (in *Inbox) deleteFound(ctx context.Context, query []string) (deleted int, err error) {
 	in.settle(ctx)
 	for {
@@ -359,6 +377,7 @@ func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
 		limit = maxUpload
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
+	// A type that cannot be read is one of those that are not taken.
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	var a Arrival
 	var msg io.Reader
@@ -428,6 +447,7 @@ func jsonUpload(a *Arrival, body io.Reader) (io.Reader, error) {
 	return &out, nil
 }
 
+// envelopeOf takes an envelope from what a message says of itself, Bcc included.
 func envelopeOf(m *mail.Message) smtp.Envelope {
 	from := ""
 	if len(m.From) > 0 {

@@ -153,9 +153,9 @@ func FuzzSanitise(f *testing.F) {
 func TestPlainText(t *testing.T) {
 	for in, want := range map[string]string{
 		`<html><head><title>T</title><style>p{}</style></head><body><p>Hello</p><p>Bob &amp; Ann</p>`: "Hello Bob & Ann",
-		`<style>x</style>a<script>y</script>b`: "ab",
-		`<head><body>unclosed`:                 "unclosed",
-		``:                                     "",
+		`<style>x</style>a<script>y</script>b`:                                                        "ab",
+		`<head><body>unclosed`:                                                                        "unclosed",
+		``:                                                                                            "",
 	} {
 		if got := oneLine(plainText(in), 100); got != want {
 			t.Errorf("plainText(%q) = %q, want %q", in, got, want)

@@ -89,6 +89,8 @@ func (in *Inbox) index(ctx context.Context) (int, error) {
 	in.mu.Lock()
 	newest := in.newest
 	in.mu.Unlock()
+	// Whatever is accepted from here on may be missing from the answer, so what is
+	// known to be indexed afterwards is what was the newest before.
 	entries, err := in.Store.Unindexed(ctx, indexBatch)
 	if err != nil {
 		return 0, err
@@ -205,6 +207,7 @@ func summarise(m *mail.Message) Summary {
 			s.Attachments++
 		}
 	}
+	// Some mail has HTML alone; its words do for a preview.
 	text := m.Text
 	if text == "" {
 		text = plainText(m.HTML)
@@ -241,6 +244,7 @@ func searchText(e *Entry, s *Summary) string {
 		add(r.Address)
 	}
 	add(e.User)
+	// The text as far as it is shown; the whole of it needs an index of words.
 	add(s.Preview)
 	return b.String()
 }

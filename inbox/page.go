@@ -59,8 +59,11 @@ func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("/", p.handle("page", func(*http.Request) (*view, error) { return nil, ErrNotFound }))
 }
 
+// asset returns the URL of a file of the page. It changes with the files, so that
+// a new version of the program is never shown with an old style sheet.
 func (p *page) asset(name string) string { return "/static/" + name + "?v=" + p.assets }
 
+// fingerprint hashes the embedded files.
 func fingerprint() string {
 	sum := sha256.New()
 	_ = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -73,6 +76,8 @@ func fingerprint() string {
 	return hex.EncodeToString(sum.Sum(nil)[:6])
 }
 
+// cached serves files that browsers may keep for good, and no others: templates
+// and lists of folders are not for them.
 func cached(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, ".html") || strings.HasSuffix(r.URL.Path, "/") || r.URL.Path == "" {
@@ -126,11 +131,13 @@ type message struct {
 	Attachments []attachment
 }
 
+// A tab is one way to look at a message.
 type tab struct {
 	Name, Label, URL string
 	Current          bool
 }
 
+// An attachment is a file that can be saved, under a name that is safe.
 type attachment struct {
 	Name, Type, URL string
 	Size            int64
@@ -151,6 +158,8 @@ func (p *page) handle(name string, fn func(r *http.Request) (*view, error)) http
 				v.Problem = "This message is not here. It may have been deleted."
 			}
 		}
+		// Rendered whole before any of it is sent: a template that fails half-way must
+		// not leave half a page behind a status of 200.
 		var out bytes.Buffer
 		if err := p.tmpl.ExecuteTemplate(&out, name, v); err != nil {
 			p.inbox.logger().Error("page cannot be rendered", "path", r.URL.Path, "err", err)
@@ -178,6 +187,7 @@ func (p *page) list(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	v := &view{Query: strings.TrimSpace(r.FormValue("query")), Total: found.Total, Stats: stats, SMTP: p.inbox.SMTP}
+	// Settings of applications ask for the two apart.
 	v.Host, v.Port, _ = strings.Cut(v.SMTP, ":")
 	for i := range found.Entries {
 		v.Rows = append(v.Rows, rowOf(&found.Entries[i], v.Query))
@@ -206,6 +216,9 @@ func parameters(query string, more ...string) string {
 	return "?" + values.Encode()
 }
 
+// rowOf makes a row. What it says of the sender comes from the message, which
+// anybody may write as they like; the envelope stands in where that says nothing.
+// The disc helps the eye: one colour for one address, whatever name it gives.
 func rowOf(e *Entry, query string) row {
 	r := row{Entry: e, URL: "/messages/" + e.ID + parameters(query)}
 	address := e.Envelope.From
@@ -221,6 +234,7 @@ func rowOf(e *Entry, query string) row {
 	if r.Who == "" {
 		r.Who = "Mail system" // the null sender: a report (RFC 5321, 4.5.5)
 	}
+	// Any hash will do that is the same tomorrow.
 	sum := fnv.New32a()
 	sum.Write([]byte(strings.ToLower(address)))
 	r.Hue = sum.Sum32() % 8
@@ -244,6 +258,7 @@ func (p *page) both(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The list is that of the same query, and carries the message.
 	listed.Message = v.Message
 	return listed, nil
 }
@@ -319,6 +334,8 @@ func (m *message) chooseTab(view, query string) {
 	}
 }
 
+// attachments lists the message's files. Sizes are worked out, not measured: a
+// large message is not decoded to show its list.
 func (m *message) attachments() {
 	paths := map[*mail.Part]string{}
 	for path, part := range m.Mail.Body.Walk() {

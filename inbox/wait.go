@@ -74,6 +74,7 @@ func (l *listener) next(r *http.Request, timer *time.Timer, q *Query) bool {
 	}
 }
 
+// contains tells whether a text has all the words, as Store.List does.
 func contains(text string, words []string) bool {
 	for _, word := range words {
 		if !strings.Contains(text, word) {
@@ -134,6 +135,8 @@ type stream struct {
 	control *http.ResponseController
 }
 
+// send writes and flushes. A client that does not read is given up after a while:
+// its events would otherwise pile up in buffers that nobody counts.
 func (s *stream) send(text string) error {
 	// Not every ResponseWriter has deadlines; one that has none blocks no longer.
 	_ = s.control.SetWriteDeadline(time.Now().Add(writeWindow))
@@ -143,6 +146,8 @@ func (s *stream) send(text string) error {
 	return s.control.Flush()
 }
 
+// event writes one event. A message comes with its summary, so that a listener
+// need not ask for it; of the others the id says all.
 func (s *stream) event(e Event) error {
 	data := []byte("{}")
 	switch {

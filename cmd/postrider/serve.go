@@ -101,6 +101,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 		return dataError(err)
 	}
 	v.inbox = &inbox.Inbox{Store: v.db.Inbox(), Hosts: o.webHosts, OnMail: v.printMail, Logger: v.log}
+	// What the empty page tells people to send mail to.
 	if l := cmp.Or[net.Listener](v.smtp, v.smtps); l != nil {
 		v.inbox.SMTP = reachable(l.Addr())
 	}
@@ -149,15 +150,19 @@ func (v *server) run(ctx context.Context, certificate *tls.Config) error {
 	// Streams of events never end by themselves; this context ends them.
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()
+	// No time-out for writing as a whole: a large message may go to a slow reader,
+	// and streams of events go on for days.
 	webServer := &http.Server{
 		Handler: v.inbox, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return requests },
 		ErrorLog:    slog.NewLogLogger(v.log.Handler(), slog.LevelWarn),
 	}
+	// Indexing ends last: what has just been accepted is still told.
 	indexing, endIndexing := context.WithCancel(context.Background())
 	indexed := make(chan error, 1)
 	go func() { indexed <- v.inbox.Run(indexing) }()
 
+	// Room for all of them, so that none hangs when nobody listens any more.
 	failed := make(chan error, 3)
 	if v.smtp != nil {
 		go func() { failed <- mailServer.Serve(v.smtp) }()
@@ -173,6 +178,7 @@ func (v *server) run(ctx context.Context, certificate *tls.Config) error {
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(v.streams.out, "Ending: what is being received is finished first.")
+	// Until a signal comes, a server ends only because it cannot go on.
 	case err = <-failed:
 		err = exitf(exitUnavailable, "a port failed: %w", err)
 	}

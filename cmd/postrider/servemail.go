@@ -46,6 +46,7 @@ func route(e *inbox.Entry) string {
 	return printable(from) + " → " + printable(to)
 }
 
+// subject says what it is about, by the message.
 func subject(s *inbox.Summary) string {
 	if s == nil || s.Subject == "" {
 		return "(no subject)"
@@ -53,6 +54,7 @@ func subject(s *inbox.Summary) string {
 	return printable(s.Subject)
 }
 
+// attached says how many files came with it; nothing if none did.
 func attached(s *inbox.Summary) string {
 	if s == nil || s.Attachments == 0 {
 		return ""
@@ -67,6 +69,7 @@ func (v *server) printFull(b *strings.Builder, e *inbox.Entry) {
 		return // deleted already
 	}
 	defer body.Close()
+	// No more is decoded than is printed.
 	parser := mail.Parser{TextBytes: maxPrinted}
 	m, err := parser.ParseAt(body, body.Size())
 	if err != nil {

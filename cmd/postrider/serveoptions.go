@@ -28,6 +28,7 @@ const (
 	defaultFile = "mail.ini"
 )
 
+// serveOptions are the flags of serve; flags says what each means.
 type serveOptions struct {
 	smtp, smtps, web string
 	data             string
@@ -95,6 +96,7 @@ func (o *serveOptions) fromFile(args []string, said func(flag string) bool) erro
 	if err != nil {
 		return exitf(exitConfig, "%s: %s", name, strings.TrimPrefix(err.Error(), "postrider: "))
 	}
+	// The file stands below what was said on the command line and around it.
 	for _, set := range []struct {
 		flag  string
 		to    *string
@@ -125,6 +127,8 @@ func (o *serveOptions) check() (*tls.Config, error) {
 		if err != nil || portErr != nil {
 			return nil, usagef("--%s %q is no address: give HOST:PORT, or %q", a.flag, a.addr, off)
 		}
+		// Mail can be let in for certain domains, but there is no password for the
+		// page, so that only --open lets others see it.
 		if !o.open && !isLoopback(a.addr) && (a.flag == "web" || len(o.accept) == 0) {
 			return nil, o.refusal(a.flag, a.addr)
 		}
@@ -143,6 +147,7 @@ func (o *serveOptions) check() (*tls.Config, error) {
 	case o.tlsCert == "":
 		return nil, nil
 	}
+	// The file system says which of the two files it is; the certificate does not.
 	pair, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey)
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, exitf(exitNoInput, "%s: %w", pathErr.Path, pathErr.Err)
@@ -176,6 +181,7 @@ func isLoopback(addr string) bool {
 	if host == "localhost" {
 		return true
 	}
+	// An empty host is every address there is.
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
 }
@@ -189,6 +195,7 @@ func (o *serveOptions) accepts(_ context.Context, _ *smtp.Conn, to string, _ *sm
 	if at < 0 {
 		return nil // postmaster without a domain is everybody's (RFC 5321, 4.5.1)
 	}
+	// A subdomain is another domain: who means it says so.
 	for _, domain := range o.accept {
 		if strings.EqualFold(domain, to[at+1:]) || domain == "any" {
 			return nil

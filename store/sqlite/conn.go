@@ -52,6 +52,8 @@ func readers(path string) (*sql.DB, error) {
 // A conn is a connection that one goroutine uses.
 type conn struct{ driver.Conn }
 
+// connect opens a connection for one goroutine. Two of them write, the writer and
+// the checkpointer; where they meet, one waits for the other.
 func connect(ctx context.Context, path string) (*conn, error) {
 	open, err := connector(path, "_pragma=busy_timeout(10000)")
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 
 type inboxStore DB
 
+// db returns the DB that s is.
 func (s *inboxStore) db() *DB { return (*DB)(s) }
 
 // wrap says whose error it is, unless the inbox knows it by name.
@@ -44,6 +45,7 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 	if err != nil {
 		return "", err
 	}
+	// The writer looks at the buffer until it has answered, and not after.
 	defer s.spool.release(b)
 	m, err := newMessage(a, b)
 	if err == nil {
@@ -52,6 +54,7 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 		err = <-r.done
 	}
 	if err != nil {
+		// Nothing refers to the file: it was not committed.
 		if b.file != "" {
 			s.spool.remove(b.file)
 		}
@@ -77,6 +80,7 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 	case file == "":
 		return memoryBody{bytes.NewReader(data)}, nil
 	}
+	// The row was there a moment ago; its file goes after it, never before.
 	b, err := s.spool.open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Deleted between the two, or lost: only the row knows.
@@ -115,6 +119,7 @@ func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, err
 			return e, err
 		}
 	}
+	// Not indexed yet.
 	if !from.Valid {
 		return e, nil
 	}
@@ -161,12 +166,14 @@ func (s *inboxStore) Entry(ctx context.Context, id string) (*inbox.Entry, error)
 
 // List implements inbox.Store.
 func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, error) {
+	// Everything that a client sent goes in as an argument, never into the text.
 	where, args := "1", []any{}
 	for _, word := range q.Words {
 		where += " AND instr(s.search, ?)>0"
 		args = append(args, word)
 	}
 	page := &inbox.Page{Total: s.writer.counts().messages}
+	// A scan of the summaries, which are narrow; without words the count is known.
 	if len(q.Words) > 0 {
 		err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM summary s WHERE "+where, args...).Scan(&page.Total)
 		if err != nil {
@@ -225,7 +232,10 @@ func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 			keys = append(keys, key)
 		}
 	}
+	// In the order of the tree, so that each page is visited once.
 	slices.Sort(keys)
+	// Durable, not lazy: files are removed after this commit, and a row that came
+	// back in a crash would have lost its bytes.
 	n := 0
 	err := s.writer.do(false, func(t *transaction) error {
 		for _, key := range keys {
@@ -269,6 +279,7 @@ func (s *inboxStore) Unindexed(ctx context.Context, limit int) ([]inbox.Entry, e
 func (s *inboxStore) Index(_ context.Context, summaries []inbox.Indexed) error {
 	return wrap(s.writer.do(true, func(t *transaction) error {
 		for i := range summaries {
+			// An id that is none of ours is passed over like one that is gone.
 			key, err := s.db().key(summaries[i].ID)
 			if err != nil {
 				continue

@@ -30,6 +30,7 @@ type options struct {
 // newMessage makes everything ready that does not need the writer.
 func newMessage(a *inbox.Arrival, b *body) (*message, error) {
 	m := &message{arrival: a, body: b}
+	// Most envelopes have no options, and then nothing is encoded.
 	plain := a.Envelope.Options == smtp.MailOptions{}
 	list := make([]string, len(a.Envelope.To))
 	for i, r := range a.Envelope.To {
@@ -57,6 +58,7 @@ func envelope(sender, recipients, opts string) (smtp.Envelope, error) {
 			env.To = append(env.To, smtp.Recipient{Address: address})
 		}
 	}
+	// That is: the client gave none.
 	if opts == "" {
 		return env, nil
 	}
@@ -80,6 +82,8 @@ type statements struct {
 	allMessages, allBodies, allSumms *stmt
 }
 
+// prepare makes them ready on the connection that writes. None of them reads a
+// row that it does not change: the writer never waits for a page of old mail.
 func (s *statements) prepare(c *conn) error {
 	for _, p := range []struct {
 		to    **stmt
@@ -108,6 +112,7 @@ func (s *statements) prepare(c *conn) error {
 	return nil
 }
 
+// close lets go of them; SQLite does not close a connection that has any left.
 func (s *statements) close() {
 	for _, p := range []*stmt{s.begin, s.commit, s.addMessage, s.addBody, s.addSummary, s.setUnread, s.setTags,
 		s.delMessage, s.delBody, s.delSummary, s.allMessages, s.allBodies, s.allSumms} {
@@ -126,6 +131,7 @@ func (t *transaction) add(m *message) error {
 	}
 	t.messages++
 	t.unread++
+	// The bytes are in a synced file; its name is not durable yet.
 	if m.body.file != "" {
 		t.newFiles = true
 		return nil
@@ -144,6 +150,8 @@ func (t *transaction) summarise(key int64, s *inbox.Summary) error {
 	if err != nil {
 		return err
 	}
+	// The zone is kept because what the author saw on the clock is what readers
+	// are shown in the header.
 	var date, zone driver.Value
 	if !s.Date.IsZero() {
 		_, offset := s.Date.Zone()
@@ -165,6 +173,7 @@ func (t *transaction) change(key int64, c inbox.Change) error {
 		if err != nil {
 			return err
 		}
+		// Plus one or minus one, if anything has changed.
 		t.unread += int(n) * int(2*unread-1)
 	}
 	if c.Tags != nil {

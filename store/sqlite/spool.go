@@ -67,6 +67,7 @@ func (s *spool) take(class int) *buffer {
 	return &buffer{make([]byte, classes[class]), class}
 }
 
+// give returns a buffer to its pool, and its size to the budget.
 func (s *spool) give(b *buffer) {
 	if size := classes[b.class]; size > share {
 		s.left.Add(int64(size))
@@ -140,11 +141,13 @@ func (s *spool) spill(b *buffer, msg io.Reader) (*body, error) {
 		return nil, named(fmt.Errorf("sqlite: %w", err))
 	}
 	out := &body{file: name}
+	// What is counted is what was written: the size of the message.
 	write := func(p []byte) error {
 		n, err := f.Write(p)
 		out.size += int64(n)
 		return err
 	}
+	// Whatever goes wrong, no half of a message stays.
 	fail := func(err error) (*body, error) {
 		f.Close()
 		s.remove(name)

@@ -71,6 +71,7 @@ type transaction struct {
 
 func newWriter(ctx context.Context, d *DB, c *conn) (*writer, error) {
 	w := &writer{db: d, conn: c, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	// Counted once, and kept up to date from then on.
 	row, err := c.integers("SELECT count(*), coalesce(sum(unread),0), coalesce(max(key),0) FROM message", 3)
 	if err != nil {
 		return nil, err
@@ -82,6 +83,7 @@ func newWriter(ctx context.Context, d *DB, c *conn) (*writer, error) {
 	if err := w.ckpt.start(ctx, d.file()); err != nil {
 		return nil, err
 	}
+	// From here the connection and the statements belong to run.
 	go w.run()
 	return w, nil
 }
@@ -130,6 +132,8 @@ func (w *writer) close() error {
 func (w *writer) run() {
 	defer close(w.ended)
 	var batch []*request
+	// One wake-up may stand for many requests, or for some that an earlier round has
+	// already taken; only an empty line ends the round.
 	for range w.wake {
 		for {
 			batch = w.next(batch)

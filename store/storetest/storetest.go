@@ -82,6 +82,7 @@ func noise(n int) []byte {
 	return b
 }
 
+// arrival returns one with the usual fields.
 func arrival() *inbox.Arrival {
 	return &inbox.Arrival{
 		Received: time.UnixMilli(1_800_000_000_123),
@@ -139,6 +140,7 @@ func list(t testing.TB, s inbox.Store, q inbox.Query) (ids []string, page *inbox
 	return ids, page
 }
 
+// wantStats compares the counts.
 func wantStats(t testing.TB, s inbox.Store, messages, unread int) {
 	t.Helper()
 	got, err := s.Stats(context.Background())
@@ -147,12 +149,14 @@ func wantStats(t testing.TB, s inbox.Store, messages, unread int) {
 	}
 }
 
+// reversed returns the ids newest first, as List does.
 func reversed(ids []string) []string {
 	r := slices.Clone(ids)
 	slices.Reverse(r)
 	return r
 }
 
+// What goes in comes out, whatever its size and however its reader behaves.
 func testBytes(t *testing.T, s inbox.Store) {
 	for _, size := range sizes {
 		want := noise(size)
@@ -179,6 +183,7 @@ func testBytes(t *testing.T, s inbox.Store) {
 	}
 }
 
+// All of an envelope comes back: quoting, options, a thousand recipients, none.
 func testArrival(t *testing.T, s inbox.Store) {
 	many := arrival()
 	many.Envelope.To = nil
@@ -215,6 +220,7 @@ func testArrival(t *testing.T, s inbox.Store) {
 	}
 }
 
+// A message whose reader fails leaves nothing, at whatever size it fails.
 func testReadError(t *testing.T, s inbox.Store) {
 	broken := errors.New("the client went away")
 	for _, size := range sizes {
@@ -226,6 +232,7 @@ func testReadError(t *testing.T, s inbox.Store) {
 	wantStats(t, s, 0, 0)
 }
 
+// A context ends the wait for a message, never the keeping of a whole one.
 func testCancelled(t *testing.T, s inbox.Store) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -252,6 +259,7 @@ func (c cancelReader) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
+// Ids ascend, also within a millisecond, and lists follow them.
 func testOrder(t *testing.T, s inbox.Store) {
 	ids := adds(t, s, 300)
 	if !slices.IsSorted(ids) || len(slices.Compact(slices.Clone(ids))) != len(ids) {
@@ -271,6 +279,7 @@ func testOrder(t *testing.T, s inbox.Store) {
 	}
 }
 
+// Every combination of bounds, order and limit, and whether there is more.
 func testPages(t *testing.T, s inbox.Store) {
 	ids := adds(t, s, 120)
 	down := reversed(ids)
@@ -319,6 +328,7 @@ func summary(subject string) inbox.Summary {
 	}
 }
 
+// indexAll gives messages their summaries in one call.
 func indexAll(t testing.TB, s inbox.Store, ids []string, subject func(i int) string) {
 	t.Helper()
 	var list []inbox.Indexed
@@ -330,6 +340,7 @@ func indexAll(t testing.TB, s inbox.Store, ids []string, subject func(i int) str
 	}
 }
 
+// What has no summary is listed in order; what is deleted stays deleted.
 func testIndex(t *testing.T, s inbox.Store) {
 	ctx := context.Background()
 	unindexed := func(limit int, want []string) {
@@ -380,6 +391,7 @@ func testIndex(t *testing.T, s inbox.Store) {
 	wantStats(t, s, 9, 9)
 }
 
+// Words are text and nothing else: no pattern, no piece of a query's language.
 func testWords(t *testing.T, s inbox.Store) {
 	ids := adds(t, s, 6)
 	subjects := []string{"Minutes of March", "Invoice 4711", "Minutes of April", "Grüße", "invoice 4712"}
@@ -413,6 +425,7 @@ func testWords(t *testing.T, s inbox.Store) {
 	}
 }
 
+// Changes are seen at once and counted once.
 func testUpdate(t *testing.T, s inbox.Store) {
 	ctx := context.Background()
 	ids := adds(t, s, 3)
@@ -442,6 +455,7 @@ func testUpdate(t *testing.T, s inbox.Store) {
 	wantStats(t, s, 3, 3)
 }
 
+// Deleting twice, unknown ids, and messages of both kinds.
 func testDelete(t *testing.T, s inbox.Store) {
 	ctx := context.Background()
 	ids := adds(t, s, 4)
@@ -468,6 +482,7 @@ func testDelete(t *testing.T, s inbox.Store) {
 	wantStats(t, s, 3, 3)
 }
 
+// Emptied, and used again: ids go on ascending.
 func testDeleteAll(t *testing.T, s inbox.Store) {
 	ctx := context.Background()
 	ids := adds(t, s, 5)
@@ -486,6 +501,7 @@ func testDeleteAll(t *testing.T, s inbox.Store) {
 	wantStats(t, s, 1, 1)
 }
 
+// Who is reading a message is not cut off by its deletion.
 func testOpenDeleted(t *testing.T, s inbox.Store) {
 	ctx := context.Background()
 	for _, size := range []int{1000, 2 << 20} {
@@ -508,6 +524,7 @@ func testOpenDeleted(t *testing.T, s inbox.Store) {
 	}
 }
 
+// Whatever an id holds, it names no message and nothing else either.
 func testUnknown(t *testing.T, s inbox.Store) {
 	ctx := context.Background()
 	id := adds(t, s, 1)[0]
@@ -528,6 +545,8 @@ func testUnknown(t *testing.T, s inbox.Store) {
 	wantStats(t, s, 1, 1)
 }
 
+// Writers, readers and deleters at once: what was acknowledged is seen at once,
+// and in the end exactly what was kept is there.
 func testConcurrent(t *testing.T, s inbox.Store) {
 	ctx := context.Background()
 	const workers, each = 16, 20
@@ -575,6 +594,7 @@ func testConcurrent(t *testing.T, s inbox.Store) {
 	wantStats(t, s, len(kept), len(kept))
 }
 
+// Closed and opened again it holds what it held.
 func testReopen(t *testing.T, open func(t testing.TB, place string) Inbox) {
 	ctx, place := context.Background(), t.TempDir()
 	s := open(t, place)
