@@ -1,0 +1,40 @@
+package inbox
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every request in docs/http.md is one that is answered, and all that are
+// answered are in it.
+func TestDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "docs", "http.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([A-Z]+) ([^`]+)` \\|").FindAllStringSubmatch(string(page), -1) {
+		documented[m[1]+" "+m[2]] = true
+	}
+	mux := http.NewServeMux()
+	new(Inbox).apiRoutes(mux)
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		for _, path := range []string{"messages", "messages/wait", "messages/{id}", "messages/{id}/raw", "messages/{id}/parts/{path}", "events"} {
+			r := httptest.NewRequest(method, apiPath+strings.NewReplacer("{id}", "x", "{path}", "1").Replace(path), nil)
+			_, pattern := mux.Handler(r)
+			answered := pattern == method+" "+apiPath+path
+			if request := method + " " + path; answered != documented[request] {
+				t.Errorf("%s: answered %v, in docs/http.md %v", request, answered, documented[request])
+			}
+			delete(documented, method+" "+path)
+		}
+	}
+	for request := range documented {
+		t.Errorf("docs/http.md has %s, which the test does not know", request)
+	}
+}
