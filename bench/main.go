@@ -55,6 +55,7 @@ var tables = []struct {
 }{
 	{"Servers, discarding", measureServers},
 	{"Servers, smtp-source", measureSource},
+	{"Servers, LuaSocket", measureNaive},
 	{"Servers, durable accept", measureDurable},
 	{"Clients", measureClients},
 	{"Dots", measureDots},
