@@ -183,7 +183,8 @@ func (d *QuotedDecoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 			if full {
 				return nDst, nSrc, transform.ErrShortDst
 			}
-			if nSrc < len(src) {
+			// What stopped the copying is held; but it may also have been the end of decodePlain's window.
+			if nSrc < len(src) && (src[nSrc] == '=' || blank(src[nSrc:nSrc+1])) {
 				d.held = append(d.held, src[nSrc])
 				nSrc++
 			}

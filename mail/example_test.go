@@ -1,0 +1,82 @@
+package mail_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// A message that names its identity is the same to the octet each time.
+func ExampleMessage() {
+	m := &mail.Message{
+		From: mail.List("Jürgen <juergen@example.com>"), To: mail.List("bob@example.net"),
+		Subject: "Grüße", Text: "Hello, Bob.\n",
+		Date: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC), ID: "1@example.com",
+	}
+	var b strings.Builder
+	if _, err := m.WriteTo(&b); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Print(strings.ReplaceAll(b.String(), "\r\n", "\n"))
+	// Output:
+	// Date: Sat, 21 Nov 2026 09:00:00 +0000
+	// From: =?utf-8?q?J=C3=BCrgen?= <juergen@example.com>
+	// To: bob@example.net
+	// Subject: =?utf-8?b?R3LDvMOfZQ==?=
+	// Message-ID: <1@example.com>
+	// MIME-Version: 1.0
+	// Content-Type: text/plain; charset=utf-8
+	//
+	// Hello, Bob.
+}
+
+func ExampleParse() {
+	m, err := mail.Parse(strings.NewReader("From: ann@example.com\nTo: Doe, John <john@example.net>\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\n\nHello.\n"))
+	if err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(m.From[0], "|", m.To[0].Name, "|", m.Subject, "|", strings.TrimSpace(m.Text))
+	for _, d := range m.Defects {
+		fmt.Println(d)
+	}
+	// Output:
+	// ann@example.com | Doe, John | Grüße | Hello.
+	// address at octet 31: a name with an unquoted comma, read as one name
+}
+
+// A file of any size is parsed in constant memory; what is opened is read then.
+func ExampleParseAt() {
+	f, err := os.CreateTemp("", "example-")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	fmt.Fprint(f, "From: ann@example.com\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nSee the file.\n--b\nContent-Type: text/csv; name=a.csv\nContent-Disposition: attachment\n\n1,2\n--b--\n")
+	info, err := f.Stat()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m, err := mail.ParseAt(f, info.Size())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for path, p := range m.Body.Walk() {
+		fmt.Println(strings.TrimSpace(fmt.Sprintf("%q %s %s", path, p.Type(), p.Name())))
+	}
+	// Output:
+	// "" multipart/mixed
+	// "1" text/plain
+	// "2" text/csv a.csv
+}
+
+func ExampleExtractAddresses() {
+	fmt.Println(mail.ExtractAddresses(`you@there.com, "Bob" <bob@example.com>`))
+	// Output: [you@there.com bob@example.com]
+}
