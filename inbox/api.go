@@ -28,6 +28,8 @@ const (
 	maxPatch  = 64 << 10
 	maxUpload = 64 << 20
 	maxHead   = 256 << 10 // octets of an upload that are looked at for its addresses
+	// maxUnindexed is how many messages a list reads itself.
+	maxUnindexed = 100
 )
 
 // apiRoutes adds the paths of the interface. Handlers return their errors, so that
@@ -163,20 +165,24 @@ func (e *Entry) recipients() []string {
 }
 
 // list answers a query as a page and the JSON interface have it, with summaries
-// also of what has not been indexed yet.
+// also of the newest messages that have not been indexed yet.
 func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
 	in.settle(ctx)
 	page, err := in.Store.List(ctx, q)
 	if err != nil {
 		return nil, err
 	}
+	// Behind a burst of mail the indexer may be far back; what a page shows first
+	// is read here and now.
+	left := maxUnindexed
 	for i := range page.Entries {
-		// Behind a burst of mail the indexer may be far back; the few messages of a
-		// page are read here and now.
-		if e := &page.Entries[i]; e.Summary == nil {
-			if e.Summary, err = in.summary(ctx, e); err != nil {
-				in.logger().Error("message cannot be read", "id", e.ID, "err", err)
-			}
+		e := &page.Entries[i]
+		if e.Summary != nil || left == 0 {
+			continue
+		}
+		left--
+		if e.Summary, err = in.summary(ctx, e); err != nil {
+			in.logger().Error("message cannot be read", "id", e.ID, "err", err)
 		}
 	}
 	return page, nil

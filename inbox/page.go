@@ -295,7 +295,7 @@ func (m *message) fill(b Body, view, query string) error {
 	case "text":
 		text := m.Mail.Text
 		if m.Cut = len(text) > shownText; m.Cut {
-			text = text[:shownText]
+			text = strings.ToValidUTF8(text[:shownText], "") // the cut may go through a letter
 		}
 		m.Text = spans(text)
 	case "source":
