@@ -31,12 +31,9 @@ func (c *Conn) auth(arg string) {
 	}
 	mechanism, initial, given := strings.Cut(arg, " ")
 	var user string
-	server := sasl.NewServer(mechanism, func(name, password string) (err error) {
+	server := sasl.NewServer(mechanism, func(name, password string) error {
 		user = name
-		c.await(func() {
-			err = c.protect(func() error { return c.server.OnAuth(c.ctx, c, name, password) })
-		})
-		return err
+		return c.call(func() error { return c.server.OnAuth(c.ctx, c, name, password) })
 	})
 	if server == nil {
 		c.wrong(504, "5.5.4", "the mechanism is not one of those announced")

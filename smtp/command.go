@@ -255,13 +255,10 @@ func (c *Conn) mail(arg string) {
 	t.ctx, t.cancel = context.WithCancel(c.ctx)
 	c.serial++
 	c.txn = t // before the Handler is asked, so that a disconnect cancels it
-	opts := t.opts
-	var err error
-	c.await(func() {
-		err = c.protect(func() (err error) {
-			t.Transaction, err = c.server.Handler.Mail(t.ctx, c, from, &opts)
-			return err
-		})
+	t.body, t.utf8 = t.opts.Body, t.opts.UTF8
+	err := c.call(func() (err error) {
+		t.Transaction, err = c.server.Handler.Mail(t.ctx, c, from, &t.opts)
+		return err
 	})
 	if e := c.handlerError(err); e != nil {
 		c.reset()
@@ -278,10 +275,10 @@ func (c *Conn) mail(arg string) {
 }
 
 func (c *Conn) rcpt(arg string) {
-	var opts RcptOptions
+	c.rcptOpts = RcptOptions{}
 	to, ok := c.path(arg, "TO:",
-		func(rest string) *Error { return parseParams(&opts, rest, rcptParams, c.offered) },
-		func() bool { return c.txn.opts.UTF8 })
+		func(rest string) *Error { return parseParams(&c.rcptOpts, rest, rcptParams, c.offered) },
+		func() bool { return c.txn.utf8 })
 	if !ok {
 		return
 	}
@@ -293,10 +290,7 @@ func (c *Conn) rcpt(arg string) {
 		c.refuse(&Error{Code: 452, Enhanced: "4.5.3", Text: "too many recipients"}) // RFC 5321, 4.5.3.1.10
 		return
 	}
-	var err error
-	c.await(func() {
-		err = c.protect(func() error { return c.txn.Rcpt(c.txn.ctx, to, &opts) })
-	})
+	err := c.call(func() error { return c.txn.Rcpt(c.txn.ctx, to, &c.rcptOpts) })
 	if e := c.handlerError(err); e != nil {
 		c.refuse(e)
 		return

@@ -49,6 +49,7 @@ type Conn struct {
 	pending  string       // a command that was read where a chunk was expected
 	inData   bool         // reading a message
 	text     wire.Data    // that of DATA
+	rcptOpts RcptOptions  // of the RCPT under way
 	done     bool         // the session ends after the reply
 	watch    watch
 }
@@ -58,7 +59,9 @@ type transaction struct {
 	Transaction
 	ctx    context.Context
 	cancel context.CancelFunc
-	opts   MailOptions
+	opts   MailOptions // the Handler sees them; what counts later is kept apart
+	body   Body
+	utf8   bool
 	rcpts  []string // accepted ones
 }
 
@@ -115,9 +118,7 @@ func (c *Conn) serve(refusal *Error) {
 		return
 	}
 	if refusal == nil && c.server.OnConnect != nil {
-		c.await(func() {
-			refusal = c.handlerError(c.protect(func() error { return c.server.OnConnect(c.ctx, c) }))
-		})
+		refusal = c.handlerError(c.call(func() error { return c.server.OnConnect(c.ctx, c) }))
 	}
 	if refusal != nil {
 		c.refuse(refusal)

@@ -61,7 +61,7 @@ func (b *body) check(err error) {
 }
 
 func (c *Conn) data(string) {
-	if c.txn.opts.Body == BodyBinaryMIME {
+	if c.txn.body == BodyBinaryMIME {
 		c.wrong(503, "5.5.1", "BINARYMIME needs BDAT") // RFC 3030, 3
 		return
 	}
@@ -209,7 +209,7 @@ func (c *Conn) bdat(arg string) {
 		}
 		return
 	}
-	chunks.binary = c.txn.opts.Body == BodyBinaryMIME
+	chunks.binary = c.txn.body == BodyBinaryMIME
 	c.receive(chunks)
 }
 

@@ -24,8 +24,13 @@ type watch struct {
 	waking bool // Shutdown wants the session to end (Conn.mu)
 }
 
-// await calls fn, watched if it takes long.
-func (c *Conn) await(fn func()) {
+// call calls a Handler's function, watched if it takes long, and turns a panic
+// into an error. A client that has said more already is not watched: it is there,
+// and while it lets the replies wait (RFC 2920) so may we.
+func (c *Conn) call(fn func() error) error {
+	if c.rd.Buffered() > 0 {
+		return c.protect(fn)
+	}
 	w := &c.watch
 	w.mu.Lock()
 	w.over, w.ended = false, nil
@@ -35,7 +40,7 @@ func (c *Conn) await(fn func()) {
 	} else {
 		w.timer.Reset(watchAfter)
 	}
-	fn()
+	err := c.protect(fn)
 	w.timer.Stop()
 	w.mu.Lock()
 	w.over = true
@@ -46,6 +51,7 @@ func (c *Conn) await(fn func()) {
 		<-ended
 		w.active = false
 	}
+	return err
 }
 
 // watchPeer is the watcher: it runs on the timer's goroutine.
@@ -63,11 +69,6 @@ func (c *Conn) watchPeer() {
 	w.mu.Unlock()
 	if c.flush() != nil {
 		c.gone()
-		return
-	}
-	// A client that has already said more is there; and one that has said all
-	// and closed its side may still wait for the replies.
-	if c.rd.Buffered() > 0 {
 		return
 	}
 	if err := c.rd.Fill(); err != nil && !isTimeout(err) {
