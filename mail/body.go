@@ -81,7 +81,11 @@ func (pl *plan) writeBody(w io.Writer, buffers *copyBuffers) (int64, error) {
 	}
 	defer rc.Close()
 	var failed readError
-	n, closed, err := buffers.copyBody(w, &readWatch{rc, &failed}, pl.enc, pl.isText)
+	r := io.Reader(&readWatch{rc, &failed})
+	if b, ok := rc.(bytesReader); ok {
+		r = b // memory does not fail
+	}
+	n, closed, err := buffers.copyBody(w, r, pl.enc, pl.isText)
 	if failed.err != nil {
 		return n, pl.wrap(failed.err)
 	}

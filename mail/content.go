@@ -238,13 +238,24 @@ func bodyEncoder(enc transferEncoding) transform.Transformer {
 // copyBuffers are the memory that writing one message needs, whatever its size.
 type copyBuffers struct{ in, out []byte }
 
-const copyBlock = 57 << 10 // whole lines of base64, which have 57 octets each
+const copyBlock = 57 * 512 // whole lines of base64, which have 57 octets each; what it takes stays in the second-level cache
 
 // copyBody writes what r holds in an encoding. Text is what its line ends are made CRLF of first. closed says whether
 // what was written ends a line, or is empty.
 func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, text bool) (written int64, closed bool, err error) {
+	if c.out == nil {
+		c.out = make([]byte, copyBlock/57*78+512)
+	}
+	if b, ok := r.(bytesReader); ok && enc == encBase64 && !text {
+		e := encodeWriter{w: w, out: c.out}
+		_, err := b.WriteTo(&e)
+		if err == nil {
+			_, err = e.encode(nil, true)
+		}
+		return e.written, true, err
+	}
 	if c.in == nil {
-		c.in, c.out = make([]byte, copyBlock), make([]byte, copyBlock/57*78+512)
+		c.in = make([]byte, copyBlock)
 	}
 	var t transform.Transformer
 	switch {
@@ -287,6 +298,33 @@ func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, t
 			return written, closed, nil
 		}
 		left = copy(c.in, src)
+	}
+}
+
+// An encodeWriter encodes what is written to it in base64: content that is in memory need not be copied to be read.
+type encodeWriter struct {
+	w       io.Writer
+	t       transfer.Base64Encoder
+	out     []byte
+	written int64
+}
+
+// Write encodes another piece.
+func (e *encodeWriter) Write(b []byte) (int, error) { return e.encode(b, false) }
+
+func (e *encodeWriter) encode(b []byte, atEOF bool) (int, error) {
+	taken := 0
+	for {
+		nDst, nSrc, err := e.t.Transform(e.out, b[taken:], atEOF)
+		taken += nSrc
+		n, werr := e.w.Write(e.out[:nDst])
+		e.written += int64(n)
+		if werr != nil {
+			return taken, werr
+		}
+		if err != transform.ErrShortDst {
+			return taken, err
+		}
 	}
 }
 

@@ -78,7 +78,7 @@ func newSend(s streams) *cobra.Command {
 		Short: "Compose a message and send it",
 		Long: `Composes one message and sends it to a server, or sends one that is complete (--eml).
 
-The server is a URL, as smtps://ann@example.com, or HOST[:PORT]; then it is port
+The server is a URL, as smtps://smtp.example.com, or HOST[:PORT]; then it is port
 25, or 587 with --user, and 465 is TLS from the beginning. TLS is required, except
 to this machine. The recipients are those of --to, --cc and --bcc; with --eml and
 none of these, those of the message. Each flag can also be given in the environment:

@@ -137,6 +137,13 @@ func TestSendEML(t *testing.T) {
 			t.Errorf("%q: got the envelope %q %q", args, a.sender, a.recipients)
 		}
 	}
+	// A file with the line ends of this system gets those of mail on its way.
+	if code, _, errs := sent(t, strings.ReplaceAll(raw, "\r\n", "\n"), "--server", addr, "--eml", "-"); code != 0 {
+		t.Fatal(errs)
+	}
+	if a := <-got; !strings.HasSuffix(a.raw, "\r\n\r\n.body\r\n") || strings.Contains(strings.ReplaceAll(a.raw, "\r\n", ""), "\n") {
+		t.Errorf("with line feeds: got %q", a.raw)
+	}
 	if code, _, errs := sent(t, raw, "--server", addr, "--eml", "-", "--from", "x@example.com", "--to", "y@example.com"); code != 0 {
 		t.Fatal(errs)
 	}
