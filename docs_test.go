@@ -43,13 +43,14 @@ func TestDocumentsAgreeWithHelp(t *testing.T) {
 
 	_, list, _ := strings.Cut(help(), "Available Commands:\n")
 	list, _, _ = strings.Cut(list, "\n\n")
-	page := cliHead
+	var page strings.Builder
+	page.WriteString(cliHead)
 	var commands []string
 	for _, m := range inHelp.FindAllStringSubmatch(list, -1) {
 		// How help works is told everywhere in it.
 		if name := m[1]; name != "help" {
 			commands = append(commands, name)
-			page += "\n## postrider " + name + "\n\n```\n" + strings.TrimRight(help(name), "\n") + "\n```\n"
+			page.WriteString("\n## postrider " + name + "\n\n```\n" + strings.TrimRight(help(name), "\n") + "\n```\n")
 		}
 	}
 	if len(commands) == 0 {
@@ -71,7 +72,7 @@ func TestDocumentsAgreeWithHelp(t *testing.T) {
 
 	path := filepath.Join("docs", "cli.md")
 	if *update {
-		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(page.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -79,7 +80,7 @@ func TestDocumentsAgreeWithHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.ReplaceAll(string(written), "\r\n", "\n") != page {
+	if strings.ReplaceAll(string(written), "\r\n", "\n") != page.String() {
 		t.Errorf("%s is not what the program says: go test . -update", path)
 	}
 }

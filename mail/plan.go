@@ -107,9 +107,10 @@ func (a *Attachment) made(html bool) (*Part, error) {
 		return nil, fmt.Errorf("%s: %.40q is no media type", label, a.Type)
 	}
 	p := &Part{Open: a.Open, file: true}
-	media := l.value
+	var media strings.Builder
+	media.WriteString(l.value)
 	for _, one := range l.params {
-		media += "; " + one.name + "=" + string(appendQuoted(nil, one.value))
+		media.WriteString("; " + one.name + "=" + string(appendQuoted(nil, one.value)))
 	}
 	disposition := "attachment"
 	if a.CID != "" && html {
@@ -117,10 +118,10 @@ func (a *Attachment) made(html bool) (*Part, error) {
 	}
 	if a.Name != "" {
 		// RFC 2231 is for Content-Disposition; readers that do not know it find a plain name here.
-		media += "; name=" + string(appendQuoted(nil, plainName(a.Name)))
+		media.WriteString("; name=" + string(appendQuoted(nil, plainName(a.Name))))
 		disposition += "; filename=" + string(appendQuoted(nil, a.Name))
 	}
-	p.Header.fields = append(make([]Field, 0, 3), Field{name: "Content-Type", body: media}, Field{name: "Content-Disposition", body: disposition})
+	p.Header.fields = append(make([]Field, 0, 3), Field{name: "Content-Type", body: media.String()}, Field{name: "Content-Disposition", body: disposition})
 	if a.CID != "" {
 		id := trimID(a.CID)
 		if !validID(id, true) { // QUIRK: cid:logo.png, without an @, is what people write, and every reader takes it

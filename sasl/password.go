@@ -36,7 +36,7 @@ type plain struct{ credential }
 func (*plain) Mechanism() string { return "PLAIN" }
 
 func (p *plain) Next(challenge []byte) ([]byte, error) {
-	if challenge != nil && len(challenge) > 0 {
+	if len(challenge) > 0 {
 		return nil, fmt.Errorf("sasl: PLAIN: unexpected challenge")
 	}
 	if strings.ContainsRune(p.user+p.password, 0) {

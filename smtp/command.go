@@ -156,18 +156,19 @@ func (c *Conn) greet(name string, right, extended bool) {
 	c.mu.Lock()
 	c.hello, c.esmtp = name, extended
 	c.mu.Unlock()
-	text := c.hostname
+	var text strings.Builder
+	text.WriteString(c.hostname)
 	if extended {
 		for i := range extensions {
 			if params, ok := extensions[i].offer(c); ok {
-				text += "\n" + extensions[i].name
+				text.WriteString("\n" + extensions[i].name)
 				if params != "" {
-					text += " " + params
+					text.WriteString(" " + params)
 				}
 			}
 		}
 	}
-	c.say(250, "", text)
+	c.say(250, "", text.String())
 }
 
 // extensions are what EHLO announces, in this order. offer returns the

@@ -270,14 +270,14 @@ func (d *driver) say(ctx context.Context, line string) (Reply, error) {
 		}
 	case "BDAT":
 		size, last, ok := parseBdat(arg)
-		var chunk string
+		var chunk strings.Builder
 		for _, s := range d.take() {
-			chunk += s.Text
+			chunk.WriteString(s.Text)
 		}
-		if ok && int(size) == len(chunk) {
-			return d.c.Bdat(ctx, []byte(chunk), last)
+		if ok && int(size) == len(chunk.String()) {
+			return d.c.Bdat(ctx, []byte(chunk.String()), last)
 		}
-		d.t.Fatalf("%s: a chunk of %d octets after %q", d.name, len(chunk), line)
+		d.t.Fatalf("%s: a chunk of %d octets after %q", d.name, len(chunk.String()), line)
 	case "STARTTLS":
 		if arg == "" {
 			return d.c.StartTLS(ctx, &tls.Config{InsecureSkipVerify: true})

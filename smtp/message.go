@@ -54,11 +54,8 @@ func Prepare(msg io.WriterTo) (io.WriterTo, error) {
 	}
 	s := new(spool)
 	repair := wire.NewRepairer(s)
-	if _, err := msg.WriteTo(repair); err == nil {
+	if _, err = msg.WriteTo(repair); err == nil {
 		err = repair.Close()
-	} else {
-		s.Close()
-		return nil, temporary("reading the message", err)
 	}
 	if err != nil {
 		s.Close()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -366,12 +367,7 @@ func (s *Server) offers(extension string) bool {
 	if !ok {
 		return false
 	}
-	for _, e := range o.Offers() {
-		if e == extension {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(o.Offers(), extension)
 }
 
 func orInt(n, standard int) int {

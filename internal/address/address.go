@@ -84,7 +84,7 @@ func skipRoute(s string) (string, error) {
 	if !ok {
 		return "", syntaxError("a source route must end in a colon")
 	}
-	for _, hop := range strings.Split(route, ",") {
+	for hop := range strings.SplitSeq(route, ",") {
 		domain, ok := strings.CutPrefix(hop, "@")
 		if !ok {
 			return "", syntaxError("malformed source route")

@@ -119,7 +119,7 @@ func (s *Script) comment(text string) {
 // Has tells whether the script is played with a feature, and its value: "size"
 // of "with: tls size=1000".
 func (s *Script) Has(feature string) (value string, ok bool) {
-	for _, word := range strings.Fields(s.Set["with"]) {
+	for word := range strings.FieldsSeq(s.Set["with"]) {
 		name, value, _ := strings.Cut(word, "=")
 		if name == feature {
 			return value, true
