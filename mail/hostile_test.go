@@ -45,7 +45,8 @@ var hostiles = []hostile{
 	{"quotes", 100001, func(n int) string { return "To: " + strings.Repeat(`"\`, n) + "\n\n" }, DefectAddress},
 	{"angle brackets", 100000, func(n int) string { return "To: " + strings.Repeat("<", n) + "\n\n" }, DefectAddress},
 	{"angle brackets with quotes", 50000, func(n int) string { return "To: " + strings.Repeat(`<"`, n) + "\n\n" }, DefectAddress},
-	{"a domain literal", 200000, func(n int) string { return "To: a@[" + strings.Repeat("a", n) + "]\n\n" }, ""},
+	// Both lengths are below the limit of a line; what is cut there is read in another way.
+	{"a domain literal", 100000, func(n int) string { return "To: a@[" + strings.Repeat("a", n) + "]\n\n" }, ""},
 	{"open domain literals", 50000, func(n int) string { return "To: " + strings.Repeat("a@[", n) + "\n\n" }, DefectAddress},
 	{"a phrase of many words", 100000, func(n int) string { return "To: " + strings.Repeat("a ", n) + "<a@b>\n\n" }, ""},
 	{"groups in each other", 50000, func(n int) string { return "To: " + strings.Repeat("a:", n) + strings.Repeat(";", n) + "\n\n" }, DefectAddress},
