@@ -17,18 +17,27 @@ import (
 	"golang.org/x/net/idna"
 )
 
+// The grammar is that of RFC 5321, 4.1.2 and 4.1.3, widened to UTF-8 by RFC 6531,
+// 3.3. It is read strictly: what passes here is copied into commands, fields and
+// logs by callers who check nothing more, so that a mistake here is an injection
+// there. Where the wild is let in against the grammar, it says QUIRK.
+
 const (
 	// maxPath is the limit of a path without its brackets (RFC 5321, 4.5.3.1.3).
 	// The limit of 64 octets for the local part is not held: return paths that
 	// encode another address in it are often longer.
 	maxPath   = 254
 	maxDomain = 253 // RFC 1035, 2.3.4, in its text form
-	maxLabel  = 63
+	maxLabel  = 63  // the same, for what stands between two dots
 )
 
-// ErrSyntax is an address that is none; the errors returned wrap it.
+// ErrSyntax is an address that is none; every error of this package but those of
+// ToASCII is one, by errors.Is. Their texts never repeat the address, so that a
+// server may say them to the client who sent it.
 var ErrSyntax = errors.New("not a valid address")
 
+// A syntaxError is a constant, so that refusing costs no memory: it is what those
+// who try addresses by the thousand get.
 type syntaxError string
 
 func (e syntaxError) Error() string        { return string(e) }
@@ -36,7 +45,9 @@ func (e syntaxError) Is(target error) bool { return target == ErrSyntax }
 
 // ParsePath reads a path, "<ann@example.com>", from the front of s and returns
 // the address within it without the brackets and without a source route, and
-// what follows the path. "<>" gives "".
+// what follows the path. "<>" gives "", with no error: it is the null sender, and
+// only the caller knows whether the verb allows it. "<Postmaster>" comes back
+// without a domain, as it was spelt. After an error both strings mean nothing.
 func ParsePath(s string) (address, rest string, err error) {
 	if s == "" || s[0] != '<' {
 		return "", "", syntaxError("the address must stand in angle brackets")
@@ -52,6 +63,7 @@ func ParsePath(s string) (address, rest string, err error) {
 		return "", "", syntaxError("the closing angle bracket is missing")
 	}
 	address, rest = body[:end], body[end+1:]
+	// A route leads to somebody; the null sender is nobody.
 	if address == "" && len(body) != len(s)-1 {
 		return "", "", syntaxError("a route without an address")
 	}
@@ -62,7 +74,8 @@ func ParsePath(s string) (address, rest string, err error) {
 }
 
 // pathEnd returns the index of the bracket that closes the path, -1 if none
-// does. Within quotes a bracket is text.
+// does. Within quotes a bracket is text (RFC 5321, 4.1.2: Quoted-string), and
+// who cut at the first one would read "<\"a>b\"@example.com>" as somebody else's.
 func pathEnd(s string) int {
 	quoted := false
 	for i := 0; i < len(s); i++ {
@@ -78,7 +91,8 @@ func pathEnd(s string) int {
 	return -1
 }
 
-// skipRoute drops "@a,@b:" (RFC 5321, appendix C: accepted and ignored).
+// skipRoute drops "@a,@b:" (RFC 5321, appendix C: accepted and ignored). The hops
+// are checked all the same: what is refused elsewhere does not pass in a route.
 func skipRoute(s string) (string, error) {
 	route, rest, ok := strings.Cut(s, ":")
 	if !ok {
@@ -97,7 +111,9 @@ func skipRoute(s string) (string, error) {
 }
 
 // Check tells whether a is a mailbox: a local part, an at sign and a domain or
-// an address literal. It may hold UTF-8 (RFC 6531); see IsASCII.
+// an address literal; nil if it is one. It may hold UTF-8 (RFC 6531, 3.3); see
+// IsASCII. Neither "" nor a postmaster without a domain is one. That the domain
+// exists is not asked. It may be called from anywhere at once.
 func Check(a string) error {
 	if len(a) > maxPath {
 		return syntaxError("the address is longer than 254 octets")
@@ -106,6 +122,7 @@ func Check(a string) error {
 	if err != nil {
 		return err
 	}
+	// Split returns no empty local part, and a quoted one with both its quotes.
 	if local[0] == '"' {
 		err = checkQuoted(local[1 : len(local)-1])
 	} else {
@@ -118,7 +135,9 @@ func Check(a string) error {
 }
 
 // Split parts an address at the at sign that ends its local part; neither part
-// is empty.
+// is empty unless there is an error. It checks no characters: that is Check's.
+// Without quotes the last at sign counts; the other ones then stand in the local
+// part, where Check refuses them.
 func Split(a string) (local, domain string, err error) {
 	at := strings.LastIndexByte(a, '@')
 	if a != "" && a[0] == '"' {
@@ -142,6 +161,8 @@ func Split(a string) (local, domain string, err error) {
 	return a[:at], a[at+1:], nil
 }
 
+// quotedEnd returns the index of the quote that closes the one at 0, -1 if none
+// does. A backslash takes the next octet with it, whatever that is.
 func quotedEnd(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
@@ -156,6 +177,8 @@ func quotedEnd(s string) int {
 
 // checkDotString checks atoms joined by single dots (RFC 5321, 4.1.2).
 func checkDotString(s string) error {
+	// Two dots in a row are refused, although a few providers gave out such addresses:
+	// RFC 5321, 4.1.2 has them in quotes, and so may their owners.
 	if s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
 		return syntaxError("a dot in the local part must stand between two atoms")
 	}
@@ -167,6 +190,8 @@ func checkDotString(s string) error {
 	return checkUTF8(s)
 }
 
+// isAtext reports what an atom is made of (RFC 5322, 3.2.3), with the UTF-8 that
+// RFC 6531, 3.3 adds to it.
 func isAtext(r rune) bool {
 	switch {
 	case r >= utf8.RuneSelf:
@@ -181,10 +206,14 @@ func isAtext(r rune) bool {
 // U+2028 among them.
 func isText(r rune) bool { return r != utf8.RuneError && unicode.IsPrint(r) }
 
+// checkQuoted checks what stands between the quotes (RFC 5321, 4.1.2:
+// QcontentSMTP). Control characters are refused escaped too: a line end in an
+// address would end the command that it is put in.
 func checkQuoted(s string) error {
 	escaped := false
 	for _, r := range s {
 		switch {
+		// First of all, since an escape must not carry one past.
 		case r < ' ' || r == 0x7f || r >= utf8.RuneSelf && !isText(r):
 			return syntaxError("the local part holds a control character")
 		case escaped:
@@ -201,6 +230,8 @@ func checkQuoted(s string) error {
 	return checkUTF8(s)
 }
 
+// checkUTF8 refuses what ranging over a string hides: a broken sequence looks like
+// a replacement character there, which somebody may also have written.
 func checkUTF8(s string) error {
 	if !utf8.ValidString(s) {
 		return syntaxError("the address is not valid UTF-8")
@@ -209,7 +240,9 @@ func checkUTF8(s string) error {
 }
 
 // CheckDomain tells whether d is a domain name or an address literal: what EHLO
-// may say too (RFC 5321, 4.1.1.1).
+// may say too (RFC 5321, 4.1.1.1). nil if it is; "" is none. A name of one label
+// passes, as "localhost" must; a dot at the end does not, because the grammar has
+// none (RFC 5321, 4.1.2).
 func CheckDomain(d string) error { return checkDomain(d) }
 
 func checkDomain(d string) error {
@@ -231,7 +264,7 @@ func checkDomain(d string) error {
 }
 
 // QUIRK: an underscore is not allowed in a host name, but hosts of container
-// networks have it, and it can do no harm here.
+// networks have it (Docker Compose made such names), and it can do no harm here.
 func checkLabel(label string) error {
 	if label == "" || len(label) > maxLabel {
 		return syntaxError("each label of the domain must have 1 to 63 octets")
@@ -249,6 +282,7 @@ func checkLabel(label string) error {
 }
 
 // checkLiteral checks "[192.0.2.1]" and "[IPv6:2001:db8::1]" (RFC 5321, 4.1.3).
+// The general form with a registered tag is refused: none but IPv6 is registered.
 func checkLiteral(d string) error {
 	inner, ok := strings.CutSuffix(d[1:], "]")
 	if !ok {
@@ -258,6 +292,7 @@ func checkLiteral(d string) error {
 	if want6 {
 		inner = inner[5:]
 	}
+	// A zone names an interface of the machine that wrote it and means nothing here.
 	ip, err := netip.ParseAddr(inner)
 	if err != nil || ip.Zone() != "" || want6 != ip.Is6() {
 		return syntaxError("the address literal is neither IPv4 nor IPv6")
@@ -265,7 +300,8 @@ func checkLiteral(d string) error {
 	return nil
 }
 
-// IsASCII tells whether s can be said without SMTPUTF8.
+// IsASCII tells whether s can be said without SMTPUTF8 (RFC 6531, 3.4). It looks
+// at octets only and says nothing of control characters; "" can be said.
 func IsASCII(s string) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
@@ -275,8 +311,10 @@ func IsASCII(s string) bool {
 	return true
 }
 
-// ToASCII writes a domain in A-labels (RFC 5890), as DNS and servers without
-// SMTPUTF8 know it.
+// ToASCII writes a domain in A-labels (RFC 5890, 2.3.2.1), as DNS and servers
+// without SMTPUTF8 know it. One that is ASCII already comes back as it is, address
+// literals among them. An error means that there is no such form: the address can
+// only be said with SMTPUTF8, or not at all. It is no ErrSyntax.
 func ToASCII(domain string) (string, error) {
 	if IsASCII(domain) {
 		return domain, nil

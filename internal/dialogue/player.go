@@ -10,7 +10,13 @@ import (
 	"time"
 )
 
-// A Player takes one part of a script on a connection.
+// Playing. What is said and what is heard are independent of each other, as on a
+// real connection: a goroutine hears all the time, so that a side that answers
+// before it has been told everything (RFC 2920, 3.1: a pipelined batch) blocks
+// nobody. Only TLS makes a script wait, because its octets are not lines.
+
+// A Player takes one part of a script on a connection. It plays once: Play closes
+// the connection. Its fields are not to be changed while it plays.
 type Player struct {
 	Role    byte          // 'C' or 'S': whose lines it says
 	Conn    net.Conn      // closed at the end
@@ -24,8 +30,10 @@ type Player struct {
 }
 
 // Play plays the script and returns an error that names the line at which it
-// went wrong.
+// went wrong; nil if everything came as it is written. The connection is closed
+// when it returns. What the other side says after the last line is not looked at.
 func (p *Player) Play(s *Script) error {
+	// Conn is read at the end, not here: TLS puts another one in its place.
 	defer func() { p.Conn.Close() }()
 	p.listen()
 	for i := 0; i < len(s.Steps); {
@@ -43,6 +51,8 @@ func (p *Player) Play(s *Script) error {
 			err = p.expectClose()
 			i++
 		case step.Who == p.Role:
+			// One write for all of them is what a pipelining client does, and what tells a
+			// server that reads too far, or too little, from one that does not.
 			n := p.batch(s.Steps[i:])
 			err = p.say(s, s.Steps[i:i+n])
 			i += n
@@ -57,7 +67,8 @@ func (p *Player) Play(s *Script) error {
 	return nil
 }
 
-// batch counts the steps that go out in one write.
+// batch counts the steps that go out in one write. A mark is none of them, as it
+// is done and not said.
 func (p *Player) batch(steps []Step) int {
 	n := 0
 	for n < len(steps) && steps[n].Who == p.Role && !strings.HasPrefix(steps[n].Text, "<") {
@@ -70,12 +81,16 @@ func (p *Player) batch(steps []Step) int {
 func (p *Player) say(s *Script, steps []Step) error {
 	var out []byte
 	for i, step := range steps {
+		// The line before has the code that a reply of several lines repeats on each
+		// (RFC 5321, 4.2.1).
 		if step.Text == Any && i > 0 {
 			out = append(out, p.announce(s, steps[i-1].Text[:3])...)
 			continue
 		}
 		text := step.Text
 		if p.Role == 'S' {
+			// Only a server's lines are patterns: a client's asterisk is its own, as in
+			// the "*" that cancels AUTH (RFC 4954, 4).
 			text = strings.ReplaceAll(text, "*", "ok")
 		}
 		out = append(out, text...)
@@ -99,7 +114,8 @@ func (p *Player) say(s *Script, steps []Step) error {
 }
 
 // announce is what a server says for "S: ...": the rest of a reply to EHLO, with
-// the features of the script.
+// the features of the script (RFC 5321, 4.1.1.1). What nearly every server has is
+// always among them, so that scripts need not say it.
 func (p *Player) announce(s *Script, code string) string {
 	words := []string{"SIZE 52428800", "8BITMIME", "SMTPUTF8", "CHUNKING"}
 	if _, ok := s.Has("tls"); ok {
@@ -114,7 +130,8 @@ func (p *Player) announce(s *Script, code string) string {
 	return code + "-" + strings.Join(words, "\r\n"+code+"-") + "\r\n" + code + " ENHANCEDSTATUSCODES\r\n"
 }
 
-// expect reads what step stands for.
+// expect reads what step stands for. A line that was not ended (Open) has no end
+// to wait for, so that its length says how much is read.
 func (p *Player) expect(step Step) error {
 	want := step.Text
 	if step.Open {
@@ -147,6 +164,7 @@ func (p *Player) expect(step Step) error {
 	}
 }
 
+// timeout is for a peer that hangs; a play that goes well never waits for it.
 func (p *Player) timeout() time.Duration {
 	if p.Timeout == 0 {
 		return 30 * time.Second
@@ -154,13 +172,16 @@ func (p *Player) timeout() time.Duration {
 	return p.Timeout
 }
 
-// line returns the next line that the other side has said.
+// line returns the next line that the other side has said, without its CRLF. One
+// that ended in LF alone keeps it, and so is not what was written: RFC 5321, 2.3.8
+// knows no other line end than CRLF.
 func (p *Player) line() (string, error) {
 	s, err := p.take(func(b []byte) int { return bytes.IndexByte(b, '\n') + 1 })
 	return strings.TrimSuffix(s, "\r\n"), err
 }
 
-// take waits until enough finds enough in what was heard, and returns it.
+// take waits until enough finds enough in what was heard, and returns it. After
+// an error it returns what is there, for the message.
 func (p *Player) take(enough func([]byte) int) (string, error) {
 	for {
 		if n := enough(p.buf); n > 0 {
@@ -168,6 +189,8 @@ func (p *Player) take(enough func([]byte) int) (string, error) {
 			p.buf = p.buf[n:]
 			return s, nil
 		}
+		// What was said counts before how it ended: both channels may be ready, and select
+		// would choose between them by chance.
 		select {
 		case b := <-p.heard:
 			p.buf = append(p.buf, b...)
@@ -191,7 +214,9 @@ func (p *Player) take(enough func([]byte) int) (string, error) {
 	}
 }
 
-// expectClose waits for the other side to end the connection.
+// expectClose waits for the other side to end the connection. How it does so is
+// no matter: one that closes with unread input resets it, and a pipe has an error
+// of its own.
 func (p *Player) expectClose() error {
 	got, err := p.line()
 	if err == nil {
@@ -211,6 +236,7 @@ func (p *Player) listen() {
 	conn, heard, fail := p.Conn, p.heard, p.fail
 	size := 4096
 	if p.TLS != nil {
+		// An octet at a time, so that nothing of the handshake is read by mistake.
 		size = 1
 	}
 	go func() {
@@ -239,12 +265,13 @@ func (p *Player) listen() {
 }
 
 // beforeTLS tells whether a line is the last before TLS: STARTTLS heard by a
-// server, or the reply to it heard by a client.
+// server, or the reply to it heard by a client (RFC 3207, 4: 220).
 func (p *Player) beforeTLS(line string) bool {
 	return p.Role == 'S' && line == "STARTTLS\r\n" || p.Role == 'C' && strings.HasPrefix(line, "220 2.0.0 ")
 }
 
-// startTLS does the handshake of this side's part.
+// startTLS does the handshake of this side's part, and listens to what comes out
+// of it. No greeting follows (RFC 3207, 4.2): the script goes on with EHLO.
 func (p *Player) startTLS() error {
 	if p.TLS == nil {
 		return fmt.Errorf("the player has no TLS configuration")

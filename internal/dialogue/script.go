@@ -34,13 +34,18 @@ import (
 	"strings"
 )
 
+// Reading. A script is source: a line that cannot be read is an error with its
+// number, never skipped, since a test that silently says less still passes.
+
 //go:embed script/*.txt
 var files embed.FS
 
-// A Script is one dialogue.
+// A Script is one dialogue. Nothing changes it once it has been parsed, so that
+// any number of players may share it.
 type Script struct {
 	Name  string // of its file, without the extension
 	Title string
+	// "plays" is always there; of the others only what the script says.
 	Set   map[string]string // "plays", "with", "delivers", …
 	Steps []Step
 }
@@ -53,7 +58,8 @@ type Step struct {
 	Open bool   // no line end is sent after it
 }
 
-// Marks that are not said but done.
+// Marks that are not said but done, but for Any, which is a pattern: the rest of
+// a reply, up to its last line.
 const (
 	Close = "<close>"
 	TLS   = "<tls>"
@@ -61,6 +67,8 @@ const (
 )
 
 // Scripts returns all the dialogues of this package, in the order of their names.
+// They are parsed anew for each call. An error is a mistake in one of the files,
+// and then there are none.
 func Scripts() ([]*Script, error) {
 	entries, err := files.ReadDir("script")
 	if err != nil {
@@ -81,7 +89,9 @@ func Scripts() ([]*Script, error) {
 	return all, nil
 }
 
-// Parse reads a script.
+// Parse reads a script; name is what its errors call it. An error names the line
+// that cannot be read. A script without a title or without a line is one too:
+// nobody could say what such a test is for.
 func Parse(name, text string) (*Script, error) {
 	s := &Script{Name: name, Set: map[string]string{"plays": "both"}}
 	for i, line := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
@@ -104,7 +114,8 @@ func Parse(name, text string) (*Script, error) {
 	return s, nil
 }
 
-// comment takes a comment: the title, a setting, or nothing.
+// comment takes a comment: the title, a setting, or nothing. Settings end where
+// the dialogue begins, so that a remark with a colon in its middle sets nothing.
 func (s *Script) comment(text string) {
 	if s.Title == "" {
 		s.Title = text
@@ -117,7 +128,8 @@ func (s *Script) comment(text string) {
 }
 
 // Has tells whether the script is played with a feature, and its value: "size"
-// of "with: tls size=1000".
+// of "with: tls size=1000" has "1000", "tls" has "". Who plays a script asks for
+// the features that it knows; one that nobody asks for has no effect.
 func (s *Script) Has(feature string) (value string, ok bool) {
 	for word := range strings.FieldsSeq(s.Set["with"]) {
 		name, value, _ := strings.Cut(word, "=")
@@ -128,12 +140,16 @@ func (s *Script) Has(feature string) (value string, ok bool) {
 	return "", false
 }
 
-// Plays tells whether the script is for a side: "server", "client" or "send".
+// Plays tells whether the script is for a side: "server", "client" or "send". A
+// script for both leaves out send, which has a message to compose and therefore
+// says more than a bare client.
 func (s *Script) Plays(side string) bool {
 	plays := s.Set["plays"]
 	return plays == side || plays == "both" && side != "send"
 }
 
+// parseStep reads one line: who says it, then a colon, or a bar where no line end
+// is sent.
 func parseStep(line string) (Step, error) {
 	if len(line) < 2 || !strings.ContainsRune("CSER", rune(line[0])) || line[1] != ':' && line[1] != '|' {
 		return Step{}, fmt.Errorf("a line begins with C: S: E: R: or C|, not %q", line)
@@ -142,7 +158,8 @@ func parseStep(line string) (Step, error) {
 	return Step{Who: line[0], Text: text, Open: line[1] == '|'}, err
 }
 
-// unescape resolves backslash escapes.
+// unescape resolves backslash escapes. They exist because a script is a text that
+// editors and git may touch: what must be exact to the octet is spelt out.
 func unescape(s string) (string, error) {
 	if !strings.Contains(s, `\`) {
 		return s, nil
@@ -176,6 +193,7 @@ func unescape(s string) (string, error) {
 				return "", fmt.Errorf(`\{ needs a count, a space, a text and }`)
 			}
 			b.WriteString(strings.Repeat(what, n))
+			// On the brace; the loop steps over it.
 			i = len(s) - len(rest) - 1
 		case 'x':
 			if i+2 >= len(s) {
@@ -194,7 +212,9 @@ func unescape(s string) (string, error) {
 	return b.String(), nil
 }
 
-// Match tells whether line is what pattern stands for: "*" is any text.
+// Match tells whether line is what pattern stands for: "*" is any text, also none.
+// There is no escape for an asterisk, as no reply has one. Each asterisk may try
+// every place; lines are short, and patterns have one or two.
 func Match(pattern, line string) bool {
 	head, rest, star := strings.Cut(pattern, "*")
 	if !star {
