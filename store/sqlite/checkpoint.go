@@ -12,6 +12,9 @@ import (
 // catch up with a writer that does not pause, and as long as one page is missing
 // the log only grows; when the log has become long, the writer moves the little
 // that is left itself, between two commits, and the log begins anew.
+//
+// Nothing here decides whether a message is kept: it is in the synced log before
+// any of this happens, and what a crash interrupts is done again from there.
 
 const (
 	pageSize  = 4096
@@ -19,6 +22,9 @@ const (
 	longLog   = 64 << 20 / pageSize // pages of log that the writer does not let grow further
 )
 
+// A checkpointer has two sides. What the writer calls is start, stop and committed;
+// running and long are how run answers without a lock. conn is run's alone until
+// stop has seen it end.
 type checkpointer struct {
 	grown   int64 // about how much log has been written since the last checkpoint; the writer's
 	conn    *conn
@@ -28,6 +34,7 @@ type checkpointer struct {
 	long    atomic.Bool // the log is long and the rest of it is the writer's
 }
 
+// start opens the second connection and begins to wait for work.
 func (c *checkpointer) start(ctx context.Context, path string) error {
 	open, err := connect(ctx, path)
 	if err != nil {
@@ -42,6 +49,9 @@ func (c *checkpointer) start(ctx context.Context, path string) error {
 	return nil
 }
 
+// stop waits for a checkpoint that is under way: one that is cut short would only
+// have to be done again by the next process. The writer must have ended, since it
+// would otherwise ask a channel that is closed.
 func (c *checkpointer) stop() error {
 	close(c.ask)
 	<-c.ended
@@ -50,21 +60,26 @@ func (c *checkpointer) stop() error {
 
 // committed is called by the writer after each commit, when nobody waits.
 func (c *checkpointer) committed(w *conn) {
+	// Two checkpoints at once would only wait for each other.
 	if c.running.Load() {
 		return
 	}
 	if c.long.Load() {
+		// Most of it has been moved by now; what is left is short, and this is the one
+		// moment at which nobody adds to it.
 		c.long.Store(false)
 		checkpoint(w)
 		c.grown = 0
 	}
 	if c.grown >= ckptAfter {
 		c.grown = 0
+		// Set before it is asked, not by run: the next commit may come first.
 		c.running.Store(true)
 		c.ask <- struct{}{}
 	}
 }
 
+// run is the goroutine of the second connection; it ends with the channel.
 func (c *checkpointer) run() {
 	defer close(c.ended)
 	for range c.ask {
@@ -81,5 +96,6 @@ func checkpoint(c *conn) (pages int64) {
 	if err != nil {
 		return 0
 	}
+	// The columns are busy, pages in the log, pages moved.
 	return row[1]
 }

@@ -22,7 +22,8 @@ import (
 // costs neither the pool's locks nor its conversions.
 
 // connector returns what opens the database at path. As a URI, because a plain
-// path would end at its first question mark.
+// path would end at its first question mark. The path is made absolute, so that a
+// process that changes its directory still opens the same file later.
 func connector(path, query string) (driver.Connector, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -37,7 +38,8 @@ func connector(path, query string) (driver.Connector, error) {
 }
 
 // readers returns the pool for reading. Four at once is more than two cores can
-// serve, and each has a page cache of its own.
+// serve, and each has a page cache of its own. It is told query_only, so that a
+// mistake in a query is an error and not a second writer.
 func readers(path string) (*sql.DB, error) {
 	c, err := connector(path, "_pragma=query_only(1)&_pragma=busy_timeout(10000)")
 	if err != nil {
@@ -49,7 +51,8 @@ func readers(path string) (*sql.DB, error) {
 	return pool, nil
 }
 
-// A conn is a connection that one goroutine uses.
+// A conn is a connection that one goroutine uses. It has no lock: whoever made it
+// hands it over and does not touch it again before that goroutine has ended.
 type conn struct{ driver.Conn }
 
 // connect opens a connection for one goroutine. Two of them write, the writer and
@@ -67,13 +70,14 @@ func connect(ctx context.Context, path string) (*conn, error) {
 }
 
 // exec runs one or several statements. They are never cancelled: half of a
-// commit is of no use to anybody.
+// commit is of no use to anybody. After an error some of them may have run.
 func (c *conn) exec(statements string) error {
 	_, err := c.Conn.(driver.ExecerContext).ExecContext(context.Background(), statements, nil)
 	return err
 }
 
-// integers returns the first row of a query, whose columns are n integers.
+// integers returns the first row of a query, whose columns are n integers. Where a
+// column is no integer it is 0, and so is all of it when there is no row.
 func (c *conn) integers(query string, n int) ([]int64, error) {
 	s, err := c.prepare(query)
 	if err != nil {
@@ -101,12 +105,15 @@ func (c *conn) integer(query string) (int64, error) {
 }
 
 // A stmt is a prepared statement with room for its arguments, so that running
-// it again allocates nothing of ours.
+// it again allocates nothing of ours. It belongs to the goroutine of its
+// connection; the arguments stay set until they are set anew.
 type stmt struct {
 	driver.Stmt
 	args []driver.NamedValue
 }
 
+// prepare makes a statement ready. Our queries have no question mark but those of
+// their arguments, so that counting them is enough.
 func (c *conn) prepare(query string) (*stmt, error) {
 	s, err := c.Conn.(driver.ConnPrepareContext).PrepareContext(context.Background(), query)
 	if err != nil {
@@ -137,7 +144,8 @@ func (s *stmt) exec() (int64, error) {
 }
 
 // query runs the statement and hands each row to fn; row has room for the
-// columns and keeps the last one. It returns how many there were.
+// columns and keeps the last one. It returns how many there were. The values are
+// those of one row: fn copies what it wants to keep. An error of fn ends it.
 func (s *stmt) query(fn func(row []driver.Value) error, row []driver.Value) (n int, err error) {
 	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(context.Background(), s.args)
 	if err != nil {
@@ -158,7 +166,9 @@ func (s *stmt) query(fn func(row []driver.Value) error, row []driver.Value) (n i
 	}
 }
 
-// named gives an error of the database the name that the inbox knows it by.
+// named gives an error of the database the name that the inbox knows it by. That
+// the disk is full is the one that a client is told differently, because it passes
+// (RFC 5321, 4.2.3: 452), and because somebody has to make room.
 func named(err error) error {
 	if err == nil || errors.Is(err, inbox.ErrFull) {
 		return err

@@ -20,6 +20,8 @@ import (
 // The store of received messages: inbox.Store over a DB. Reading goes to the
 // pool and sees what is committed; writing goes to the writer.
 
+// An inboxStore is a DB seen as an inbox.Store. A second type, so that the methods
+// of the one are not those of the other, and more stores can be put over one DB.
 type inboxStore DB
 
 // db returns the DB that s is.
@@ -33,7 +35,10 @@ func wrap(err error) error {
 	return fmt.Errorf("sqlite: %w", err)
 }
 
-// Add implements inbox.Store.
+// Add implements inbox.Store. Everything that takes time happens here, in the
+// session's own goroutine: reading from the client, writing and syncing a large
+// body. The writer gets what is ready to insert. When Add returns nil, the commit
+// has been synced; only then may the session answer 250 (RFC 5321, 4.2.5).
 func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -41,6 +46,7 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 	if s.closed.Load() {
 		return "", ErrClosed
 	}
+	// What the client said in SIZE is a hint, no promise (RFC 1870, 6.3).
 	b, err := s.spool.receive(msg, a.Envelope.Options.Size)
 	if err != nil {
 		return "", err
@@ -51,6 +57,8 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 	if err == nil {
 		r := &request{message: m, done: make(chan error, 1)}
 		s.writer.submit(r)
+		// Not cancelled with ctx: it may be committed by now, and an error for a
+		// message that was kept makes the client send it twice.
 		err = <-r.done
 	}
 	if err != nil {
@@ -63,7 +71,9 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 	return s.db().id(m.key), nil
 }
 
-// Open implements inbox.Store.
+// Open implements inbox.Store. A body that was in the database is a copy, and a
+// file that is open outlives its name: both can be read on after a Delete. QUIRK:
+// Windows refuses to remove a file that is open; the next start sweeps it away.
 func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 	key, err := s.db().key(id)
 	if err != nil {
@@ -94,11 +104,13 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 	return b, nil
 }
 
-// columns are what scan reads.
+// columns are what scan reads, in its order. The summary may be missing, so that
+// it is joined from the left. The body is not among them: no list reads it.
 const columns = `m.key, m.received, m.ip, m.host, m.tls, m.user, m.sender, m.recipients, m.options, m.size, m.unread, m.tags,
 	s.author, s.addressees, s.subject, s.date, s.zone, s.attachments, s.preview FROM message m LEFT JOIN summary s USING (key)`
 
-// scan reads the columns of one row.
+// scan reads the columns of one row. What was written as JSON is ours; that it
+// cannot be read means damage, and is an error rather than an empty field.
 func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, error) {
 	var e inbox.Entry
 	var key, received int64
@@ -120,6 +132,7 @@ func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, err
 		}
 	}
 	// Not indexed yet.
+	// All of a summary is there or none of it.
 	if !from.Valid {
 		return e, nil
 	}
@@ -130,7 +143,8 @@ func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, err
 	return e, errors.Join(json.Unmarshal([]byte(from.String), &e.Summary.From), json.Unmarshal([]byte(to.String), &e.Summary.To))
 }
 
-// entries runs a query for columns.
+// entries runs a query for columns. An error gives no list at all: a part of one
+// would look like a whole mailbox.
 func (s *inboxStore) entries(ctx context.Context, query string, args ...any) ([]inbox.Entry, error) {
 	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -164,7 +178,9 @@ func (s *inboxStore) Entry(ctx context.Context, id string) (*inbox.Entry, error)
 	return &list[0], nil
 }
 
-// List implements inbox.Store.
+// List implements inbox.Store. Total and the page are read one after the other, so
+// that mail which arrives in between is in one and not in the other: a number
+// that is late by one is worth no transaction.
 func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, error) {
 	// Everything that a client sent goes in as an argument, never into the text.
 	where, args := "1", []any{}
@@ -184,6 +200,7 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 		if b.id == "" {
 			continue
 		}
+		// The message at a bound may have been deleted since the page was shown.
 		key, err := bound(b.id)
 		if err != nil {
 			return nil, err
@@ -206,13 +223,15 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 	return page, nil
 }
 
-// Stats implements inbox.Store.
+// Stats implements inbox.Store. It reads no row: the writer has counted.
 func (s *inboxStore) Stats(context.Context) (inbox.Stats, error) {
 	n := s.writer.counts()
 	return inbox.Stats{Messages: n.messages, Unread: n.unread}, nil
 }
 
-// Update implements inbox.Store.
+// Update implements inbox.Store. It is lazy: that a message is unread again after
+// a crash is a smaller loss than a sync for every click. One that is deleted in
+// between is changed nowhere, and that is no error.
 func (s *inboxStore) Update(ctx context.Context, id string, c inbox.Change) error {
 	if _, err := s.Entry(ctx, id); err != nil {
 		return err
@@ -224,7 +243,8 @@ func (s *inboxStore) Update(ctx context.Context, id string, c inbox.Change) erro
 	return wrap(s.writer.do(true, func(t *transaction) error { return t.change(key, c) }))
 }
 
-// Delete implements inbox.Store.
+// Delete implements inbox.Store. An id of another database cannot be here and is
+// passed over like one that is gone.
 func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 	var keys []int64
 	for _, id := range ids {
@@ -255,7 +275,8 @@ func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 	return n, nil
 }
 
-// DeleteAll implements inbox.Store.
+// DeleteAll implements inbox.Store. What is in line behind it is kept: a message
+// that arrives while somebody empties the inbox was not meant.
 func (s *inboxStore) DeleteAll(context.Context) (int, error) {
 	n := 0
 	err := s.writer.do(false, func(t *transaction) (err error) {
@@ -275,7 +296,8 @@ func (s *inboxStore) Unindexed(ctx context.Context, limit int) ([]inbox.Entry, e
 		" WHERE m.key > (SELECT coalesce(max(key), 0) FROM summary) ORDER BY m.key LIMIT ?", limit)
 }
 
-// Index implements inbox.Store.
+// Index implements inbox.Store. It is lazy, as a summary can be read again from
+// the message at any time.
 func (s *inboxStore) Index(_ context.Context, summaries []inbox.Indexed) error {
 	return wrap(s.writer.do(true, func(t *transaction) error {
 		for i := range summaries {

@@ -13,6 +13,9 @@ import (
 // that make it unique. Here those are 16 bits that count within the millisecond
 // and 64 random bits that are the database's own. So key and id are two forms
 // of one number, and finding a message by its id needs no index.
+//
+// The order of keys is the order of commits, and so is that of ids as text: a page
+// that asks for what came after an id misses nothing.
 
 const keyShift = 16
 

@@ -10,9 +10,12 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-// Rows as the writer makes them.
+// Rows as the writer makes them. What can be done before the writer's turn is done
+// in newMessage, by the session that waits anyway; what is left to the writer are
+// inserts at the right ends of trees.
 
-// A message is what is inserted for one arrival.
+// A message is what is inserted for one arrival. The writer alone sets its key;
+// until it has answered nobody else may look at it.
 type message struct {
 	arrival    *inbox.Arrival
 	body       *body
@@ -21,13 +24,15 @@ type message struct {
 	key        int64 // set by add
 }
 
-// options is the form in which an envelope's options are kept.
+// options is the form in which an envelope's options are kept. Its names are in
+// databases that exist: a field may be added, none be renamed.
 type options struct {
 	Mail smtp.MailOptions
 	Rcpt []smtp.RcptOptions
 }
 
-// newMessage makes everything ready that does not need the writer.
+// newMessage makes everything ready that does not need the writer. An error is
+// the envelope's, and nothing of the message has been kept by then.
 func newMessage(a *inbox.Arrival, b *body) (*message, error) {
 	m := &message{arrival: a, body: b}
 	// Most envelopes have no options, and then nothing is encoded.
@@ -37,6 +42,7 @@ func newMessage(a *inbox.Arrival, b *body) (*message, error) {
 		list[i] = r.Address
 		plain = plain && r.Options == smtp.RcptOptions{}
 	}
+	// No address holds a line end (RFC 5321, 4.1.2), so that one can part them.
 	m.recipients = strings.Join(list, "\n")
 	if plain {
 		return m, nil
@@ -50,7 +56,8 @@ func newMessage(a *inbox.Arrival, b *body) (*message, error) {
 	return m, err
 }
 
-// envelope puts an envelope together again.
+// envelope puts an envelope together again: as it was given to Add, with each
+// recipient's options at the same index.
 func envelope(sender, recipients, opts string) (smtp.Envelope, error) {
 	env := smtp.Envelope{From: sender}
 	if recipients != "" {
@@ -93,10 +100,13 @@ func (s *statements) prepare(c *conn) error {
 		{&s.commit, "COMMIT"},
 		{&s.addMessage, "INSERT INTO message VALUES (?,?,?,?,?,?,?,?,?,?,?,1,'')"},
 		{&s.addBody, "INSERT INTO body VALUES (?,?)"},
+		// The message may have been deleted while it was being read, and a summary
+		// without one would stay for good.
 		{&s.addSummary, "INSERT OR REPLACE INTO summary SELECT ?,?,?,?,?,?,?,?,? WHERE EXISTS (SELECT 1 FROM message WHERE key=?)"},
 		// Only a change is reported, so that the counts stay right.
 		{&s.setUnread, "UPDATE message SET unread=? WHERE key=? AND unread<>?"},
 		{&s.setTags, "UPDATE message SET tags=? WHERE key=?"},
+		// What the row knew is needed for the counts, and for the file.
 		{&s.delMessage, "DELETE FROM message WHERE key=? RETURNING file, unread"},
 		{&s.delBody, "DELETE FROM body WHERE key=?"},
 		{&s.delSummary, "DELETE FROM summary WHERE key=?"},
@@ -120,7 +130,8 @@ func (s *statements) close() {
 	}
 }
 
-// add inserts a message under the next key.
+// add inserts a message under the next key. That it is counted before the body is
+// inserted does no harm: an error drops the whole transaction and its counts.
 func (t *transaction) add(m *message) error {
 	t.key++
 	m.key = t.key
@@ -162,7 +173,8 @@ func (t *transaction) summarise(key int64, s *inbox.Summary) error {
 	return err
 }
 
-// change sets what is given of a message, if it is there.
+// change sets what is given of a message, if it is there. Setting what is already
+// set changes nothing, and is no error.
 func (t *transaction) change(key int64, c inbox.Change) error {
 	if c.Unread != nil {
 		unread := int64(0)
@@ -188,7 +200,8 @@ func (t *transaction) change(key int64, c inbox.Change) error {
 	return nil
 }
 
-// delete removes one message and reports whether it was there.
+// delete removes one message and reports whether it was there. The rows of body
+// and summary may not be: the body may be a file, the summary not made yet.
 func (t *transaction) delete(key int64) (bool, error) {
 	n, err := t.stmts.delMessage.set(key).query(t.deleted, make([]driver.Value, 2))
 	if err != nil || n == 0 {

@@ -18,6 +18,9 @@ import (
 // together hold no more than a fixed sum: when that is used up, whoever needs
 // more than its first 64 KiB writes to a file earlier. So a thousand slow
 // senders of large messages cost files, not memory.
+//
+// Nothing is put before the message or taken from it: the octets that are kept are
+// the octets that came, so that a signature over them still holds (RFC 6376, 3.7).
 
 const (
 	share  = 64 << 10 // what any session may hold
@@ -25,15 +28,19 @@ const (
 )
 
 // classes are the sizes of buffers. The last one is a little over the mebibyte
-// that the database takes, so that the end of such a message is seen in it.
+// that the database takes, so that the end of such a message is seen in it. Steps
+// of four keep the copying on the way up below half of what is read.
 var classes = [...]int{4 << 10, 16 << 10, share, 256 << 10, 1<<20 + 512}
 
+// A spool is used by all sessions at once. left may be below zero for a moment,
+// while somebody who asked for too much gives it back.
 type spool struct {
 	dir   string
 	left  atomic.Int64 // of budget
 	pools [len(classes)]sync.Pool
 }
 
+// newSpool returns a spool that keeps its files in dir, which must be there.
 func newSpool(dir string) *spool {
 	s := &spool{dir: dir}
 	s.left.Store(budget)
@@ -55,7 +62,8 @@ type body struct {
 	buffer *buffer
 }
 
-// take returns a buffer of a class, or nil if the budget is used up.
+// take returns a buffer of a class, or nil if the budget is used up. Classes up to
+// the share are never refused: a session that was let in can always begin.
 func (s *spool) take(class int) *buffer {
 	if size := classes[class]; size > share && s.left.Add(int64(-size)) < 0 {
 		s.left.Add(int64(size))
@@ -85,7 +93,8 @@ func (s *spool) first(hint int64) *buffer {
 	return s.take(class)
 }
 
-// grow moves what is in b to the next class; nil if that cannot be had.
+// grow moves what is in b to the next class; nil if that cannot be had, and then
+// b is still the caller's. Otherwise b must not be used again.
 func (s *spool) grow(b *buffer) *buffer {
 	if b.class == len(classes)-1 {
 		return nil
@@ -98,7 +107,8 @@ func (s *spool) grow(b *buffer) *buffer {
 	return bigger
 }
 
-// receive reads msg to its end. After an error nothing is left of it.
+// receive reads msg to its end. After an error nothing is left of it. What is in
+// memory must be given back with release; hint is octets, 0 if nothing is known.
 func (s *spool) receive(msg io.Reader, hint int64) (*body, error) {
 	b, n := s.first(hint), 0
 	for {
@@ -111,6 +121,8 @@ func (s *spool) receive(msg io.Reader, hint int64) (*body, error) {
 		}
 		m, err := some(msg, b.bytes[n:])
 		n += m
+		// Only a valid end of data gives EOF; a connection that broke has another
+		// error, so that half of a message is never taken for a whole one.
 		if err == io.EOF {
 			return &body{data: b.bytes[:n], size: int64(n), buffer: b}, nil
 		}
@@ -121,7 +133,8 @@ func (s *spool) receive(msg io.Reader, hint int64) (*body, error) {
 	}
 }
 
-// some reads at least one octet, or returns an error.
+// some reads at least one octet, or returns an error. A reader may return neither,
+// as io.Reader allows; one that does so for ever is broken.
 func some(r io.Reader, p []byte) (int, error) {
 	for range 100 {
 		if n, err := r.Read(p); n > 0 || err != nil {
@@ -132,7 +145,9 @@ func some(r io.Reader, p []byte) (int, error) {
 }
 
 // spill writes what is in b and the rest of msg to a file and syncs it. b is
-// what the rest is copied through.
+// what the rest is copied through. The sync is here and not in the writer, so that
+// a large message delays its own session and no other. Its name is made durable
+// by the writer, one sync of the directory for a whole batch.
 func (s *spool) spill(b *buffer, msg io.Reader) (*body, error) {
 	defer s.give(b)
 	name := strings.ToLower(rand.Text())
@@ -185,7 +200,8 @@ func (s *spool) release(b *body) {
 // is swept away when the database is opened next.
 func (s *spool) remove(name string) { os.Remove(filepath.Join(s.dir, name)) }
 
-// files returns the names of all files.
+// files returns the names of all files. There is nothing else in the directory:
+// it is made by us and read by nobody else.
 func (s *spool) files() (map[string]bool, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -198,7 +214,8 @@ func (s *spool) files() (map[string]bool, error) {
 	return names, nil
 }
 
-// open returns the bytes of the message that is in a file.
+// open returns the bytes of the message that is in a file. A file is written once
+// and never changed, so that its size now is its size for good.
 func (s *spool) open(name string) (*fileBody, error) {
 	f, err := os.Open(filepath.Join(s.dir, name))
 	if err != nil {

@@ -56,7 +56,10 @@ const (
 
 // The rows of message, body and summary that have one key are one message. All
 // three grow at their right end only: keys ascend, and each row is inserted
-// once. What changes (unread, tags) is short and lies in message.
+// once. What changes (unread, tags) is short and lies in message. They are three
+// because they are read apart: a list needs no bodies, a search only summaries.
+// There is no index besides the keys, since each would be one more tree to write
+// while senders wait.
 const schema = `
 CREATE TABLE setting (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE message (
@@ -85,7 +88,8 @@ CREATE TABLE summary (
 ) STRICT;
 `
 
-// A DB is an open database. Its methods may be called at the same time.
+// A DB is an open database. Its methods may be called at the same time. It is made
+// by Open; the zero DB is of no use.
 type DB struct {
 	dir    string
 	lock   *os.File
@@ -97,8 +101,10 @@ type DB struct {
 }
 
 // Open opens the database in dir and makes the directory and the database if
-// they are not there. The error tells dir and what is wrong with it: ErrLocked,
-// ErrNewer, ErrForeign, ErrCorrupt or that of the file system.
+// they are not there, for their owner alone. The error tells dir and what is wrong
+// with it: ErrLocked, ErrNewer, ErrForeign, ErrCorrupt or that of the file system;
+// then there is no DB and nothing to close. ctx is for opening only: its end later
+// does not close anything.
 func Open(ctx context.Context, dir string) (*DB, error) {
 	d := &DB{dir: dir}
 	if err := d.open(ctx); err != nil {
@@ -108,11 +114,14 @@ func Open(ctx context.Context, dir string) (*DB, error) {
 	return d, nil
 }
 
-// Inbox returns the store of received messages.
+// Inbox returns the store of received messages. It is the same each time, and may
+// be used at once by as many as want to, until Close.
 func (d *DB) Inbox() inbox.Store { return (*inboxStore)(d) }
 
 // Close finishes what has been handed in and closes the database. What is asked
-// of it afterwards returns ErrClosed.
+// of it afterwards returns ErrClosed; closing it again does nothing and returns
+// nil. An error means that something could not be closed, not that a message was
+// lost: everything that was acknowledged was synced before.
 func (d *DB) Close() error {
 	if !d.closed.CompareAndSwap(false, true) {
 		return nil
@@ -121,6 +130,8 @@ func (d *DB) Close() error {
 	return errors.Join(err, d.release())
 }
 
+// release lets go of what open has got so far. The lock goes last: until then
+// nobody else may write to what is still open here.
 func (d *DB) release() error {
 	var errs []error
 	if d.read != nil {
@@ -132,6 +143,8 @@ func (d *DB) release() error {
 	return errors.Join(errs...)
 }
 
+// open does the work of Open. What it leaves in d when it fails is release's; the
+// connection is its own until the writer has it.
 func (d *DB) open(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(d.dir, bodiesName), 0o700); err != nil {
 		return err
@@ -144,6 +157,7 @@ func (d *DB) open(ctx context.Context) error {
 	if err := lockFile(lock); err != nil {
 		return ErrLocked
 	}
+	// From here no other process comes in between.
 	if err := d.create(); err != nil {
 		return err
 	}
@@ -185,6 +199,8 @@ func (d *DB) create() error {
 	if err != nil {
 		return err
 	}
+	// The log may hold all that there is: a database file can be empty up to its
+	// first checkpoint.
 	wal, _ := os.Stat(d.file() + "-wal")
 	if len(left) > 0 || wal != nil && wal.Size() > 0 {
 		return fmt.Errorf("%w: %s is missing or empty, but messages that belong to it are there", ErrCorrupt, fileName)
@@ -199,6 +215,7 @@ func (d *DB) create() error {
 // prepare checks whose database it is, makes the tables of a new one and sets
 // the connection up to write.
 func (d *DB) prepare(c *conn) error {
+	// Before any pragma that writes: journal_mode=wal changes the file.
 	fresh, err := check(c)
 	if err != nil {
 		return err
@@ -220,7 +237,9 @@ func (d *DB) prepare(c *conn) error {
 }
 
 // check refuses a database that this program must not write to. It reports
-// whether there is nothing in it yet.
+// whether there is nothing in it yet: a file without an application's mark and
+// without tables is one that create made, or that a crash left before the first
+// transaction was committed.
 func check(c *conn) (fresh bool, err error) {
 	app, err := c.integer("PRAGMA application_id")
 	if err != nil {

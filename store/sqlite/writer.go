@@ -23,7 +23,9 @@ const (
 	maxBatchBytes = 8 << 20 // of messages, so that a batch of large ones does not keep small ones waiting
 )
 
-// A request is one thing to be written. Exactly one of message and do is set.
+// A request is one thing to be written. Exactly one of message and do is set. do
+// runs in the writer's goroutine, inside the transaction; it may be undone after
+// it has returned nil, so that what it tells counts only when done says nil.
 type request struct {
 	message *message
 	do      func(t *transaction) error
@@ -31,7 +33,8 @@ type request struct {
 	done    chan error // has room for the answer
 }
 
-// bytes is what a request adds to its batch.
+// bytes is what a request adds to its batch. A body in a file adds nothing: it has
+// been written and synced before it came in line.
 func (r *request) bytes() int64 {
 	if r.message != nil && r.message.body.file == "" {
 		return r.message.body.size
@@ -39,7 +42,8 @@ func (r *request) bytes() int64 {
 	return 0
 }
 
-// A writer owns the connection that writes.
+// A writer owns the connection that writes. conn, stmts, key and lazy are run's
+// alone; mu guards what others look at too.
 type writer struct {
 	db    *DB
 	conn  *conn
@@ -61,7 +65,8 @@ type writer struct {
 // fifty of them.
 type stats struct{ messages, unread int }
 
-// A transaction is what its requests share until it is committed.
+// A transaction is what its requests share until it is committed. If that fails
+// it is dropped with all that it has counted.
 type transaction struct {
 	*writer
 	stats             // what they change
@@ -69,6 +74,8 @@ type transaction struct {
 	remove   []string // files to remove once it is committed
 }
 
+// newWriter starts the goroutine that writes. If it returns an error, the
+// connection is still the caller's.
 func newWriter(ctx context.Context, d *DB, c *conn) (*writer, error) {
 	w := &writer{db: d, conn: c, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	// Counted once, and kept up to date from then on.
@@ -88,7 +95,8 @@ func newWriter(ctx context.Context, d *DB, c *conn) (*writer, error) {
 	return w, nil
 }
 
-// submit puts r in line. The answer comes on r.done, whatever happens.
+// submit puts r in line. The answer comes on r.done, whatever happens. It never
+// blocks: each session and each request of the page has one thing in line at the most.
 func (w *writer) submit(r *request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -103,21 +111,25 @@ func (w *writer) submit(r *request) {
 	}
 }
 
-// do submits a function and waits for its transaction to be committed.
+// do submits a function and waits for its transaction to be committed. The error
+// may be another request's: one that fails takes its batch along, and whoever gets
+// it may try again.
 func (w *writer) do(lazy bool, fn func(t *transaction) error) error {
 	r := &request{do: fn, lazy: lazy, done: make(chan error, 1)}
 	w.submit(r)
 	return <-r.done
 }
 
-// counts returns how many messages are committed.
+// counts returns how many messages are committed. It never tells of one that a
+// crash could still take away, other than by a lazy change.
 func (w *writer) counts() stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.stats
 }
 
-// close finishes what is in line and ends the goroutines.
+// close finishes what is in line and ends the goroutines. Whoever comes later is
+// answered by submit. It must be called once.
 func (w *writer) close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -129,6 +141,8 @@ func (w *writer) close() error {
 	return errors.Join(w.ckpt.stop(), w.conn.Close())
 }
 
+// run is the goroutine that writes. Nobody else begins a transaction that
+// changes anything, so that no commit has to be tried twice.
 func (w *writer) run() {
 	defer close(w.ended)
 	var batch []*request
@@ -142,6 +156,7 @@ func (w *writer) run() {
 			}
 			err := w.commit(batch)
 			for _, r := range batch {
+				// Whoever waits with a message answers 250 if this is nil.
 				r.done <- err
 			}
 			clear(batch) // their makers use them again
@@ -150,7 +165,9 @@ func (w *writer) run() {
 	}
 }
 
-// next takes the requests of one transaction from the front of the line.
+// next takes the requests of one transaction from the front of the line. The first
+// goes in however large it is. Memory of the line is used again, and what has left
+// it is forgotten, so that no message is kept alive by it.
 func (w *writer) next(batch []*request) []*request {
 	batch = batch[:0]
 	w.mu.Lock()
@@ -169,7 +186,8 @@ func (w *writer) next(batch []*request) []*request {
 }
 
 // commit applies a batch in one transaction. When it returns nil everything in
-// it is on the disk.
+// it is on the disk, unless all of it was lazy. When it does not, nothing is, and
+// the keys that were given are free again.
 func (w *writer) commit(batch []*request) error {
 	t := transaction{writer: w}
 	lazy, before := true, w.key
@@ -188,12 +206,17 @@ func (w *writer) commit(batch []*request) error {
 	w.stats.messages += t.messages
 	w.stats.unread += t.unread
 	w.mu.Unlock()
+	// Files go after the row is gone for good. A crash in between leaves files
+	// without rows, which sweep finds; the other order would leave rows without
+	// their bytes.
 	for _, name := range t.remove {
 		w.db.spool.remove(name)
 	}
 	return nil
 }
 
+// apply does everything up to the commit. The order is what makes a message safe:
+// its file is synced, then its name, then the row that refers to it.
 func (w *writer) apply(t *transaction, batch []*request, lazy bool) error {
 	if err := w.synchronous(lazy); err != nil {
 		return err
@@ -215,6 +238,7 @@ func (w *writer) apply(t *transaction, batch []*request, lazy bool) error {
 		if err := r.do(t); err != nil {
 			return err
 		}
+		// A change writes a page or so, wherever it is; a guess is enough here.
 		w.ckpt.grown += 4096
 	}
 	if t.newFiles {
@@ -226,7 +250,8 @@ func (w *writer) apply(t *transaction, batch []*request, lazy bool) error {
 	return err
 }
 
-// synchronous says whether the next commit waits for the disk.
+// synchronous says whether the next commit waits for the disk. SQLite takes the
+// pragma between transactions only, which is why it comes before BEGIN.
 func (w *writer) synchronous(lazy bool) error {
 	if lazy == w.lazy {
 		return nil
