@@ -18,15 +18,18 @@ import (
 )
 
 // Receiving mail with functions. A message is in memory up to 64 KiB, then in a file that nobody else sees; it is parsed
-// there, and gone when OnMail has returned.
+// there, and gone when OnMail has returned. OnMail decides whether we answer 250, and with that who is responsible
+// (RFC 5321, 4.2.5): nothing is acknowledged before it has returned nil.
 
-// A Received is a message as it arrived. It is valid during OnMail.
+// A Received is a message as it arrived. It is valid during OnMail: what shall outlive that is copied, since Original and
+// the bodies of Message are gone with the file. Nothing in it is proved but User and IP; Host is what the client claims.
 type Received struct {
-	IP         string   // the client's address
-	Host       string   // what it called itself in EHLO
-	TLS        string   // the version, such as "TLS 1.3"; "" if the message came in clear
-	User       string   // who the client proved to be; "" without AUTH
-	Sender     string   // of the envelope, bare; "" is the null sender of reports
+	IP     string // the client's address
+	Host   string // what it called itself in EHLO
+	TLS    string // the version, such as "TLS 1.3"; "" if the message came in clear
+	User   string // who the client proved to be; "" without AUTH
+	Sender string // of the envelope, bare; "" is the null sender of reports
+	// Sender and Recipients need not be the message's From and To: Bcc and lists are in the envelope alone.
 	Recipients []string // of the envelope, bare: those that OnRcpt accepted
 	Time       time.Time
 
@@ -37,11 +40,14 @@ type Received struct {
 // Handlers are the functions that Serve calls, for several messages at once. What their errors become is told at
 // [smtp.Transaction]: an *smtp.Error is what the client hears, anything else is 451 and goes to the log.
 type Handlers struct {
-	// OnMail is given each message. To return nil is to take responsibility for it. Nil: all mail is refused with 554.
+	// OnMail is given each message. To return nil is to take responsibility for it: the client hears 250 and forgets
+	// the message. Nil: all mail is refused with 554.
 	OnMail func(context.Context, *Received) error
-	// OnRcpt decides on each recipient, which is bare. Nil accepts everyone.
+	// OnRcpt decides on each recipient, which is bare. Nil accepts everyone, which is right for a test and makes anything
+	// else a place to send spam to.
 	OnRcpt func(context.Context, string) error
-	// OnAuth decides whether a password is the user's. Nil: authentication is not offered.
+	// OnAuth decides whether a password is the user's; an error refuses it. Nil: authentication is not offered. Outside
+	// TLS it is asked only on loopback, unless Config.AllowInsecureAuth is set.
 	OnAuth func(ctx context.Context, user, password string) error
 }
 
@@ -49,7 +55,8 @@ type Handlers struct {
 const shutdownTime = 10 * time.Second
 
 // Serve receives mail until ctx ends; what is being received is then finished, for ten seconds at the most, and Serve
-// returns nil. It returns an error if a port cannot be opened, or fails.
+// returns nil. It returns an error if a port cannot be opened, or fails; when it returns, every port is closed. It may be
+// called several times at once, with other ports.
 func Serve(ctx context.Context, c Config, h Handlers) error {
 	certificate, err := c.tlsConfig()
 	if err != nil {
@@ -59,6 +66,7 @@ func Serve(ctx context.Context, c Config, h Handlers) error {
 	if addr == "" && c.TLSAddr == "" {
 		addr = "127.0.0.1:2525"
 	}
+	// All ports are opened before the first is served: nothing arrives at a server that then does not start.
 	var listeners []net.Listener
 	defer func() {
 		for _, l := range listeners {
@@ -83,6 +91,7 @@ func Serve(ctx context.Context, c Config, h Handlers) error {
 	for _, l := range listeners {
 		s := c.server(h, certificate, l)
 		servers = append(servers, s)
+		// Connections wait in the system's queue by now, so that whoever is told may connect at once.
 		if c.OnListen != nil {
 			c.OnListen(l.Addr())
 		}
@@ -94,6 +103,7 @@ func Serve(ctx context.Context, c Config, h Handlers) error {
 	case err = <-failed:
 		err = fmt.Errorf("postrider: %w", err)
 	}
+	// The context that has ended would end the grace with it.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
 	for _, s := range servers {
@@ -104,7 +114,8 @@ func Serve(ctx context.Context, c Config, h Handlers) error {
 	return err
 }
 
-// tlsConfig loads the certificate.
+// tlsConfig loads the certificate; nil without an error is no TLS. It is done before any port is opened. TLSConfig is
+// copied, because it is the caller's.
 func (c *Config) tlsConfig() (*tls.Config, error) {
 	if c.CertFile == "" && c.KeyFile == "" {
 		if c.TLSAddr != "" && c.TLSAddr != Off && c.TLSConfig == nil {
@@ -124,12 +135,13 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 	return config, nil
 }
 
-// server makes the server of one port.
+// server makes the server of one port. Each port has its own, since what may be said in clear depends on who can reach it.
 func (c *Config) server(h Handlers, certificate *tls.Config, l net.Listener) *smtp.Server {
 	s := &smtp.Server{
 		Hostname: c.Hostname, TLSConfig: certificate, MaxSize: c.MaxSize, Logger: c.Logger,
 		AllowInsecureAuth: c.AllowInsecureAuth || isLoopback(l.Addr()),
 	}
+	// A function that is not given is not set either: nil is what says that a feature is off.
 	hooks := &smtp.Hooks{}
 	if h.OnRcpt != nil {
 		hooks.OnRcpt = func(ctx context.Context, _ *smtp.Conn, to string, _ *smtp.RcptOptions) error {
@@ -154,12 +166,15 @@ func (c *Config) server(h Handlers, certificate *tls.Config, l net.Listener) *sm
 	return s
 }
 
+// isLoopback tells whether a port can be reached from this machine only. Anything but an IP address with a port is not
+// known to be.
 func isLoopback(a net.Addr) bool {
 	addr, err := netip.ParseAddrPort(a.String())
 	return err == nil && addr.Addr().Unmap().IsLoopback()
 }
 
-// receive keeps a message, parses it and hands it to onMail.
+// receive keeps a message, parses it and hands it to onMail. An error of reading is returned as it is: the server knows
+// its own. Parsing refuses hardly anything, as odd mail is still mail (RFC 7103, 1).
 func receive(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader, onMail func(context.Context, *Received) error, logger *slog.Logger) error {
 	s, err := spoolAll(r)
 	if err != nil {
@@ -197,7 +212,7 @@ type spool struct {
 	file *os.File // nil: in memory
 }
 
-// Close removes the file.
+// Close removes the file. It is closed first, because Windows refuses to remove a file that is open.
 func (s *spool) Close() error {
 	if s.file == nil {
 		return nil
@@ -205,7 +220,7 @@ func (s *spool) Close() error {
 	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
 }
 
-// spoolAll reads r to its end.
+// spoolAll reads r to its end. Most mail is shorter than 64 KiB and never touches the disk. After an error no file stays.
 func spoolAll(r io.Reader) (*spool, error) {
 	var head strings.Builder
 	n, err := io.CopyN(&head, r, spoolMemory)
