@@ -12,7 +12,13 @@ import (
 	"github.com/postrider/postrider/store/sqlite"
 )
 
+// How the program ends: each error has one line and one code. Scripts decide by
+// the code whether to try again, so that 75 is for what may pass and never for
+// what will not.
+
 // Exit codes: those of BSD's sysexits.h, which mail programs have always had.
+// QUIRK: Postfix and sendmail read these codes from the programs that they pipe
+// mail to: 75 keeps the message in the queue, most others return it.
 const (
 	exitOK          = 0
 	exitUsage       = 64 // the command line is wrong
@@ -30,7 +36,8 @@ const (
 	exitConfig      = 78 // the configuration is wrong
 )
 
-// An exitError is an error that knows its exit code.
+// An exitError is an error that knows its exit code. It wraps: what is inside is
+// still found by errors.Is.
 type exitError struct {
 	code int
 	err  error
@@ -44,10 +51,12 @@ func exitf(code int, format string, args ...any) error {
 	return &exitError{code, fmt.Errorf(format, args...)}
 }
 
+// usagef is for what the user can mend on the command line.
 func usagef(format string, args ...any) error { return exitf(exitUsage, format, args...) }
 
-// exitCode maps what a command returned. An error of cobra's own is about the
-// command line.
+// exitCode maps what a command returned; nil is 0. The order counts: what was said
+// on purpose, then what a server said, then the classes of smtp, then the system.
+// An error of cobra's own is about the command line.
 func exitCode(err error) int {
 	if err == nil {
 		return exitOK
@@ -59,6 +68,7 @@ func exitCode(err error) int {
 		return replyCode(e)
 	}
 	switch {
+	// Before temporary: who tries again now may deliver twice.
 	case errors.Is(err, smtp.ErrUnknown):
 		return exitProtocol
 	case errors.Is(err, smtp.ErrTemporary):
@@ -81,7 +91,8 @@ func exitCode(err error) int {
 }
 
 // replyCode maps a refusal by its enhanced code, and by its class where that
-// says nothing.
+// says nothing (RFC 3463, 3: X.1.1 and X.1.2 are addresses, X.7 is policy). The
+// subject comes first, as it tells a script more than whether to wait.
 func replyCode(e *smtp.Error) int {
 	_, detail, _ := strings.Cut(string(e.Enhanced), ".")
 	switch {
@@ -97,12 +108,14 @@ func replyCode(e *smtp.Error) int {
 	return exitUnavailable
 }
 
+// isNetwork reports whether the network failed, which may pass.
 func isNetwork(err error) bool {
 	_, ok := errors.AsType[net.Error](err)
 	return ok
 }
 
-// complain tells an error in one line.
+// complain tells an error in one line, so that a log keeps it together. What a
+// server wrote may be in it: its line ends are taken out.
 func complain(w io.Writer, err error) {
 	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")
 	fmt.Fprintln(w, "postrider:", strings.TrimPrefix(text, "postrider: "))

@@ -22,13 +22,15 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// streams are what a command reads from and writes to.
+// streams are what a command reads from and writes to: results go to out, what
+// is about them to err. Tests put their own in.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// run carries out one command line and returns its exit code.
+// run carries out one command line and returns its exit code. It may run several
+// times in one process.
 func run(ctx context.Context, args []string, s streams) int {
 	root := newRoot(s)
 	root.SetArgs(args)

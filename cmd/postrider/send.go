@@ -22,8 +22,13 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-// send: one message, made of flags or read from a file, to one server.
+// send: one message, made of flags or read from a file, to one server. It is the
+// library's client with flags: what can be known to be wrong without a connection
+// is said before there is one, and nobody has to guess from the output or the exit
+// code whether it was delivered. Nothing is kept; what failed is sent again by
+// whoever called.
 
+// sendOptions are the flags of send; flags says what each means.
 type sendOptions struct {
 	server       string
 	from         string
@@ -45,6 +50,8 @@ type sendOptions struct {
 	json         bool
 }
 
+// flags defines the flags in the order in which the help shows them. There is none
+// for a password: everybody on the machine can read command lines.
 func (o *sendOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.server, "server", "", "`URL` of the server, or HOST[:PORT]")
@@ -103,6 +110,7 @@ but its reply was lost; see also sysexits(3).`,
 	return cmd
 }
 
+// send carries out one run of the command.
 func send(ctx context.Context, o sendOptions, s streams) error {
 	if n := o.fromStdin(); n > 1 {
 		return usagef("standard input can be one of --text, --html and --eml")
@@ -111,6 +119,7 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 	if err != nil {
 		return err
 	}
+	// No server is needed to look at a message.
 	if o.dryRun {
 		if _, err := m.body.WriteTo(s.out); err != nil {
 			return messageError(err)
@@ -122,6 +131,8 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 		return err
 	}
 	defer transport.Close()
+	// What could not be printed matters only if all else went well: the fate of
+	// the message is worth more than a closed pipe.
 	results, err := transport.Send(ctx, m.envelope, m.body)
 	if printErr := o.print(s, results); printErr != nil && err == nil {
 		return exitf(exitIO, "%w", printErr)
@@ -129,7 +140,8 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 	return o.explain(err)
 }
 
-// transport makes the connection's settings of the flags.
+// transport makes the connection's settings of the flags. --tls comes before
+// what the URL says, but cannot undo smtps://.
 func (o *sendOptions) transport(s streams) (*smtp.Transport, error) {
 	if o.server == "" {
 		return nil, usagef("say where to send to: --server HOST[:PORT], or a URL as smtps://smtp.example.com")
@@ -169,6 +181,8 @@ func (o *sendOptions) transport(s streams) (*smtp.Transport, error) {
 		if !pool.AppendCertsFromPEM(pem) {
 			return nil, exitf(exitData, "--ca-file: %s holds no certificate in PEM", o.caFile)
 		}
+		// In place of the system's, not added to them: who names an authority
+		// means that one. Set, it is looked at on loopback too.
 		t.Dialer.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	if o.trace {
@@ -177,13 +191,15 @@ func (o *sendOptions) transport(s streams) (*smtp.Transport, error) {
 			if l.FromClient {
 				side = "C: "
 			}
+			// A server's text goes to a terminal.
 			fmt.Fprintln(s.err, side+printable(l.Text))
 		}
 	}
 	return t, nil
 }
 
-// credentials sets the user and the password, which never come from a flag.
+// credentials sets the user and the password, which never come from a flag. Those
+// of the URL stay unless --user is given.
 func (o *sendOptions) credentials(d *smtp.Dialer) error {
 	if o.user == "" && o.passwordFile != "" {
 		return usagef("--password-file needs --user")
@@ -209,6 +225,8 @@ func (o *sendOptions) credentials(d *smtp.Dialer) error {
 	return nil
 }
 
+// password reads the first line of the file, without its end: editors add one that
+// is not meant. An empty password is one; that there is none is an error.
 func (o *sendOptions) password() (string, error) {
 	if o.passwordFile == "" {
 		password, ok := os.LookupEnv("POSTRIDER_PASSWORD")
@@ -230,7 +248,8 @@ func (o *sendOptions) password() (string, error) {
 	return strings.TrimSuffix(string(line), "\r"), nil
 }
 
-// onlyMechanism is a credential that is used with one mechanism.
+// onlyMechanism is a credential that is used with one mechanism. It takes the rest
+// out of the offer, so that a server cannot have a weaker one chosen (RFC 4422, 6.1.2).
 type onlyMechanism struct {
 	sasl.Credential
 	mechanism string
@@ -257,6 +276,8 @@ type sentResult struct {
 	Error     string `json:"error,omitempty"`
 }
 
+// outcome gives an error the word for it. Unknown comes first: it is neither of
+// the others, and must not look as if trying again were safe.
 func outcome(err error) string {
 	switch {
 	case err == nil:
@@ -270,6 +291,8 @@ func outcome(err error) string {
 }
 
 // print tells what became of each recipient. If all share one error it is told once, by the caller.
+// What was accepted goes to standard output, the rest to standard error; with
+// --json all of it is one array on standard output, empty if nothing was tried.
 func (o *sendOptions) print(s streams, results []smtp.Result) error {
 	if o.json {
 		out := make([]sentResult, 0, len(results))

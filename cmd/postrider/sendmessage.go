@@ -17,17 +17,22 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-// What send sends, and what its errors say.
+// What send sends, and what its errors say. A message is either made of flags, and
+// then the library writes it, or complete, and then its octets are left alone but
+// for Bcc: changing more would break signatures (RFC 6376, 3.7).
 
-// An outgoing is a message with its envelope.
+// An outgoing is a message with its envelope. They are apart because what the
+// message says of its recipients need not be who gets it (RFC 5321, 2.3.1).
 type outgoing struct {
 	envelope *smtp.Envelope
 	body     io.WriterTo
 }
 
-// maxStdin is how much is read from standard input.
+// maxStdin is how much is read from standard input. A pipe may have no end, and
+// what it gives is held in memory.
 const maxStdin = 64 << 20
 
+// fromStdin counts who wants standard input, which can be read once.
 func (o *sendOptions) fromStdin() int {
 	n := 0
 	for _, v := range []string{o.text, o.html, o.eml} {
@@ -38,7 +43,9 @@ func (o *sendOptions) fromStdin() int {
 	return n
 }
 
-// message makes the message of the flags, and its envelope.
+// message makes the message of the flags, and its envelope. It is frozen here, so
+// that what is wrong with it is said before anybody is connected to, and --dry-run
+// shows what would be sent.
 func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 	m := &mail.Message{Subject: o.subject}
 	var from []mail.Address
@@ -77,6 +84,7 @@ func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 	return outgoing{smtp.NewEnvelope(from[0].Address, m.Recipients()...), frozen}, nil
 }
 
+// nonEmpty makes a list of a flag that is given once.
 func nonEmpty(s string) []string {
 	if s == "" {
 		return nil
@@ -131,7 +139,8 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 	return nil
 }
 
-// valueOf reads a value that is text, @FILE or -.
+// valueOf reads a value that is text, @FILE or -. A text that begins with @ is
+// given by one of the other two.
 func valueOf(flag, value string, in io.Reader) (string, error) {
 	switch {
 	case value == "-":
@@ -154,6 +163,8 @@ func valueOf(flag, value string, in io.Reader) (string, error) {
 }
 
 // complete reads a message that is complete. It goes out as it is, but for Bcc, which nobody may see.
+// The flags and the message do not mix: which of two subjects is meant, nobody can tell. Only the
+// envelope is taken from the flags first, as who passes a message on is not its author.
 func (o *sendOptions) complete(in io.Reader, from []mail.Address, to []string) (outgoing, error) {
 	for _, other := range []struct {
 		flag string
@@ -190,6 +201,8 @@ func (o *sendOptions) complete(in io.Reader, from []mail.Address, to []string) (
 	return outgoing{smtp.NewEnvelope(sender, to...), rawMessage(withoutBcc(m.Header, raw))}, nil
 }
 
+// readEML reads all of it: the recipients are in the header, and it may be a pipe,
+// which cannot be read again.
 func (o *sendOptions) readEML(in io.Reader) ([]byte, error) {
 	if o.eml != "-" {
 		b, err := os.ReadFile(o.eml)
@@ -202,7 +215,9 @@ func (o *sendOptions) readEML(in io.Reader) ([]byte, error) {
 	return []byte(s), err
 }
 
-// withoutBcc takes the Bcc fields out of a message's octets.
+// withoutBcc takes the Bcc fields out of a message's octets (RFC 5322, 3.6.3 and
+// 3.6.6). It compares them with the header as it was parsed and copies the rest
+// untouched, so that nothing is folded or spelt anew.
 func withoutBcc(h mail.Header, raw []byte) []byte {
 	out, at := make([]byte, 0, len(raw)), 0
 	for f := range h.All() {
@@ -227,10 +242,11 @@ func (m rawMessage) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
-// Repeatable says that it can be written again.
+// Repeatable says that it can be written again: smtp then keeps no copy of it.
 func (m rawMessage) Repeatable() bool { return true }
 
-// messageError says what is wrong with the message that the flags make.
+// messageError says what is wrong with the message that the flags make. A file
+// that went away in between is the input's fault, anything else the data's.
 func messageError(err error) error {
 	text := strings.TrimPrefix(err.Error(), "mail: ")
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
@@ -239,7 +255,9 @@ func messageError(err error) error {
 	return exitf(exitData, "the message cannot be written: %s", text)
 }
 
-// explain adds to an error what can be done about it.
+// explain adds to an error what can be done about it, in the words of the flags.
+// It goes by types and codes, never by text, which is the server's and may be in
+// any language. Where it knows nothing better it adds nothing.
 func (o *sendOptions) explain(err error) error {
 	if err == nil {
 		return nil
@@ -260,6 +278,8 @@ func (o *sendOptions) explain(err error) error {
 		advice = "nothing listens there: check host and port, and that the server runs"
 	case errors.Is(err, smtp.ErrNoMechanism):
 		advice = "the server takes none of the ways to authenticate that can be used"
+	// RFC 4954, 6: 535 is wrong credentials, 530 none. QUIRK: Gmail and others say 535
+	// to the account's own password too and want one made for the application.
 	case refused && reply.Code == 535:
 		advice = "user or password is wrong; large providers want an application password here"
 	case refused && reply.Code == 530:

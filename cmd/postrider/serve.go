@@ -20,9 +20,11 @@ import (
 )
 
 // serve: ports, store, inbox and servers put together, and taken apart again in
-// the order in which nothing that was accepted is lost.
+// the order in which nothing that was accepted is lost. That is all it knows: the
+// rules of mail are in smtp, those of the page in inbox.
 
-// A server is what one serve runs.
+// A server is what one serve runs. It is set up before run starts the others, and
+// only read from then on.
 type server struct {
 	options serveOptions
 	streams streams
@@ -85,7 +87,8 @@ and both before the file.`,
 	return cmd
 }
 
-// serve runs until ctx ends or something fails that cannot be done without.
+// serve runs until ctx ends or something fails that cannot be done without. It
+// returns nil after a signal: to be ended is no failure.
 func serve(ctx context.Context, o serveOptions, s streams) error {
 	certificate, err := o.check()
 	if err != nil {
@@ -129,7 +132,9 @@ func (v *server) listen() error {
 	return nil
 }
 
-// close lets go of what is still held when serve returns.
+// close lets go of what is still held when serve returns. A port that a server
+// has closed already says so again, which is of no interest; the store is last,
+// as sessions write to it.
 func (v *server) close() {
 	for _, l := range []net.Listener{v.smtp, v.smtps, v.web} {
 		if l != nil {
@@ -197,7 +202,8 @@ func (v *server) run(ctx context.Context, certificate *tls.Config) error {
 	return errors.Join(err, <-indexed)
 }
 
-// mailServer makes the SMTP server over the inbox.
+// mailServer makes the SMTP server over the inbox. One serves both ports: the
+// listener says which of them is TLS from the first octet (RFC 8314, 3.3).
 func (v *server) mailServer(certificate *tls.Config) *smtp.Server {
 	s := &smtp.Server{
 		Handler:   &smtp.Hooks{OnRcpt: v.options.accepts, Next: v.inbox},
@@ -215,7 +221,8 @@ func (v *server) mailServer(certificate *tls.Config) *smtp.Server {
 	return s
 }
 
-// dataError says in one line why the directory cannot be used.
+// dataError says in one line why the directory cannot be used. What the store has
+// no name for is the file system's: it cannot be written.
 func dataError(err error) error {
 	code := exitCannotWrite
 	for _, own := range []error{sqlite.ErrLocked, sqlite.ErrNewer, sqlite.ErrForeign, sqlite.ErrCorrupt} {
@@ -226,7 +233,8 @@ func dataError(err error) error {
 	return exitf(code, "mail cannot be kept: %w", err)
 }
 
-// greet says where to find everything, in a form that can be clicked.
+// greet says where to find everything, in a form that can be clicked. The ports
+// are open by then, so that a program that waits for the last line may connect.
 func (v *server) greet() error {
 	out := v.streams.out
 	dir, err := filepath.Abs(v.options.data)
@@ -254,7 +262,8 @@ func (v *server) greet() error {
 }
 
 // reachable returns an address that can be connected to: one that listens
-// everywhere is also there on loopback.
+// everywhere is also there on loopback, but 0.0.0.0 is no address to connect to.
+// QUIRK: Linux takes it for loopback all the same, Windows does not.
 func reachable(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsUnspecified() {

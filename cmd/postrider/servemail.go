@@ -11,12 +11,14 @@ import (
 )
 
 // What serve prints of the mail that arrives. It goes to a terminal: what a
-// sender wrote must not move the cursor or colour the screen.
+// sender wrote must not move the cursor or colour the screen. All of it happens
+// after the 250, so that nothing here can lose a message or delay its sender.
 
-// maxPrinted is how much of a message's text --print full shows.
+// maxPrinted is how much of a message's text --print full shows, in octets.
 const maxPrinted = 64 << 10
 
-// printMail is called for each message after its 250.
+// printMail is called for each message after its 250, in order, by the inbox's
+// own goroutine. It is one write, so that lines of others do not come in between.
 func (v *server) printMail(e *inbox.Entry) {
 	if e.Received.Before(v.started) {
 		return // left over from the last run, and told then
@@ -31,7 +33,8 @@ func (v *server) printMail(e *inbox.Entry) {
 	_, _ = fmt.Fprint(v.streams.out, b.String())
 }
 
-// route says from whom to whom, by the envelope.
+// route says from whom to whom, by the envelope. "<>" is the null sender, as in
+// the dialogue (RFC 5321, 4.5.5).
 func route(e *inbox.Entry) string {
 	from := e.Envelope.From
 	if from == "" {
@@ -62,7 +65,8 @@ func attached(s *inbox.Summary) string {
 	return ", " + count(s.Attachments, "attachment")
 }
 
-// printFull prints a message as people read it.
+// printFull prints a message as people read it: decoded, and the text rather than
+// the HTML. The octets as they came are on the page.
 func (v *server) printFull(b *strings.Builder, e *inbox.Entry) {
 	body, err := v.db.Inbox().Open(context.Background(), e.ID)
 	if err != nil {
@@ -92,7 +96,9 @@ func (v *server) printFull(b *strings.Builder, e *inbox.Entry) {
 	b.WriteByte('\n')
 }
 
-// printable returns text without what a terminal would obey.
+// printable returns text without what a terminal would obey: control characters,
+// and those that turn the direction of text, by which a sender can make a name
+// read as another's (Unicode, UAX 9).
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -105,7 +111,7 @@ func printable(text string) string {
 	}, strings.ToValidUTF8(text, "\uFFFD"))
 }
 
-// size gives a size as people read it.
+// size gives a size as people read it, in powers of ten as disks have them.
 func size(n int64) string {
 	switch {
 	case n < 1000:

@@ -21,7 +21,9 @@ import (
 )
 
 // What serve is told, and what it refuses to do: a flag that is wrong is said in
-// one line before anything is opened.
+// one line before anything is opened. What could harm others is not done by
+// default: a server that everybody can reach and that takes all mail, or shows it,
+// has to be asked for by name.
 
 const (
 	off         = postrider.Off
@@ -75,7 +77,8 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 }
 
 // fromFile sets what neither the command line nor the environment has said from
-// the configuration file, if there is one.
+// the configuration file, if there is one. mail.ini may be missing; a file that
+// was named may not. The error is that of the path, without what was done to it.
 func (o *serveOptions) fromFile(args []string, said func(flag string) bool) error {
 	name := defaultFile
 	if len(args) > 0 {
@@ -113,7 +116,8 @@ func (o *serveOptions) fromFile(args []string, said func(flag string) bool) erro
 	return nil
 }
 
-// check refuses what is wrong or would be dangerous, and loads the certificate.
+// check refuses what is wrong or would be dangerous, and loads the certificate;
+// nil without an error is no TLS.
 func (o *serveOptions) check() (*tls.Config, error) {
 	addrs := []struct{ flag, addr string }{{"smtp", o.smtp}, {"smtps", o.smtps}, {"web", o.web}}
 	open := 0
@@ -166,13 +170,14 @@ func (o *serveOptions) refusal(flag, addr string) error {
 	return usagef("--%s %s can be reached by others: say with --accept for which domains mail is accepted, or --open for a test server", flag, addr)
 }
 
-// private tells whether nobody but this machine can reach the SMTP ports.
+// private tells whether nobody but this machine can reach the SMTP ports. A port
+// that is off is reached by nobody.
 func (o *serveOptions) private() bool {
 	return (o.smtp == off || isLoopback(o.smtp)) && (o.smtps == off || isLoopback(o.smtps))
 }
 
 // isLoopback tells whether an address is this machine's own. A name other than
-// localhost may be anything.
+// localhost may be anything, today or after the next change of a DNS record.
 func isLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -186,7 +191,9 @@ func isLoopback(addr string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// accepts is asked about each recipient.
+// accepts is asked about each recipient. Without --accept everybody is one: then
+// the port is private, or --open was given. 550 is for good (RFC 5321, 4.2.3), as
+// trying again would not help.
 func (o *serveOptions) accepts(_ context.Context, _ *smtp.Conn, to string, _ *smtp.RcptOptions) error {
 	if len(o.accept) == 0 {
 		return nil
@@ -204,7 +211,8 @@ func (o *serveOptions) accepts(_ context.Context, _ *smtp.Conn, to string, _ *sm
 	return smtp.Errorf(550, "5.7.1", "mail for this domain is not accepted here")
 }
 
-// listenError says why a port cannot be opened and what to do about it.
+// listenError says why a port cannot be opened and what to do about it. The
+// system's own text names neither the flag nor a way out.
 func listenError(flag, addr string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

@@ -23,7 +23,8 @@ func newVersion(s streams) *cobra.Command {
 	}
 }
 
-// noArgs refuses arguments in one line that says where to look.
+// noArgs refuses arguments in one line that says where to look. cobra's own
+// would call the argument an unknown command.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -32,7 +33,8 @@ func noArgs(cmd *cobra.Command, args []string) error {
 }
 
 // build reads what go build wrote into the binary. go run writes nothing of the
-// commit.
+// commit. "with changes" is said so that a report of a fault is not looked for in
+// a commit that does not have it.
 func build() (version, commit string) {
 	version, commit = "(devel)", "unknown"
 	info, ok := debug.ReadBuildInfo()
