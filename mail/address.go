@@ -11,9 +11,15 @@ import (
 
 // Addresses as they are kept and written. Reading them is in addressparse.go. The addr-spec is kept as it was written,
 // with its quoting, because "a b"@c and a b@c must stay two things all the way (RFC 5322, 3.4.1; RFC 6532, 3.2).
+//
+// What is written is stricter than what is read: no comments, no obsolete forms, no raw 8-bit text that is not
+// UTF-8. A relay that meets one of those may cut the address elsewhere than we do, and then the mail goes to
+// somebody else.
 
 // An Address is a mailbox: a name for people, which may be empty, and an addr-spec. It has the fields of net/mail's
 // Address, so that the two convert into each other.
+// The zero Address is nobody: it is left out where an address is optional, and refused where one is needed. An
+// Address is a value; copies have nothing in common, and any number of goroutines may read one.
 type Address struct {
 	Name    string // decoded; written as a phrase, a quoted string or encoded words, as it needs
 	Address string // "local@domain" as written, quoting kept
@@ -21,6 +27,8 @@ type Address struct {
 
 // List makes a list of addresses from strings that each hold one address or several, for literals. What cannot be
 // parsed is kept as it is, and refused with an error when the message is written.
+// So a literal of a Message needs no error handling of its own: there is one place where a mistake shows, and
+// it is before anything is sent. Without arguments the list is empty, not nil.
 func List(s ...string) []Address {
 	list := make([]Address, 0, len(s))
 	for _, one := range s {
@@ -36,6 +44,8 @@ func List(s ...string) []Address {
 
 // String gives the address as people read and write it, in UTF-8: "Ann Example <ann@example.com>". The name is quoted
 // where it needs to be.
+// It is meant for people and logs. Fields are not made with it: a name may need encoded words there (RFC 2047),
+// which nobody wants to read. It never fails; an address that cannot be written is shown as it is.
 func (a Address) String() string {
 	if a.Name == "" {
 		return a.Address
@@ -48,12 +58,15 @@ func (a Address) String() string {
 }
 
 // Local gives what is before the last @, with its quoting.
+// Without an @ it is all of the address. Its case is kept, because only the host that owns the domain may say
+// whether case matters (RFC 5321, 2.4).
 func (a Address) Local() string {
 	local, _ := cutAddress(a.Address)
 	return local
 }
 
 // Domain gives what is behind the last @; "" if there is none.
+// It is given in the form in which it was written, U-labels or A-labels, in either case.
 func (a Address) Domain() string {
 	_, domain := cutAddress(a.Address)
 	return domain
@@ -70,6 +83,8 @@ func cutAddress(s string) (local, domain string) {
 
 // Validate checks that the address can be written: an addr-spec without comments or obsolete forms, and a name that
 // holds no line break or NUL.
+// Nil says that a message with this address can be composed, not that anybody lives there. The error begins
+// with "mail:" and shows at most 80 octets of the address. Nothing is looked up.
 func (a Address) Validate() error {
 	if err := validSpec(a.Address); err != nil {
 		return fmt.Errorf("mail: %w", err)
@@ -98,6 +113,8 @@ func (e *addressError) Error() string {
 
 // validSpec checks an addr-spec for writing: dot-atom or quoted string, "@", dot-atom or domain literal, all of which
 // may hold UTF-8 (RFC 6532, 3.2).
+// The checks are in the order in which their texts help people most: "has no @" is worth more than "needs
+// quotes".
 func validSpec(s string) error {
 	if plainSpec(s) {
 		return nil
@@ -123,6 +140,7 @@ func validSpec(s string) error {
 	case domain == "":
 		return wrong("has nothing behind its @")
 	}
+	// A name for people or a route cannot hide in here: < and > are neither atext nor allowed in a domain.
 	if local[0] == '"' {
 		if !isQuotedString(local) {
 			return wrong("has a local part that is not quoted properly")
@@ -143,6 +161,8 @@ func validSpec(s string) error {
 // plainSpec is the quick way for nearly every address: ASCII dot-atoms of ordinary length.
 func plainSpec(s string) bool {
 	at, last := -1, byte('.')
+	// RFC 5321, 4.5.3.1.3: a path has 256 octets, of which two are the angle brackets. What is longer takes the
+	// slow way, which knows why to refuse it.
 	if len(s) > 254 {
 		return false
 	}
@@ -158,6 +178,8 @@ func plainSpec(s string) bool {
 			}
 		case c >= utf8.RuneSelf || !isAtext(c):
 			return false
+		// QUIRK: underscores are no letters of host names (RFC 1123, 2.1), but Windows networks and services
+		// such as _dmarc have them, and mail is sent from there.
 		case at >= 0 && !isLetterDigit(c) && c != '_' && (c != '-' || last == '.' || last == '@'):
 			return false
 		}
@@ -168,12 +190,16 @@ func plainSpec(s string) bool {
 
 // toASCII gives the addr-spec with its domain in A-labels (RFC 5890). utf8Local says that the local part is not ASCII,
 // so that only SMTPUTF8 can carry it.
+// The local part is never converted: no rule says what it would be in ASCII, and a guess is
+// somebody else's mailbox.
 func toASCII(spec string) (ascii string, utf8Local bool, err error) {
 	if isASCII(spec) {
 		return spec, false, nil
 	}
 	local, domain := cutAddress(spec)
 	if !isASCII(domain) {
+		// The profile for looking up also refuses labels that only look like a domain, so that we never send to
+		// a name that the registries would not have sold.
 		a, err := idna.Lookup.ToASCII(domain)
 		if err != nil {
 			return "", false, &addressError{spec, "has a domain that is none: " + err.Error()}
@@ -210,10 +236,14 @@ func isDomain(s string) bool {
 		}
 		last = c
 	}
+	// RFC 1035, 2.3.4: a name has 255 octets at the most. The 63 of a label are left to the DNS: a label in
+	// UTF-8 has another length there.
 	return last != '.' && last != '-' && len(s) <= 255
 }
 
 // isDtext says that s is a domain literal as RFC 5322, 3.4.1 and 4.4 have it, whatever it means.
+// It is for reading, where the literal is only kept; isLiteral is for writing, where a server will have to
+// understand it.
 func isDtext(s string) bool {
 	for i := 1; i < len(s)-1; i++ {
 		switch c := s[i]; {
@@ -234,6 +264,7 @@ func isLiteral(s string) bool {
 	in := s[1 : len(s)-1]
 	if v6, ok := cutPrefixFold(in, "IPv6:"); ok {
 		a, err := netip.ParseAddr(v6)
+		// A zone names an interface of this machine, which means nothing to the host that gets the address.
 		return err == nil && a.Is6() && a.Zone() == ""
 	}
 	for i := range len(in) {
@@ -246,6 +277,8 @@ func isLiteral(s string) bool {
 		return true
 	}
 	tag, rest, ok := strings.Cut(in, ":")
+	// RFC 5321, 4.1.3: tags are registered, but none beside IPv6 ever was; one that we do not know is passed on
+	// as it is.
 	return ok && rest != "" && tag != "" && isDomain(tag)
 }
 
@@ -272,6 +305,8 @@ func isQuotedString(s string) bool {
 }
 
 // isPhrase says that a name can be written without quotes: atoms with single spaces between them.
+// Two spaces in a row would be read as one (RFC 5322, 3.2.2), and a dot is allowed in the obsolete phrase alone
+// (RFC 5322, 4.1): both go into quotes.
 func isPhrase(s string) bool {
 	last := byte(' ')
 	for i := range len(s) {
@@ -285,6 +320,7 @@ func isPhrase(s string) bool {
 }
 
 // appendQuoted appends s as a quoted string.
+// Only the quote and the backslash need one before them (RFC 5322, 3.2.4); more would be legal and ugly.
 func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := range len(s) {

@@ -13,6 +13,8 @@ import (
 // fails: what it cannot make sense of it keeps as it is, for writing refuses it anyway.
 
 // ParseAddress reads one address strictly: RFC 5322 with its obsolete forms, and UTF-8 (RFC 6532).
+// A name before it is decoded. The error, prefixed "mail:", says at which octet of s the grammar was left;
+// nothing, or more than one address, is an error too. Any number of goroutines may call it.
 func ParseAddress(s string) (Address, error) {
 	list, err := ParseAddressList(s)
 	if err != nil {
@@ -26,6 +28,8 @@ func ParseAddress(s string) (Address, error) {
 
 // ParseAddressList reads a list of addresses strictly. The members of groups are members of the list; an empty group
 // is an empty list.
+// The error is the first that was found, and then the list is nil: half a list of recipients is worse than
+// none. An empty s is an error; a list of nothing but an empty group is not.
 func ParseAddressList(s string) ([]Address, error) {
 	r := addressReader{s: s, strict: true}
 	r.read()
@@ -37,6 +41,9 @@ func ParseAddressList(s string) ([]Address, error) {
 
 // ExtractAddresses finds the bare addresses in a field's value or any other text of that kind, leniently: what has no @
 // is left out. It never takes an address out of encoded words, quoted names or comments.
+// It is for envelopes that are made from headers, where an address out of somebody's display name would send
+// mail to whomever the author of that name chose. The result is nil if there is none. It may be called at once
+// from anywhere.
 func ExtractAddresses(s string) []string {
 	list, _ := new(Parser).Addresses(s)
 	var out []string
@@ -51,6 +58,8 @@ func ExtractAddresses(s string) []string {
 // Addresses reads a list of addresses leniently, as [Parser.Parse] reads those of a message. It takes unquoted commas
 // in names, semicolons between addresses, addresses without brackets behind a name, and more. The offsets of the
 // defects count from the beginning of s.
+// A nil Parser is the zero one. There is no error: the list may be empty, and an address in it may be one that
+// [Address.Validate] refuses.
 func (p *Parser) Addresses(s string) ([]Address, []Defect) {
 	var d defects
 	r := addressReader{s: p.repair(s), p: p, defects: &d}
@@ -60,6 +69,8 @@ func (p *Parser) Addresses(s string) ([]Address, []Defect) {
 
 // A token is a piece of an address list. Its kind is '"' for a quoted string, '(' for a comment, '<' for what is in
 // angle brackets, '[' for a domain literal, 'a' for an atom, 'w' for an encoded word, else the character itself.
+// Tokens are offsets and not strings: most text is never copied, and an entry that has to be kept as it is can
+// be cut out whole.
 type token struct {
 	kind       byte
 	space      bool // there was white space before it
@@ -75,9 +86,10 @@ type addressReader struct {
 	out     []Address
 	err     error // the first; strict reading stops at it
 
-	pos         int
-	toks        []token
-	inGroup     bool
+	pos     int
+	toks    []token
+	inGroup bool
+	// What is not known yet when an entry ends waits here for the next entry.
 	pendingName string // the comment that was with pending
 	pending     string // an entry without an address, which may be the "Doe" of "Doe, John <j@x>"
 	closed      uint8  // bits for the searches that have failed: there is no further end for them
@@ -110,6 +122,7 @@ func (r *addressReader) read() {
 	if r.toks == nil {
 		r.toks = make([]token, 0, 16) // enough for most entries
 	}
+	// A list of nothing but commas must not make us allocate 32 octets for each of its own.
 	if n := strings.Count(r.s, ","); n < 1000 {
 		r.out = make([]Address, 0, n+1)
 	}
@@ -132,6 +145,8 @@ func (r *addressReader) read() {
 }
 
 // folds checks that line ends are folds: CRLF with white space behind it (RFC 5322, 3.2.2).
+// A line end that is none is where the next field begins for some other reader, so a strict reader must not
+// step over it.
 func (r *addressReader) folds() {
 	for i := 0; i < len(r.s); i++ {
 		switch c := r.s[i]; {
@@ -169,6 +184,8 @@ func (r *addressReader) token() {
 		r.pos = i + 1
 		r.entry(i)
 		return
+	// QUIRK: Outlook shows and takes semicolons between addresses, and people copy them from there into web
+	// forms.
 	case c == ';':
 		r.pos = i + 1
 		r.entry(i)
@@ -177,6 +194,8 @@ func (r *addressReader) token() {
 		}
 		r.inGroup = false
 		return
+	// RFC 5322, 3.4: a group is a name, a colon, addresses and a semicolon. "undisclosed-recipients:;" is the
+	// one that is seen daily.
 	case c == ':' && r.groupStart(i):
 		r.pos = i + 1
 		return
@@ -186,8 +205,13 @@ func (r *addressReader) token() {
 		t.end = r.until(i, noComment, ')', '(')
 	case c == '<':
 		t.end = r.angle(i)
+	// QUIRK: [EXTERNAL] and [ticket 12] in names without quotes, from gateways and help desks: a bracket is a
+	// domain literal behind an @ alone.
 	case c == '[' && r.closed&noLiteral == 0 && r.afterAt():
 		t.end = r.until(i, noLiteral, ']', 0)
+	// QUIRK: encoded words that hold commas, brackets and @ as they are, from programs that encode nothing but
+	// letters beyond ASCII. RFC 2047, 5, rule 3 forbids these octets in a phrase; to a strict reader the word
+	// is atoms, or an error.
 	case c == '=' && encodedWordLen(r.s[i:]) > 0 && !r.strict:
 		t.kind, t.end = 'w', i+encodedWordLen(r.s[i:])
 	case isAtext(c):
@@ -209,6 +233,8 @@ func (r *addressReader) token() {
 
 // until finds the end of what begins at i, behind its closing character; -1 if there is none. Characters behind a
 // backslash do not count (RFC 5322, 3.2.1). open, if not 0, nests.
+// A search that has failed once is not made again: from any later beginning it would go over the same octets to
+// the same end, and n openings would cost n² steps.
 func (r *addressReader) until(i int, kind uint8, shut, open byte) int {
 	depth := 1
 	for j := i + 1; j < len(r.s); j++ {
@@ -228,6 +254,7 @@ func (r *addressReader) until(i int, kind uint8, shut, open byte) int {
 }
 
 // angle finds the end of what begins with the < at i. Without a > it goes to the end of the entry.
+// Quoted strings inside are stepped over whole, for "a>b"@c is an address (RFC 5322, 3.2.4).
 func (r *addressReader) angle(i int) int {
 	j := i + 1
 	if r.closed&noAngle == 0 {
@@ -247,6 +274,7 @@ func (r *addressReader) angle(i int) int {
 		}
 		r.closed |= noAngle
 	}
+	// QUIRK: headers that were cut at 256 or 1,000 octets by databases and spam filters end inside an address.
 	r.fail(i, "a < without its >, read up to the next comma")
 	for j = i + 1; j < len(r.s) && r.s[j] != ',' && r.s[j] != ';'; j++ {
 	}
@@ -274,6 +302,8 @@ func (r *addressReader) groupStart(i int) bool {
 }
 
 // entry settles the tokens of one entry, which ends at the offset end.
+// Angle brackets decide first, then an @: a name may hold an @, but an address in brackets is always the
+// address.
 func (r *addressReader) entry(end int) {
 	toks := r.toks
 	r.toks = r.toks[:0]
@@ -293,6 +323,7 @@ func (r *addressReader) entry(end int) {
 			return
 		}
 	}
+	// RFC 5322, 4.4: an obsolete list may have comments where its members are missing.
 	if onlyComments(toks) {
 		return
 	}
@@ -303,12 +334,16 @@ func (r *addressReader) entry(end int) {
 	if r.pending != "" {
 		r.keepPending()
 	}
+	// It has neither brackets nor an @, so it is a name that was cut at its comma, or a local mailbox. The next
+	// entry tells.
 	r.pendingName = r.comment(toks)
 	toks = withoutComments(toks)
 	r.pending = r.s[toks[0].start:toks[len(toks)-1].end]
 }
 
 // nameAddr settles an entry with angle brackets, which are the token at index i.
+// An @ in the name is a defect worth telling: "ceo@bank.example" <x@evil.example> is how people are fooled, and
+// without quotes not even the grammar allows it.
 func (r *addressReader) nameAddr(toks []token, i int) {
 	a := Address{Name: r.phrase(toks[:i])}
 	for _, t := range toks[:i] {
@@ -326,6 +361,7 @@ func (r *addressReader) nameAddr(toks []token, i int) {
 		}
 		a.Address = r.route(strings.TrimRight(in, ">"), t.start+1)
 	}
+	// QUIRK: <a@b> Ann Example, the wrong way round, from scripts that join the two by hand.
 	if !onlyComments(toks[i+1:]) {
 		r.fail(toks[i+1].start, "something behind the >, taken as the name if there is none")
 		if behind := toks[i+1:]; a.Name == "" && behind[0].kind != '<' {
@@ -345,6 +381,8 @@ func (r *addressReader) nameAddr(toks []token, i int) {
 		}
 		r.pending = ""
 	}
+	// RFC 5322, 4.4 has no empty address; "<>" belongs to envelopes (RFC 5321, 4.5.5), where programs copy it
+	// from.
 	if a.Address == "" {
 		r.fail(t.start, "an address that is empty")
 		if a.Name == "" {
@@ -355,6 +393,8 @@ func (r *addressReader) nameAddr(toks []token, i int) {
 }
 
 // bare settles an entry without angle brackets that has an @.
+// The address is what grows from the first @ to both sides without white space; what is left of it can only be
+// a name. QUIRK: Ann Example ann@example.com, from old mailing-list software and people who type.
 func (r *addressReader) bare(toks []token) {
 	if r.pending != "" {
 		r.keepPending()
@@ -392,6 +432,7 @@ func (r *addressReader) bare(toks []token) {
 
 // keepPending gives up on finding the rest of an entry without an address. It is kept as an address without a domain,
 // for local mail has such; an encoded word can only be a name.
+// Dropping it would be quieter, but then a reply to all would lose somebody without a word.
 func (r *addressReader) keepPending() {
 	s := r.pending
 	r.pending = ""

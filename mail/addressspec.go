@@ -3,6 +3,10 @@ package mail
 import "strings"
 
 // The parts of an address: phrases, comments, routes and addr-specs, from the tokens of one entry.
+//
+// An addr-spec comes out as it was written, with its quoting, but without comments and folds, which belong to
+// the field and not to the address. A name comes out as people read it. What is decoded is never looked at for
+// structure again, so an encoded word cannot bring an @, a comma or a bracket into play (RFC 2047, 6.2).
 
 // route reads what was in angle brackets: an addr-spec, which may have a source route before it. The route is dropped,
 // as RFC 5321, 4.1.1.3 and RFC 5322, 4.4 want it: it is never followed.
@@ -24,10 +28,12 @@ func (r *addressReader) route(in string, base int) string {
 		}
 		sub.token()
 	}
+	// Comments may stand before the route as well as before the address (RFC 5322, 3.2.2).
 	toks := sub.toks
 	for len(toks) > 0 && toks[0].kind == '(' {
 		toks = toks[1:]
 	}
+	// RFC 5322, 4.4, obs-route: @host,@host: before the address. It is known by its @ at the very beginning.
 	if len(toks) > 0 && (toks[0].kind == '@' || toks[0].kind == ',') {
 		for i, t := range toks {
 			if t.kind == ':' {
@@ -37,6 +43,7 @@ func (r *addressReader) route(in string, base int) string {
 		}
 	}
 	addr := sub.spec(toks)
+	// The inner error counts octets from the bracket on; the outer one says where in the list that is.
 	if sub.err != nil {
 		r.fail(base, "an address that is none")
 	}
@@ -54,10 +61,14 @@ func (r *addressReader) spec(toks []token) string {
 	if len(toks) == 0 {
 		return ""
 	}
+	// It is kept with all its oddities rather than mended: an address that we made up might exist. Writing
+	// refuses it.
 	if !r.specOrder(toks) {
 		r.fail(toks[0].start, "an address that is none, kept as it is")
 		return unfold(trimSpace(r.s[toks[0].start:toks[len(toks)-1].end]))
 	}
+	// Nearly every address is one stretch of the text, and then its string is a piece of the field's, not a
+	// copy.
 	whole := true
 	for i, t := range toks {
 		whole = whole && t.kind != '(' && (i == 0 || !t.space)
@@ -75,6 +86,9 @@ func (r *addressReader) spec(toks []token) string {
 }
 
 // specOrder says whether the tokens are word *("." word) "@" (atom *("." atom) / literal), comments aside.
+// A quoted string may be one word of several (RFC 5322, 4.4, obs-local-part): "a b".c@d. Empty words may not
+// be. QUIRK: Japanese mobile carriers gave out addresses with two dots in a row and one before the @
+// until 2009. Those are kept as they are by the caller, with a defect.
 func (r *addressReader) specOrder(toks []token) bool {
 	at, word := false, false // behind the @; the last token was a word
 	for _, t := range toks {
@@ -90,6 +104,7 @@ func (r *addressReader) specOrder(toks []token) bool {
 				return false
 			}
 			word = false
+		// Behind the @ an atom must also be something that a host can be called; before it any atom will do.
 		case 'a', 'w':
 			if word || at && !isDomain(r.s[t.start:t.end]) {
 				return false
@@ -121,6 +136,8 @@ func (r *addressReader) rawPhrase(toks []token) string {
 	if len(toks) == 0 {
 		return ""
 	}
+	// These three are nearly every name there is; the long way below is for those that mix quotes, comments and
+	// words.
 	if len(toks) == 1 && toks[0].kind == 'a' {
 		return r.p.words(r.s[toks[0].start:toks[0].end])
 	}
@@ -133,6 +150,7 @@ func (r *addressReader) rawPhrase(toks []token) string {
 	var b []byte
 	for i := 0; i < len(toks); {
 		t := toks[i]
+		// White space of any length is one space to a reader (RFC 5322, 3.2.2), and none at the edges.
 		if t.space && len(b) > 0 && b[len(b)-1] != ' ' {
 			b = append(b, ' ')
 		}
@@ -185,6 +203,8 @@ func (r *addressReader) unquote(t token) string {
 }
 
 // comment gives the last comment as a name: the way of old Unix mail, a@b (Ann Example).
+// It is still what cron, mail(1) and old list archives write. The form was never in the grammar: RFC 5322, 3.4
+// says only that it has been seen, and that new programs should not make it.
 func (r *addressReader) comment(toks []token) string {
 	for i := len(toks) - 1; i >= 0; i-- {
 		if t := toks[i]; t.kind == '(' {
@@ -195,6 +215,7 @@ func (r *addressReader) comment(toks []token) string {
 }
 
 // withoutComments leaves the comments out of the tokens, in place; they separate as white space does.
+// The tokens are the reader's own, made anew for each entry, so nobody sees that they were moved.
 func withoutComments(toks []token) []token {
 	out, space := toks[:0], false
 	for _, t := range toks {
@@ -219,6 +240,7 @@ func onlyComments(toks []token) bool {
 }
 
 // unescape takes the backslashes of quoted pairs away (RFC 5322, 3.2.1).
+// A backslash at the very end escapes nothing and stays: it was not the reader's to drop.
 func unescape(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s
@@ -234,6 +256,7 @@ func unescape(s string) string {
 }
 
 // collapse makes one space of each run of white space.
+// Most names have single spaces already: they are looked over first, and then nothing is copied.
 func collapse(s string) string {
 	clean := true
 	for i := range len(s) {

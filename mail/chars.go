@@ -7,6 +7,10 @@ import (
 )
 
 // The classes of characters that the grammars of RFC 5322 and RFC 2045 are made of, and small things for strings.
+//
+// Octets are looked up rather than compared: each of the grammars has its own set of specials, they overlap,
+// and this is where a parser spends its time. All names in mail are ASCII and compared without regard to case
+// (RFC 5322, 1.2.2), so nothing here depends on a locale or on Unicode's tables.
 
 const (
 	classAtext  = 1 << iota // RFC 5322, 3.2.3; also everything beyond ASCII (RFC 6532, 3.2)
@@ -17,6 +21,8 @@ const (
 	class2231               // RFC 2231, 7: attribute-char
 )
 
+// A byte holds all six classes: one look-up answers any question about an octet. It is made once and never
+// changed.
 var classes = func() (t [256]uint8) {
 	for i := range t {
 		c := byte(i)
@@ -25,6 +31,8 @@ var classes = func() (t [256]uint8) {
 		if letter {
 			t[i] |= classLetter
 		}
+		// RFC 6532, 3.2 adds every character beyond ASCII to atext. Its octets are enough to look at; whether
+		// they are UTF-8 is checked once for the whole, by those who write.
 		if letter || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0 || c >= utf8.RuneSelf {
 			t[i] |= classAtext
 		}
@@ -71,6 +79,9 @@ func isName(s string) bool {
 
 // badByte finds the first CR, LF or NUL: what no name and no value may hold, for it would begin a field of its own.
 // It is -1 if there is none.
+// This is the check against header injection: a name or a subject from a web form with a CRLF in it would
+// otherwise add recipients to somebody else's mail. NUL is refused with them, because programs in C end a
+// string there.
 func badByte(s string) int {
 	for i := range len(s) {
 		if c := s[i]; c == '\r' || c == '\n' || c == 0 {
@@ -81,6 +92,7 @@ func badByte(s string) int {
 }
 
 // controlName names a control for people, who cannot see it.
+// An error that printed the octet itself would break the log's lines as it would have broken the message's.
 func controlName(c byte) string {
 	switch c {
 	case '\r':
@@ -149,6 +161,8 @@ func trimSpace(s string) string {
 }
 
 // unfold takes the line ends out of a field's body (RFC 5322, 2.2.3); the white space behind them stays.
+// Every CR and LF goes, not only those of proper folds: what is left must be one line whatever it was. The
+// white space stays, because RFC 5322, 2.2.3 counts it as part of the text.
 func unfold(s string) string {
 	if strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 {
 		return s

@@ -14,21 +14,34 @@ import (
 
 // Charsets. Labels are read as the WHATWG does, which knows what mail calls them, then as the IANA does, then by a short
 // list of our own. Nothing here fails: what cannot be converted becomes U+FFFD.
+//
+// The WHATWG comes first because it reads labels as senders mean them: QUIRK: what is labelled ISO-8859-1 is
+// Windows-1252 in nearly all mail, for Outlook Express wrote it so, with curly quotes where the standard has
+// controls; gb2312 is GBK and ks_c_5601-1987 is the code page of Korean Windows for the same reason.
+//
+// We only ever write UTF-8 and its subset ASCII: all of this is for reading.
 
 // convert gives b, text in the charset, as UTF-8. ok is false if the label is not known or the text is not in it; then
 // the text is taken as UTF-8 if it is that, else as Windows-1252, which is what unlabelled 8-bit mail mostly was.
 func (p *Parser) convert(label string, b []byte) (s string, ok bool) {
 	switch {
+	// RFC 2045, 5.2: text without a charset is US-ASCII, of which UTF-8 is what has come of it. QUIRK: cron and
+	// scripts send UTF-8 and say nothing.
 	case label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii") || equalFold(label, "utf8"):
 		if utf8.Valid(b) {
 			return string(b), true
 		}
 		if equalFold(label, "utf-8") || equalFold(label, "utf8") {
+			// It said that it is UTF-8, and most of it will be: one broken octet is no reason to read all the
+			// others as Windows-1252.
 			return strings.ToValidUTF8(string(b), "\ufffd"), false
 		}
+	// The WHATWG refuses it, for browsers were attacked through it. A text in a message is not sniffed: it is
+	// UTF-7 only if it says so. QUIRK: old Outlook and Exchange send it to hosts that are not 8-bit clean.
 	case equalFold(label, "utf-7") || equalFold(label, "unicode-1-1-utf-7"):
 		return decodeUTF7(b), true
 	default:
+		// The user's own comes before our lists, so that a label they get wrong can be set right.
 		if p != nil && p.Charset != nil {
 			if e := p.Charset(label); e != nil {
 				return decodeWith(e, b), true
@@ -55,6 +68,8 @@ func decodeWith(e encoding.Encoding, b []byte) string {
 }
 
 // repair gives s as valid UTF-8: raw 8-bit in a field is UTF-8 (RFC 6532) or, failing that, Windows-1252.
+// It is what makes everything behind it safe to cut at any ASCII character: no charset that hides ASCII octets
+// inside longer characters, as Shift_JIS does, gets past it.
 func (p *Parser) repair(s string) string {
 	if utf8.ValidString(s) {
 		return s
@@ -72,6 +87,8 @@ func charset(label string) encoding.Encoding {
 	label = strings.Trim(toLower(label), " \t\"'")
 	if e, err := htmlindex.Get(label); err == nil {
 		if name, _ := htmlindex.Name(e); name == "replacement" {
+			// The replacement charset shows one U+FFFD for a whole text. Ours is to show what can be read of
+			// it.
 			return nil // the WHATWG's way to refuse a charset
 		}
 		return e
@@ -98,6 +115,8 @@ func charset(label string) encoding.Encoding {
 }
 
 // decodeUTF7 decodes UTF-7 (RFC 2152): "+" begins UTF-16 in base64, "-" or any other character ends it.
+// Units that are not whole are dropped, and a half of a surrogate pair comes out as U+FFFD: utf16.Decode sees
+// to that.
 func decodeUTF7(b []byte) string {
 	var out strings.Builder
 	for i := 0; i < len(b); {
@@ -115,6 +134,7 @@ func decodeUTF7(b []byte) string {
 			j++
 		}
 		switch {
+		// RFC 2152, rule 2: "+-" is a plus sign.
 		case j == i+1 && j < len(b) && b[j] == '-':
 			out.WriteByte('+')
 		case j == i+1:
@@ -123,6 +143,7 @@ func decodeUTF7(b []byte) string {
 			continue
 		default:
 			raw := make([]byte, base64.RawStdEncoding.DecodedLen(j-i-1))
+			// Its error only says that bits are left over at the end, which are padding here.
 			n, _ := base64.RawStdEncoding.Decode(raw, b[i+1:j])
 			units := make([]uint16, n/2)
 			for k := range units {

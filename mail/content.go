@@ -12,6 +12,12 @@ import (
 
 // What a body is made of decides how it is encoded (RFC 2045, 6): 7bit where the content allows it, because then anyone
 // can read it; quoted-printable where few octets need it; base64 for the rest.
+//
+// Encoding depends on the content alone and never on what the reader might be: the same message gives the same
+// octets each time. Text is never sent with lines over 998 characters or with a bare CR or LF (RFC 5322, 2.3),
+// because each of these is where two hosts can come to read different messages out of the same octets. binary
+// (RFC 2045, 2.9) is not written at all: servers that take it (RFC 3030, 3) are too few for it to be worth a
+// form of its own.
 
 // A transferEncoding is how a body is written.
 type transferEncoding uint8
@@ -32,6 +38,7 @@ func (e transferEncoding) String() string {
 }
 
 // A survey is what one pass over a content finds.
+// It only counts: what the counts mean is decided in choose, once all of the content has been seen.
 type survey struct {
 	size    int64
 	high    int64 // octets beyond ASCII
@@ -45,6 +52,8 @@ type survey struct {
 }
 
 // Write surveys another piece. It never fails.
+// It takes pieces cut anywhere, a CRLF included, for it is fed by io.Copy. Line ends of all three kinds end a
+// line here, since each of them will be a line end when it is written (see [transfer.EOL]).
 func (s *survey) Write(b []byte) (int, error) {
 	s.size += int64(len(b))
 	for _, c := range b {
@@ -71,6 +80,8 @@ func (s *survey) Write(b []byte) (int, error) {
 }
 
 // text surveys a string. Most of it is plain, which is looked at eight octets at a time.
+// A CR that ends no line is found by octets, where the CR of a CRLF is told from it by being the last of its
+// line.
 func (s *survey) text(t string) {
 	s.size += int64(len(t))
 	for t != "" {
@@ -101,6 +112,8 @@ func plainWord(w uint64) bool {
 
 // appendPlain appends text if all of it is plain ASCII in lines that are not too long: the usual message, for which one
 // look is enough. If it is not, b is given back as it was.
+// Looking and copying are one pass over memory that is in the cache then; for what is not plain the look was in
+// vain, but such a text costs more to encode than to look at.
 func appendPlain(b []byte, t string) (out []byte, ok bool) {
 	out = b
 	for t != "" {
@@ -153,6 +166,8 @@ func (s *survey) octets(b string, last bool) {
 }
 
 // surveyTable sorts octets: 0 plain, 1 beyond ASCII, 2 "=", 3 controls, 4 CR.
+// DEL and the C0 controls are legal in 7bit (RFC 2045, 2.7) but for NUL. They are encoded all the same: QUIRK:
+// some gateways drop them, and terminals obey them.
 var surveyTable = func() (t [256]uint8) {
 	for i := range t {
 		switch {
@@ -176,8 +191,11 @@ const maxBodyLine = 998
 func (s *survey) choose(eightBit bool) transferEncoding {
 	longest := max(s.longest, s.width)
 	switch {
+	// RFC 2045, 2.7: 7bit is lines of at most 998 octets, all of them ASCII and not NUL.
 	case s.high+s.control == 0 && longest <= maxBodyLine:
 		return enc7bit
+	// RFC 6152, 3: 8bit lifts the limit on octets and no other one. It is only taken where the server has
+	// offered it.
 	case s.control == 0 && longest <= maxBodyLine && eightBit:
 		return enc8bit
 	case 6*(s.high+s.control+s.equals) <= s.size:
@@ -188,6 +206,7 @@ func (s *survey) choose(eightBit bool) transferEncoding {
 }
 
 // appendText appends text with each line end made CRLF. A text that does not end a line is left so.
+// RFC 5321, 2.3.8: CRLF is the only line end in mail, and people's texts have any of three.
 func appendText(b []byte, s string) []byte {
 	for {
 		i := strings.IndexByte(s, '\n')
@@ -205,6 +224,8 @@ func appendText(b []byte, s string) []byte {
 }
 
 // appendBareCR appends a line in which each CR is a line end too.
+// QUIRK: a CR alone was the line end of Mac OS up to 9 and comes out of old files; and as some servers end a
+// line at it and others do not, leaving it in is how messages are smuggled.
 func appendBareCR(b []byte, s string) []byte {
 	for {
 		i := strings.IndexByte(s, '\r')
@@ -222,6 +243,8 @@ func appendBody(b []byte, s string, enc transferEncoding) []byte {
 	case enc7bit, enc8bit:
 		return appendText(b, s)
 	}
+	// RFC 2045, 6.8: text has its line ends made CRLF before it is encoded in base64, for nobody can do it
+	// behind it.
 	text := appendText(make([]byte, 0, len(s)+len(s)/16+16), s)
 	b, _ = transfer.Append(b, bodyEncoder(enc), text) // neither encoder has an error of its own
 	return b
@@ -236,6 +259,7 @@ func bodyEncoder(enc transferEncoding) transform.Transformer {
 }
 
 // copyBuffers are the memory that writing one message needs, whatever its size.
+// They belong to one call of WriteTo, not to the message: several goroutines may write it at once.
 type copyBuffers struct{ in, out []byte }
 
 const copyBlock = 57 * 512 // whole lines of base64, which have 57 octets each; what it takes stays in the second-level cache
@@ -246,6 +270,8 @@ func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, t
 	if c.out == nil {
 		c.out = make([]byte, copyBlock/57*78+512)
 	}
+	// FromBytes is how most programs attach; its octets go from their place through the encoder without being
+	// read first.
 	if b, ok := r.(bytesReader); ok && enc == encBase64 && !text {
 		e := encodeWriter{w: w, out: c.out}
 		_, err := b.WriteTo(&e)
@@ -257,6 +283,7 @@ func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, t
 	if c.in == nil {
 		c.in = make([]byte, copyBlock)
 	}
+	// Attachments are encoded octet by octet as they are; text has its line ends made CRLF on the way.
 	var t transform.Transformer
 	switch {
 	case enc == encBase64 && !text:
@@ -286,6 +313,8 @@ func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, t
 					return written, closed, werr
 				}
 			}
+			// A filter that neither takes nor gives with all this room would do so for ever: that is an error
+			// below.
 			if err == transform.ErrShortDst && nDst+nSrc > 0 {
 				continue
 			}
@@ -329,6 +358,8 @@ func (e *encodeWriter) encode(b []byte, atEOF bool) (int, error) {
 }
 
 // contains says whether the reader's content holds the word, which is short.
+// What is kept from one piece to the next is one octet less than the word, so that a word across two pieces is
+// found.
 func contains(r io.Reader, word string) (bool, error) {
 	buf := make([]byte, 32<<10)
 	kept := 0

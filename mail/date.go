@@ -7,8 +7,14 @@ import (
 
 // Dates (RFC 5322, 3.3 and 4.3), with what the wild makes of them: no day of the week or a wrong one, names of months in
 // full, one digit where two belong, names of zones, comments anywhere, no zone at all.
+//
+// A date is cut into words, and each word is known by its looks and place; there is no grammar to fail in the
+// middle of. What comes out is a moment with the offset that was written, since "9:00 -0500" tells when it was
+// sent by the clock there. What would have to be guessed (no month, no clock, the 31st of April) is no date.
 
 // ParseDate reads the date of a field leniently. The error says that it is none.
+// The time is in UTC if the zone is zero, missing or unknown, else in a zone without a name. With an error it
+// is the zero time. It may be called by several goroutines at once.
 func ParseDate(s string) (time.Time, error) {
 	if t, ok := parseDate(s); ok {
 		return t, nil
@@ -16,6 +22,7 @@ func ParseDate(s string) (time.Time, error) {
 	return time.Time{}, &dateError{s}
 }
 
+// The text is made when it is asked for: those who only want to know whether it is a date pay nothing for it.
 type dateError struct{ s string }
 
 // Error shows at most 60 octets of what was no date.
@@ -24,9 +31,12 @@ func (e *dateError) Error() string {
 }
 
 // appendDate appends a date as fields have it. A zone of -00:00 cannot be told from UTC here; UTC is +0000.
+// RFC 5322, 3.3 gives -00:00 a meaning of its own, that nothing is known of the local zone; a time.Time has no
+// place for it. Names are English whatever the locale, for they are syntax and not text.
 func appendDate(b []byte, t time.Time) []byte {
 	const days, months = "SunMonTueWedThuFriSat", "JanFebMarAprMayJunJulAugSepOctNovDec"
 	year, month, day := t.Date()
+	// RFC 5322, 3.3: a year has four digits or more. The quick way writes four.
 	if year < 1000 || year > 9999 {
 		return t.AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 -0700")
 	}
@@ -50,6 +60,7 @@ func appendDate(b []byte, t time.Time) []byte {
 		sign, offset = '-', -offset
 	}
 	b = append(b, ' ', sign)
+	// RFC 5322, 3.3 has hours and minutes alone. Offsets with seconds, as all were before 1900 or so, are cut.
 	two(offset / 3600 % 100)
 	two(offset / 60 % 60)
 	return b
@@ -57,6 +68,8 @@ func appendDate(b []byte, t time.Time) []byte {
 
 // parseDate reads a date without making an error of one that is none: a parser of whole messages only wants to know.
 func parseDate(s string) (time.Time, bool) {
+	// A date has eight words at the most, am or pm and a zone's name among them; what is more than twelve is no
+	// date.
 	var words [12]string
 	n := dateWords(words[:], s)
 	w := words[:n]
@@ -67,6 +80,7 @@ func parseDate(s string) (time.Time, bool) {
 	var day, year, month int
 	var ok bool
 	switch {
+	// RFC 5322, 3.3, the usual order: day, month, year, clock. A year of one digit is none (RFC 5322, 4.3).
 	case len(w) >= 4 && startsWithDigit(w[0]):
 		day, _ = number(w[0])
 		month = monthNumber(w[1])
@@ -77,6 +91,7 @@ func parseDate(s string) (time.Time, bool) {
 		// QUIRK: ctime's order, "Mon Jan 02 15:04:05 2006", with the zone before or behind the year.
 		month = monthNumber(w[1])
 		day, _ = number(w[2])
+		// The year is the one word of four digits without a sign; a zone has a sign or letters.
 		clock := w[3]
 		for _, x := range w[4:] {
 			if y, is := number(x); is && len(x) == 4 && x[0] != '+' && x[0] != '-' {
@@ -97,6 +112,8 @@ func parseDate(s string) (time.Time, bool) {
 	switch {
 	case year < 50:
 		year += 2000 // RFC 5322, 4.3
+	// RFC 5322, 4.3: two digits from 50 on, and all of three, count from 1900. QUIRK: programs that print
+	// tm_year wrote 100 to 125 for 2000 to 2025, and this is what they meant.
 	case year < 1000:
 		year += 1900
 	}
@@ -108,11 +125,14 @@ func parseDate(s string) (time.Time, bool) {
 	if len(w) > 1 {
 		loc = zone(w[1])
 	}
+	// time.Date takes any day and counts on into the next month.
 	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, loc)
 	return t, t.Day() == day // the 31st of April is none
 }
 
 // dateWords cuts a date at white space, commas and hyphens between names, without its comments.
+// Comments nest and may be anywhere (RFC 5322, 3.2.2); the one that is seen daily is the zone's name at the
+// end, "(CET)".
 func dateWords(words []string, s string) int {
 	n, start, depth := 0, -1, 0
 	flush := func(end int) {
@@ -153,6 +173,7 @@ func dateWords(words []string, s string) int {
 func startsWithDigit(s string) bool { return s != "" && '0' <= s[0] && s[0] <= '9' }
 
 // number reads a number of at most five digits: longer ones are no part of a date, and would overflow somewhere.
+// A sign makes it no number: a zone must not be taken for a year.
 func number(s string) (int, bool) {
 	n := 0
 	if len(s) == 0 || len(s) > 5 {
@@ -169,6 +190,8 @@ func number(s string) (int, bool) {
 
 // monthNumber reads a month by the first three letters of its name, so that September and Sept are read too; 0 if it is
 // none.
+// QUIRK: a few web shops write the month as a number, 01-02-2006. It is read as day, month, year, as Europe and
+// the field itself have it.
 func monthNumber(s string) int {
 	if len(s) < 3 {
 		if n, ok := number(s); ok && n <= 12 {
@@ -187,6 +210,8 @@ func monthNumber(s string) int {
 }
 
 // clockTime reads hh:mm[:ss], with dots for the colons too. A leap second is the second before it.
+// QUIRK: dots for the colons are what programs in Finnish, Italian and Danish locales write; pm comes from
+// shells and spreadsheets. RFC 5322, 3.3 allows a second of 60, which time.Time does not know.
 func clockTime(w []string) (h, m, s int, ok bool) {
 	text := w[0]
 	var f [3]int
@@ -225,6 +250,7 @@ func zone(s string) *time.Location {
 		if len(digits) == 2 {
 			n *= 100
 		}
+		// QUIRK: +05:30 is the form of RFC 3339, +02 what PostgreSQL prints: both are in mail from scripts.
 		if ok && n%100 < 60 && n < 2400 {
 			seconds := (n/100*60 + n%100) * 60
 			if s[0] == '-' {
@@ -238,6 +264,10 @@ func zone(s string) *time.Location {
 		return time.UTC
 	}
 	hours := 0
+	// RFC 5322, 4.3 names the zones of North America and no others; the rest of these is what European and
+	// Asian servers write, in the meaning that their senders have. BST is British: nobody in the Aleutians
+	// writes the other one. The military letters are UTC, because RFC 822 had them the wrong way round and both
+	// ways were written (RFC 5322, 4.3).
 	switch strings.ToUpper(s) {
 	case "EDT":
 		hours = -4

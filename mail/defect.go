@@ -3,6 +3,8 @@ package mail
 import "fmt"
 
 // A DefectKind says what rule was broken, in one or two words that do not change between versions.
+//
+// Programs may decide by it and count it; the texts are for people and do change. More kinds may come.
 type DefectKind string
 
 // The kinds of defects that reading a message can find.
@@ -27,6 +29,7 @@ type Defect struct {
 }
 
 // String gives the defect as one line for people.
+// The zero Defect is none and is never in a list.
 func (d Defect) String() string {
 	if d.Offset < 0 {
 		return fmt.Sprintf("%s: %s", d.Kind, d.Text)
@@ -35,9 +38,13 @@ func (d Defect) String() string {
 }
 
 // maxDefects bounds what a hostile message can make us keep. The last place is kept for saying so.
+// A hundred is more than anyone reads, and few enough that a message of nothing but mistakes costs no more than
+// others.
 const maxDefects = 100
 
 // A defects is where the parts of the parser put what they find; a nil one drops it.
+// RFC 7103 is the reason to have them at all: handlers of mail that mend in silence disagree with each other,
+// and that is what attackers use. So what was mended is told.
 type defects struct {
 	list []Defect
 	base int64 // added to the offsets that come in

@@ -8,6 +8,10 @@ import (
 
 // What is known about fields by their names: which ones Message has, and how the values of the others are written
 // (RFC 5322, 3.6; RFC 2045; the registry of RFC 4021).
+//
+// A field that is not known here is unstructured, which is what RFC 5322, 3.6.8 says of optional fields. That
+// is the safe way round for text and the wrong one for structure, hence the long list: an encoded word is only
+// allowed where text, comments or phrases are (RFC 2047, 5).
 
 // A fieldKind is a field that Message has.
 type fieldKind uint8
@@ -32,6 +36,8 @@ const (
 )
 
 // knownField tells which field of Message a name is. The first letter decides quickly against most others.
+// It is asked for each field of each message that is read, most of which are Received, DKIM-Signature and
+// X-something: those are let go after one comparison of numbers.
 func knownField(name string) fieldKind {
 	if name == "" {
 		return fieldNone
@@ -42,6 +48,7 @@ func knownField(name string) fieldKind {
 		}
 		return fieldNone
 	}
+	// No two of these names have both in common, so one full comparison settles it.
 	switch len(name)<<8 | int(lower(name[0])) {
 	case 4<<8 | 'd':
 		return is("Date", fieldDate)
@@ -76,6 +83,8 @@ func knownField(name string) fieldKind {
 }
 
 // A syntax says how the value of a field is written.
+// It is about writing alone. Reading finds encoded words wherever they are, for senders do not keep to the
+// rules.
 type syntax uint8
 
 const (
@@ -87,6 +96,8 @@ const (
 
 // Structured fields. Encoded words in them would not be decoded by who reads them: a List-Unsubscribe, for one, would
 // no longer work (RFC 8058).
+// Both lists are sorted, for they are searched by halves. They hold the registry's fields (RFC 4021) and those
+// that large hosts act upon: Feedback-ID, Precedence, X-Priority.
 var structuredFields = []string{
 	"accept-language", "archived-at", "authentication-results", "auto-submitted", "autocrypt", "autoforwarded", "autosubmitted",
 	"content-base", "content-duration", "content-features", "content-id", "content-language", "content-location", "content-md5",
@@ -97,6 +108,8 @@ var structuredFields = []string{
 	"return-path", "sensitivity", "tls-report-domain", "tls-report-submitter", "tls-required", "x-mailer-id", "x-priority",
 }
 
+// QUIRK: Errors-To, Return-Receipt-To, Mail-Followup-To and Mail-Reply-To are in no standard; mailing lists and
+// readers go by them, and their names for people may need encoding as any others.
 var addressFields = []string{
 	"bcc", "cc", "disposition-notification-to", "errors-to", "from", "mail-followup-to", "mail-reply-to", "reply-to", "resent-bcc",
 	"resent-cc", "resent-from", "resent-reply-to", "resent-sender", "resent-to", "return-receipt-to", "sender", "to",
@@ -114,6 +127,8 @@ func syntaxOf(name string) syntax {
 	if _, ok := slices.BinarySearch(structuredFields, name); ok {
 		return syntaxExact
 	}
+	// RFC 2369, 2 and RFC 2919, 3: the list fields hold URLs and identifiers in angle brackets. What is in ARC
+	// fields is signed as it is written.
 	for _, prefix := range []string{"list-", "arc-", "downgraded-"} {
 		if strings.HasPrefix(name, prefix) {
 			return syntaxExact
@@ -123,6 +138,9 @@ func syntaxOf(name string) syntax {
 }
 
 // isTrace says that a field belongs to those that each host puts on top of the others (RFC 5321, 4.4; RFC 5322, 3.6.7).
+// They tell the way of a message from the top down, so nothing that we write may come between them. QUIRK:
+// Delivered-To, from Postfix and qmail, is theirs against loops, and X-Google-DKIM-Signature is Google's beside
+// its DKIM-Signature.
 func isTrace(name string) bool {
 	name = toLower(name)
 	switch name {
@@ -143,6 +161,7 @@ func appendField(b []byte, name, value string) ([]byte, error) {
 
 // field appends one whole field. On an error part of it may have been appended: the caller cuts it off.
 func (f *folder) field(name, value string) error {
+	// A longer one leaves no room in its line for a first word, and no line can be folded inside a name.
 	if len(name) > maxName {
 		return fmt.Errorf("a name of %d octets is too long", len(name))
 	}
@@ -154,6 +173,8 @@ func (f *folder) field(name, value string) error {
 	switch kind {
 	case syntaxText:
 		f.text(value)
+	// What is given as a string is parsed strictly and written anew, so that a value from a web form can add no
+	// field and no recipient that is not seen by Validate.
 	case syntaxAddresses:
 		// An empty group, or another that keeps its name, is written as it is.
 		if strings.Contains(value, ":") && isASCII(value) {
@@ -182,6 +203,8 @@ func (f *folder) field(name, value string) error {
 		if err := f.params(l.value, l.params); err != nil {
 			return err
 		}
+	// Refusing is better than encoding here: an encoded Message-ID or Received is another one, and nobody would
+	// notice.
 	case syntaxExact:
 		for i := range len(value) {
 			if c := value[i]; c >= 0x7f || c < ' ' && c != '\t' {
@@ -198,6 +221,8 @@ func (f *folder) field(name, value string) error {
 
 // params appends a value with parameters. ASCII ones are tokens or quoted strings, others are written as RFC 2231 does,
 // in pieces where they are long.
+// Names are checked here and not where they come from, because they may come from a literal, or from a message
+// that was read, where anything can be one.
 func (f *folder) params(value string, params []param) error {
 	for i := range len(value) {
 		if c := value[i]; !isToken(c) && c != '/' {
@@ -229,6 +254,7 @@ func validParam(name string) bool {
 
 // param appends one parameter, on a line of its own where this one has no room.
 func (f *folder) param(p param) {
+	// The plain form is wanted wherever it will do: everything that reads mail understands it.
 	plain := len(p.name)+len(p.value)+6 <= maxLine
 	for i := 0; plain && i < len(p.value); i++ {
 		plain = classes[p.value[i]]&classPlain != 0 && p.value[i] != '\t'
@@ -248,6 +274,7 @@ func (f *folder) param(p param) {
 	}
 	// RFC 2231, 4.1: pieces, each marked as encoded; the first one tells the charset.
 	s := strings.ToValidUTF8(p.value, "\ufffd")
+	// One piece needs no number (RFC 2231, 4), and more readers know that form than the one in pieces.
 	whole := len(p.name)+len("*=utf-8''")+percentLen(s) < maxLine
 	for n := 0; s != "" || n == 0; n++ {
 		var room [2 * maxLine]byte
@@ -258,6 +285,8 @@ func (f *folder) param(p param) {
 		if n == 0 {
 			b = append(b, "utf-8''"...)
 		}
+		// A character may be cut between two pieces: RFC 2231, 4.1 has them joined before the charset is looked
+		// at.
 		for s != "" && (whole || len(b) < maxLine-3) {
 			c := s[0]
 			if classes[c]&class2231 != 0 {

@@ -9,6 +9,10 @@ import (
 
 // Writing fields: encoded where they must be, folded by construction. A line has 78 characters at the most where there
 // is a place to fold it, and never more than 998 (RFC 5322, 2.1.1); one with encoded words 76 (RFC 2047, 2).
+//
+// A field is written once, from left to right, and folded as it goes: nothing is looked at again, so no line
+// can become too long behind our back. Folds are only put where white space already is (RFC 5322, 2.2.3):
+// unfolding gives the value back to the octet, but for encoded words, whose white space RFC 2047, 6.2 drops.
 
 const (
 	maxLine  = 76  // a line that can be folded is no longer; with room to spare for a comma
@@ -18,6 +22,7 @@ const (
 )
 
 // A folder appends a field and knows how far its line has come.
+// col counts octets, not characters: RFC 5322, 2.1.1 limits what is on the wire.
 type folder struct {
 	b   []byte
 	col int
@@ -49,6 +54,7 @@ func (f *folder) stick(s string) {
 }
 
 // gap appends white space, after a fold if the word behind it would not fit.
+// The white space goes to the new line, where it is what makes the fold one.
 func (f *folder) gap(space string, word int) {
 	if f.col+len(space)+word > maxLine && f.col > 1 {
 		f.b = append(f.b, "\r\n"...)
@@ -59,6 +65,9 @@ func (f *folder) gap(space string, word int) {
 
 // text appends unstructured text. Words that are not plain are encoded, those that follow each other together, so that
 // the reader gets the same text back to the octet.
+// Whatever can be read as it is stays so; a Subject with one name in it that is not ASCII has that name encoded
+// and no more. RFC 2047, 5, rule 1: an encoded word must be parted by white space from what is around it, so
+// words are encoded whole.
 func (f *folder) text(s string) {
 	if f.plainText(s) {
 		f.stick(" ")
@@ -75,6 +84,8 @@ func (f *folder) text(s string) {
 		if first {
 			room = maxLine - f.col - 1
 		}
+		// White space at the edges and in long runs does not survive: QUIRK: Exchange and many relays trim and
+		// squeeze it.
 		odd := first && space != "" || len(space) > 8 || word == ""
 		if !odd && !needsWord(word, room) {
 			f.gap(sep, len(word))
@@ -112,6 +123,8 @@ func encodedRun(s string, space, word int) int {
 }
 
 // plainText says that s can stand as it is, on this line.
+// What looks like the beginning of an encoded word is encoded itself, or readers would decode what nobody has
+// encoded.
 func (f *folder) plainText(s string) bool {
 	if f.col+1+len(s) > maxLine+2 || s == "" {
 		return s == ""
@@ -139,6 +152,8 @@ func cutText(s string) (space, word string) {
 }
 
 // needsWord says that a word must be encoded: it is not plain, looks like an encoded word, or does not fit in a line.
+// A word without white space that is longer than a line cannot be folded as it is, but as several encoded words
+// it can, which a reader joins again (RFC 2047, 6.2).
 func needsWord(w string, room int) bool {
 	if len(w) > room {
 		return true
@@ -156,6 +171,8 @@ func needsWord(w string, room int) bool {
 func (f *folder) words(s, sep string) {
 	s = strings.ToValidUTF8(s, "\ufffd")
 	const open, shut = "=?utf-8?q?", "?="
+	// The shorter of the two; Q if they are alike, for a human can guess at it. RFC 2047, 4 leaves the choice
+	// to the writer.
 	inQ := qLen(s) <= base64.StdEncoding.EncodedLen(len(s))
 	if f.col+len(sep)+len(open)+len(shut)+12 > maxLine && f.col > 1 {
 		f.b = append(f.b, "\r\n"...)
@@ -163,6 +180,7 @@ func (f *folder) words(s, sep string) {
 	}
 	f.stick(sep)
 	for {
+		// RFC 2047, 5: each encoded word holds whole characters. Readers convert them one by one.
 		room := min(maxWord, maxLine-f.col) - len(open) - len(shut)
 		n := 0
 		if inQ {
@@ -207,6 +225,7 @@ func wholeRunes(s string, n int) int {
 }
 
 // qSafe says that a byte stands for itself in the Q encoding, wherever the word is (RFC 2047, 5, rule 3).
+// In a phrase fewer octets are allowed than in text; with the smallest set, one encoder will do for both.
 func qSafe(c byte) bool {
 	return isLetterDigit(c) || c == '!' || c == '*' || c == '+' || c == '-' || c == '/'
 }
@@ -253,12 +272,15 @@ func appendQWord(b []byte, s string) []byte {
 }
 
 // phrase appends a name as RFC 5322, 3.2.5 wants it: atoms, a quoted string, or encoded words.
+// Quotes are preferred to encoded words where both would do, because they can be read without decoding.
 func (f *folder) phrase(s string) {
 	plain := len(s) < maxLine-4
 	for i := 0; plain && i < len(s); i++ {
 		plain = classes[s[i]]&classPlain != 0 && s[i] != '\t'
 	}
 	switch {
+	// A quoted "=?" would be legal, but QUIRK: Outlook, Gmail and most others decode encoded words inside
+	// quotes.
 	case !plain || strings.Contains(s, "=?"):
 		f.words(s, " ")
 	case isPhrase(s):
@@ -285,6 +307,8 @@ func (f *folder) phrase(s string) {
 }
 
 // address appends one address. needs is the address that only SMTPUTF8 can carry, if this is one.
+// The domain goes out in A-labels whatever the server can do: they mean the same, and any host takes them (RFC
+// 5890, 2.3.2.1). A local part has no such form.
 func (f *folder) address(a Address, last bool) (needs string, err error) {
 	spec := a.Address
 	if !plainSpec(spec) {
@@ -302,6 +326,7 @@ func (f *folder) address(a Address, last bool) (needs string, err error) {
 	if i := badByte(a.Name); i >= 0 {
 		return "", fmt.Errorf("the name of %s holds %s", a.Address, controlName(a.Name[i]))
 	}
+	// Room is kept for the comma that follows, so that none ever begins a line.
 	comma := 1
 	if last {
 		comma = 0
@@ -323,6 +348,8 @@ func (f *folder) address(a Address, last bool) (needs string, err error) {
 }
 
 // structured appends a value that must not be encoded: it is folded at its white space alone.
+// Runs of white space are squeezed where they are long, as they mean nothing more than a space (RFC 5322,
+// 3.2.2); a word that no line can hold is refused rather than cut.
 func (f *folder) structured(s string) error {
 	for first := true; ; first = false {
 		space, word := cutText(s)

@@ -11,9 +11,15 @@ import (
 // Writing a message. Freeze fixes what was left open (Date, Message-ID, boundaries, encodings) and lays the message out
 // in segments: octets that are ready, and bodies that are opened and encoded while they are written. What it returns
 // never changes, so it may be written any number of times, by several goroutines at once, in constant memory.
+//
+// A form that never changes is what a queue needs: a message that is tried again on the next day has to have
+// the Message-ID and the octets of the first day, or readers show it twice and signatures break (RFC 6376,
+// 3.7).
 
 // A frozen is a message that is ready to be written. It is repeatable, knows its size and adapts to a server; see the
 // small interfaces that package smtp looks for.
+// What is in it is only read after render, but for the size, which is guarded: hence several goroutines at
+// once.
 type frozen struct {
 	msg      *Message  // a copy that is nobody else's, where the form outlives the call
 	date     time.Time // its Date and ID, or those that it was given
@@ -60,11 +66,14 @@ func (m *Message) WriteTo(w io.Writer) (int64, error) {
 }
 
 // freeze fixes and lays out the message without copying it, for those who need the result no longer than the call.
+// The message must stay as it is for that long, which its caller sees to.
 func (m *Message) freeze(eightBit bool) (*frozen, error) { return m.freezeIn(eightBit, 0) }
 
 // freezeIn is freeze for a message that lies in others, nesting of them.
 func (m *Message) freezeIn(eightBit bool, nesting int) (*frozen, error) {
 	date, id := m.Date, m.ID
+	// RFC 5322, 3.6: Date is required and Message-ID should be there. What the author or an earlier host has
+	// set stays.
 	if date.IsZero() && !m.Header.Has("Date") {
 		date = time.Now()
 	}
@@ -115,6 +124,8 @@ func (f *frozen) WriteTo(w io.Writer) (int64, error) {
 
 // Size tells how many octets WriteTo writes. Attachments whose length is not known without reading are read once for
 // it; that is done at the first call.
+// It is what SIZE= of MAIL announces (RFC 1870, 6). Several goroutines may ask; all get the first answer,
+// errors included.
 func (f *frozen) Size() (int64, error) {
 	f.sizing.Do(func() {
 		f.size = int64(len(f.lit))
@@ -142,6 +153,8 @@ func errNeedsUTF8(address string) error {
 // Adapt gives the form of the message for a server, of which offered tells the extensions, and the extensions that the
 // form uses. Bodies go as 8bit (RFC 6152) where that saves an encoding. An address with a local part beyond ASCII uses
 // SMTPUTF8 (RFC 6531); if that is not offered the error names the address.
+// The form is f itself if nothing is to be changed. Date, Message-ID and boundaries are those of f in any form.
+// A nil offered is not allowed. Several goroutines may call it at once.
 func (f *frozen) Adapt(offered func(extension string) bool) (form io.WriterTo, uses []string, err error) {
 	if f.needs != "" {
 		if !offered("SMTPUTF8") {
@@ -158,6 +171,7 @@ func (f *frozen) Adapt(offered func(extension string) bool) (form io.WriterTo, u
 		}
 		return f, uses, nil
 	}
+	// Boundaries come out the same, as they are hashes of the Message-ID and the place (see chooseBoundary).
 	eight, err := f.msg.render(true, 0, f.date, f.id)
 	if err != nil {
 		return nil, nil, err
@@ -214,6 +228,8 @@ func (r *renderer) layBody(body *plan) error {
 }
 
 // guess estimates how much will be laid out at once.
+// One allocation of about the right size is half of what writing a short message costs; too little is only
+// slower.
 func (r *renderer) guess() int {
 	n := 60 * (len(r.m.To) + len(r.m.Cc) + len(r.m.References))
 	if len(r.m.Text) <= inlineText {
