@@ -37,7 +37,7 @@ func (p *Parser) convert(label string, b []byte) (s string, ok bool) {
 			return strings.ToValidUTF8(string(b), "\ufffd"), false
 		}
 	// The WHATWG refuses it, for browsers were attacked through it. A text in a message is not sniffed: it is
-	// UTF-7 only if it says so. QUIRK: old Outlook and Exchange send it to hosts that are not 8-bit clean.
+	// UTF-7 only if it says so. QUIRK: old Outlook and Exchange could be set to send it.
 	case equalFold(label, "utf-7") || equalFold(label, "unicode-1-1-utf-7"):
 		return decodeUTF7(b), true
 	default:

@@ -68,8 +68,7 @@ func appendDate(b []byte, t time.Time) []byte {
 
 // parseDate reads a date without making an error of one that is none: a parser of whole messages only wants to know.
 func parseDate(s string) (time.Time, bool) {
-	// A date has eight words at the most, am or pm and a zone's name among them; what is more than twelve is no
-	// date.
+	// A date has eight words at the most, am or pm and a zone's name among them; what comes after twelve is dropped.
 	var words [12]string
 	n := dateWords(words[:], s)
 	w := words[:n]

@@ -84,7 +84,7 @@ func (f *folder) text(s string) {
 		if first {
 			room = maxLine - f.col - 1
 		}
-		// White space at the edges and in long runs does not survive: QUIRK: Exchange and many relays trim and
+		// White space at the edges and in long runs does not survive: QUIRK: many relays trim and
 		// squeeze it.
 		odd := first && space != "" || len(space) > 8 || word == ""
 		if !odd && !needsWord(word, room) {

@@ -11,8 +11,13 @@ import (
 // The header: fields in order, duplicates included. A field that was read keeps its bytes, so that a header that is
 // read and written unchanged is the same to the octet, which signatures depend on (RFC 6376, 3.5). A field that was
 // made is encoded and folded when it is written (RFC 5322, 2.2.3; RFC 2047).
+//
+// Nothing is lost in reading: a line that is no field is kept as a Field without a name, so that the octets
+// before the body still add up. Fields are values, and lists of them are copied before they are changed, never
+// written into.
 
 // A Field is one field of a header: a name and a body.
+// Fields come from a Header, whose methods make them; the zero Field is a line that is no field.
 type Field struct {
 	name string
 	body string // as read: everything behind the colon but the last line end; as made: the value
@@ -20,6 +25,7 @@ type Field struct {
 }
 
 // Name gives the field's name as it was written; "" for a line that is no field.
+// It keeps its case, though case means nothing in it (RFC 5322, 1.2.2).
 func (f Field) Name() string { return f.name }
 
 // Value gives the field's body without its folds and the white space around it; encoded words are left as they are.
@@ -54,6 +60,7 @@ type Header struct {
 
 // Fields makes a header of names and values in turn, for literals: Fields("X-Mailer", "ours", "Precedence", "bulk").
 // A name without a value gets an empty one. What cannot be written is refused by Validate and by writing.
+// Values are text for people, and encoded as the field's syntax wants it when they are written.
 func Fields(pairs ...string) Header {
 	var h Header
 	for i := 0; i < len(pairs); i += 2 {
@@ -130,6 +137,8 @@ func (h *Header) index(name string) int {
 }
 
 // Append puts a field at the end.
+// It does not look whether there is one already; Replace does. Methods that change a Header may not be called
+// at once with any other of the same Header.
 func (h *Header) Append(name, value string) { h.Insert(len(h.fields), name, value) }
 
 // Prepend puts a field at the beginning, which is where trace fields belong (RFC 5321, 4.4).
@@ -143,6 +152,7 @@ func (h *Header) Insert(i int, name, value string) {
 
 // Replace gives the first field of that name a new value, in its place, and removes the others of that name. If there is
 // none it appends one.
+// The case of the name stays as it was in the first one.
 func (h *Header) Replace(name, value string) {
 	i := h.index(name)
 	if i < 0 {
@@ -201,6 +211,7 @@ func (f *Field) validate() error {
 		}
 		return fmt.Errorf("mail: %.40q cannot be the name of a field", f.name)
 	}
+	// Writing is the only thorough check, and fields are short.
 	_, err := appendField(nil, f.name, f.body)
 	return err
 }
@@ -236,6 +247,8 @@ func (h Header) String() string {
 
 // parseHeader reads the fields of a header block. It tells how many octets of s it used: all of the header and the empty
 // line behind it, or less, where the body begins without one. base is added by the defects themselves.
+// QUIRK: a header may end without an empty line, in mail from scripts that print fields and text by hand: the
+// first line that can be no field then begins the body, rather than that the body is lost.
 func parseHeader(s string, lim *limits, d *defects) (Header, int) {
 	var h Header
 	pos := 0
@@ -301,6 +314,8 @@ func skipHeader(s string, pos int) int {
 }
 
 // cutField cuts a line into name and body. White space before the colon is an obsolete form (RFC 5322, 4.5).
+// Octets beyond ASCII are taken in a name, which RFC 6532 does not allow either: QUIRK: spam and translated web
+// forms have them, and the line is more a field than it is text.
 func cutField(line string) (Field, bool) {
 	i := 0
 	for i < len(line) && (classes[line[i]]&classFtext != 0 || line[i] >= 0x80) {

@@ -9,6 +9,10 @@ import (
 // other like the open levels of a stack; a line of dashes is compared with the boundaries of all of them, the outer
 // ones first, so that a part that does not end cannot take in what is around it. There is no recursion: depth costs
 // nothing but the limit.
+//
+// Bodies are not copied and not decoded here; a part is two offsets. What is odd is settled so that every octet
+// of the message is in one part or the other, and told in a defect. The limits are the Parser's: a message
+// cannot make us build more than they allow, whatever it says about itself.
 
 // A level is a multipart whose end has not come yet.
 type level struct {
@@ -17,6 +21,7 @@ type level struct {
 }
 
 // A region is a stretch of the message that the next boundary will end.
+// There is always one that is open: the message is a row of them without gaps.
 type region struct {
 	kind  byte // 'b' the body of part, 'p' its preamble, 'e' its epilogue
 	part  *Part
@@ -37,6 +42,7 @@ type index struct {
 }
 
 // run makes the tree.
+// The message's own header describes the outermost part, so its Content fields are that part's (RFC 2045, 3).
 func (x *index) run(root *Part) {
 	x.levels = x.room[:0]
 	x.part(root, nil)
@@ -48,10 +54,12 @@ func (x *index) run(root *Part) {
 			break
 		}
 		n, closing := x.match(line)
+		// Two hyphens begin signatures and rules as well; most such lines are text.
 		if n < 0 {
 			continue
 		}
 		x.end(here, start, prior)
+		// RFC 2046, 5.1.2: the boundary of an outer multipart ends all inner ones that are still open.
 		x.unclosed(n+1, max(here.begin, start-int64(prior)))
 		here = x.follow(n, closing)
 	}
@@ -63,6 +71,7 @@ func (x *index) run(root *Part) {
 func (x *index) follow(n int, closing bool) region {
 	l := x.levels[n]
 	x.levels = x.levels[:n+1]
+	// The level is gone, and its boundary with it: a later line like it is text of what is around.
 	if closing {
 		x.levels = x.levels[:n]
 		return region{'e', l.part, x.lines.offset()}
@@ -73,6 +82,7 @@ func (x *index) follow(n int, closing bool) region {
 		l.part.Parts = make([]*Part, 0, 2) // the usual number
 	}
 	l.part.Parts = append(l.part.Parts, child)
+	// A message of nothing but boundary lines would otherwise become a tree a hundred times its size.
 	if x.parts >= x.lim.parts {
 		x.defects.add(DefectLimit, x.lines.offset(), "more parts than the limit, the rest is read as one part")
 		x.levels = x.levels[:0] // no boundary counts any more
@@ -93,6 +103,8 @@ func (x *index) begin(part *Part) region {
 	case boundary == "":
 		x.defects.add(DefectBoundary, at, "a multipart without a boundary, not taken apart")
 		return region{'b', part, at}
+	// The lines of each level are compared with the boundaries of all: depth times length is what a hostile
+	// message costs.
 	case len(x.levels) >= x.lim.depth:
 		x.defects.add(DefectLimit, at, "deeper than the limit, not taken apart")
 		return region{'b', part, at}
@@ -109,6 +121,8 @@ func (x *index) begin(part *Part) region {
 
 // end closes a region at the boundary line that begins at start, or at the end of the message. The line end before a
 // boundary belongs to it (RFC 2046, 5.1.1).
+// A region may end before it begins, where two boundary lines follow each other without an empty line: it is
+// empty then.
 func (x *index) end(r region, start int64, prior int) {
 	end := max(r.begin, start-int64(prior))
 	switch r.kind {
@@ -123,6 +137,8 @@ func (x *index) end(r region, start int64, prior int) {
 }
 
 // unclosed gives up the levels from n on: their last boundary has not come.
+// QUIRK: messages that were cut at a size limit, and senders that forget the last boundary, are so common that
+// each reader shows what there is. RFC 2046, 5.1.1 requires the boundary all the same.
 func (x *index) unclosed(n int, at int64) {
 	for _, l := range x.levels[min(n, len(x.levels)):] {
 		l.part.end = at
@@ -137,13 +153,18 @@ func (x *index) unclosed(n int, at int64) {
 }
 
 // match finds the level whose boundary the line is: -1 if there is none. The outermost wins.
+// The outermost must win, or a part could imitate the multipart around it and hide what follows from other
+// readers.
 func (x *index) match(line []byte) (n int, closing bool) {
 	s := bytes.TrimRight(line[2:], " \t\r\n") // RFC 2046, 5.1.1: transport may have added white space
 	body, hasDashes := bytes.CutSuffix(s, []byte("--"))
+	// One look at a bit lets most lines go that are no boundary. The bits of levels that are closed stay, which
+	// costs a comparison now and then and nothing else.
 	if x.lengths&(1<<(len(s)&63)) == 0 && (!hasDashes || x.lengths&(1<<(len(body)&63)) == 0) {
 		return -1, false
 	}
 	for i, l := range x.levels {
+		// A boundary that itself ends in two hyphens is looked at as an opening one first.
 		if string(s) == l.boundary {
 			return i, false
 		}
@@ -155,6 +176,7 @@ func (x *index) match(line []byte) (n int, closing bool) {
 }
 
 // maxAside is how much of a preamble or an epilogue is kept.
+// Preambles are "This is a multi-part message in MIME format."; a megabyte of one is an attack or a mistake.
 const maxAside = 1 << 20
 
 // text reads a stretch that is kept as a string.
@@ -167,6 +189,7 @@ func (x *index) text(begin, end int64) string {
 		end = begin + maxAside
 	}
 	src := x.lines.src
+	// In memory it is a piece of the message, not a copy.
 	if src.at == nil {
 		return src.data[begin:end]
 	}
@@ -190,6 +213,7 @@ func (x *index) part(part, parent *Part) {
 		x.lines.seek(start + int64(used)) // the body begins before the empty line
 	}
 	part.Header, part.src, part.begin, part.end = header, x.lines.src, x.lines.offset(), x.lines.offset()
+	// RFC 2045, 5.2: without Content-Type a part is text/plain.
 	part.media = "text/plain"
 	if parent != nil && parent.media == "multipart/digest" {
 		part.media = "message/rfc822" // RFC 2046, 5.1.5
@@ -198,6 +222,7 @@ func (x *index) part(part, parent *Part) {
 }
 
 // describe reads the fields that the index needs.
+// Only what decides about the structure is read now; the other parameters are read when somebody asks for them.
 func (x *index) describe(part *Part, at int64) {
 	if f := part.Header.index("Content-Type"); f >= 0 {
 		x.defects.within(at, x.lines.offset())
@@ -205,6 +230,8 @@ func (x *index) describe(part *Part, at int64) {
 		value := x.p.find(part.Header.fields[f].body, [2]string{"charset", "boundary"}, &want, &x.defects)
 		x.defects.within(0, 0)
 		part.charset = want[0]
+		// RFC 2046, 5.1.1: a boundary does not end with white space, so a reader may drop what a relay has
+		// added.
 		if major, minor, ok := strings.Cut(value, "/"); ok && isTokenString(major) && minor != "" {
 			part.media, part.boundary = value, strings.TrimRight(want[1], " \t")
 		} else {
@@ -226,6 +253,7 @@ type block struct {
 }
 
 // block reads lines up to and with the first empty one; a boundary ends it too and is not taken.
+// The text is a piece of the message wherever that is in memory and nothing has to be left out of it.
 func (x *index) block() block {
 	l := &x.lines
 	start := l.offset()
@@ -240,6 +268,8 @@ func (x *index) block() block {
 		}
 		if begins {
 			width = 0
+			// QUIRK: parts whose header is followed by the next boundary at once, without the empty line that
+			// RFC 2046, 5.1 wants.
 			if len(x.levels) > 0 && len(line) > 2 && line[0] == '-' && line[1] == '-' {
 				if n, _ := x.match(line); n >= 0 {
 					l.seek(at)
@@ -261,6 +291,7 @@ func (x *index) block() block {
 		}
 		if !inPlace || cut {
 			kept = append(kept, line[:max(0, len(line)-excess)]...)
+			// A line that was cut still ends, or the next field would be read as its rest.
 			if over > 0 && over == excess && line[len(line)-1] == '\n' {
 				kept = append(kept, '\n')
 			}
@@ -276,6 +307,7 @@ func (x *index) block() block {
 }
 
 // contentFields gives the fields of a message's header that describe its body.
+// RFC 2045, 9: what describes a body begins with "Content-", the fields of later RFCs included.
 func contentFields(h Header) Header {
 	n, first, last := 0, 0, 0
 	for i := range h.fields {

@@ -54,16 +54,20 @@ type Attachment struct {
 }
 
 // FromFile makes an attachment of a file. The file is opened when the message is written.
+// The name that readers see is the last element of the path. A file that is not there is an error of writing,
+// not of this.
 func FromFile(name string) Attachment {
 	return Attachment{Name: filepath.Base(name), Open: func() (io.ReadCloser, error) { return os.Open(name) }}
 }
 
 // FromFS makes an attachment of a file in fsys. The file is opened when the message is written.
+// So an embed.FS, whose content cannot change, makes a message whose form is good for ever.
 func FromFS(fsys fs.FS, name string) Attachment {
 	return Attachment{Name: path.Base(name), Open: func() (io.ReadCloser, error) { return fsys.Open(name) }}
 }
 
 // FromBytes makes an attachment of bytes, which must not change until the message is written.
+// They are not copied. Nil makes an empty file.
 func FromBytes(name string, b []byte) Attachment {
 	return Attachment{Name: name, Open: func() (io.ReadCloser, error) { return bytesReader{bytes.NewReader(b)}, nil }}
 }
@@ -81,6 +85,8 @@ func (bytesReader) Close() error { return nil }
 type statter interface{ Stat() (fs.FileInfo, error) }
 
 // Media gives the attachment's media type: Type, or what the name's extension stands for.
+// It is never empty. What it says is the sender's word: a file may hold something else than its type and name
+// tell.
 func (a Attachment) Media() string {
 	if a.Type != "" {
 		return a.Type
@@ -97,6 +103,7 @@ func (a Attachment) Media() string {
 	return "application/octet-stream"
 }
 
+// These are the registered names of the IANA, by the extensions that people attach.
 var mediaTypes = map[string]string{
 	".7z": "application/x-7z-compressed", ".avif": "image/avif", ".bmp": "image/bmp", ".csv": "text/csv",
 	".doc":  "application/msword",
@@ -114,6 +121,9 @@ var mediaTypes = map[string]string{
 // Recipients gives the bare addresses of To, Cc and Bcc, each once, in their order: whom the envelope is for. Where one
 // of the three is empty, the field of that name in Header counts. Addresses are the same if their domains differ only
 // in case.
+// The list is nil if there is nobody. Bcc is in it and never in what is written: that is all that makes it
+// blind (RFC 5322, 3.6.3). A local part that differs in case may be another mailbox (RFC 5321, 2.4), so it is
+// kept.
 func (m *Message) Recipients() []string {
 	var out []string
 	seen := make(map[string]bool)
@@ -141,6 +151,7 @@ func (m *Message) Recipients() []string {
 }
 
 // newID makes a Message-ID: 128 random bits, and the domain of an author, so that no host is told (RFC 5322, 3.6.4).
+// RFC 5322, 3.6.4 suggests the host's own name to the right of the @; random bits make it unique without one.
 func newID(from []Address) string {
 	var random [16]byte
 	rand.Read(random[:]) // it does not fail: crypto/rand ends the program instead

@@ -6,6 +6,10 @@ import (
 )
 
 // The structure of Content-Type and Content-Disposition (RFC 2045, 5.1; RFC 2183; RFC 2231): a value, then parameters.
+//
+// File names are what this is about in practice, and senders write them in each way there is: RFC 2231, encoded
+// words, raw UTF-8, raw anything else. All are read; only RFC 2231 is written. The value and names are in lower
+// case, because case means nothing in them (RFC 2045, 5.1); the values of parameters keep theirs.
 
 // A param is one parameter, decoded, its name in lower case.
 type param struct{ name, value string }
@@ -17,6 +21,8 @@ type paramList struct {
 }
 
 // get gives the parameter of that name, which is in lower case; "" if there is none.
+// If there are two the first counts, and readers differ about a second one, which is how attachments were hidden
+// from filters.
 func (l *paramList) get(name string) string {
 	for _, p := range l.params {
 		if p.name == name {
@@ -27,6 +33,7 @@ func (l *paramList) get(name string) string {
 }
 
 // maxParams bounds the pieces of parameters of one field: a long name in pieces of 60 octets needs few.
+// Without a bound a field of a megabyte would be half a million parameters to sort.
 const maxParams = 1000
 
 // params reads the body of a field leniently: unquoted values with spaces, missing and doubled semicolons, quotes that
@@ -36,6 +43,7 @@ func (p *Parser) params(s string, d *defects) paramList {
 }
 
 // find reads a field of that structure for its value and two parameters, without making a list of all.
+// An index asks each part for two parameters, and most fields have no more than those.
 func (p *Parser) find(s string, names [2]string, values *[2]string, d *defects) string {
 	s = p.repair(s)
 	c := paramReader{s: s}
@@ -62,6 +70,7 @@ func (p *Parser) find(s string, names [2]string, values *[2]string, d *defects) 
 }
 
 // madeParams reads a value that was not read from a message but made: nothing in it is encoded.
+// An author who writes a name with "=?" in it means just that.
 func madeParams(s string) paramList {
 	return new(Parser).readParams(paramReader{s: s, made: true}, nil)
 }
@@ -104,6 +113,7 @@ type paramReader struct {
 }
 
 // skip passes white space and comments.
+// Comments may stand between any two tokens (RFC 2045, 5.1), and they nest (RFC 5322, 3.2.2).
 func (c *paramReader) skip() {
 	for c.pos < len(c.s) {
 		switch {
@@ -133,6 +143,8 @@ func (c *paramReader) skip() {
 }
 
 // head reads what is before the first semicolon: "text/plain", "attachment".
+// QUIRK: "text/plain charset=utf-8", from PHP scripts that forget the semicolon, and "text / plain", which the
+// obsolete syntax allows.
 func (c *paramReader) head() string {
 	var b []byte
 	start, clean := -1, true
@@ -168,6 +180,7 @@ func (c *paramReader) head() string {
 }
 
 // next reads one parameter; ok is false if there was none.
+// QUIRK: Content-Type: text/plain; charset="x";; name=a b.pdf has an empty parameter, from programs that join parameters by hand, and a value with a space in it and no quotes, which nearly everyone has written once.
 func (c *paramReader) next() (name, value string, ok bool) {
 	for c.skip(); c.pos < len(c.s) && c.s[c.pos] == ';'; c.skip() {
 		c.pos++
@@ -194,6 +207,7 @@ func (c *paramReader) next() (name, value string, ok bool) {
 		c.pos++
 	}
 	value = c.s[start:c.pos]
+	// Without white space before it a parenthesis belongs to the name: report(1).pdf is what browsers make.
 	if i := strings.IndexByte(value, '('); i > 0 && strings.IndexByte(value[i:], ')') > 0 && isSpace(value[i-1]) {
 		value = value[:i] // a comment behind a token
 	}
@@ -201,6 +215,7 @@ func (c *paramReader) next() (name, value string, ok bool) {
 }
 
 // newName says whether the white space at pos is followed by name=, that is: a semicolon is missing.
+// It must look like a whole name, so that "a b=c.pdf" is the only kind of file name that is read wrongly.
 func (c *paramReader) newName() bool {
 	i := c.pos
 	for i < len(c.s) && isSpace(c.s[i]) {
@@ -214,6 +229,8 @@ func (c *paramReader) newName() bool {
 }
 
 // quoted reads a quoted string; one that does not close goes to the end.
+// Giving up where the quote does not close would lose the file's name, and with it what people know the file
+// by.
 func (c *paramReader) quoted() string {
 	start := c.pos + 1
 	for i := start; i < len(c.s); i++ {
@@ -233,6 +250,7 @@ func (c *paramReader) quoted() string {
 }
 
 // unescapeParam is unescape, but for the backslashes of Windows paths, which old programs did not double.
+// QUIRK: Internet Explorer gave web forms the whole path, C:\docs\a.txt, and mail from them has it so.
 func unescapeParam(s string) string {
 	if len(s) > 2 && s[1] == ':' && s[2] == '\\' && !strings.Contains(s, `\\`) && !strings.Contains(s, `\"`) {
 		return s
@@ -249,6 +267,8 @@ type piece struct {
 }
 
 // newPiece reads name*, name*0, name*0*.
+// RFC 2231, 3 counts from 0 without leading zeros; they are read all the same, and six digits are more than any
+// sender has pieces.
 func newPiece(name, value string) piece {
 	base, rest, _ := strings.Cut(name, "*")
 	p := piece{name: base, value: value}
@@ -269,6 +289,8 @@ func newPiece(name, value string) piece {
 
 // join puts the pieces together and in front of the plain parameters of the same names: a program that writes both
 // means the plain one for those that cannot read this.
+// Pieces may come in any order (RFC 2231, 3), and pieces that are encoded may be mixed with others (RFC 2231,
+// 4.1). A piece that is missing is not waited for: the others still make most of a name.
 func (p *Parser) join(plain []param, pieces []piece) []param {
 	slices.SortStableFunc(pieces, func(a, b piece) int {
 		if a.name != b.name {
@@ -300,6 +322,7 @@ func (p *Parser) join(plain []param, pieces []piece) []param {
 				raw = append(raw, value...)
 			}
 		}
+		// Only now, when all octets are there: a character may lie across two pieces.
 		s, _ := p.convert(label, raw)
 		if !first.encoded && strings.Contains(s, "=?") {
 			s = p.words(s) // QUIRK: an encoded word, in pieces
@@ -310,6 +333,7 @@ func (p *Parser) join(plain []param, pieces []piece) []param {
 }
 
 // appendPercent decodes the percent encoding of RFC 2231, 4; a percent sign that begins no escape stands for itself.
+// QUIRK: names that were percent-encoded by half, as "100%.pdf", from scripts that escape nothing but letters.
 func appendPercent(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) && hexValue(s[i+1]) >= 0 && hexValue(s[i+2]) >= 0 {

@@ -12,6 +12,9 @@ import (
 
 // Parsing a message: an index of its parts in one pass (index.go), then the view people have of it (view.go). What the
 // message says is never an error; it is a Defect.
+//
+// The order matters: what is shown of the header may need the charset of the first text, so the whole tree is
+// known first.
 
 // A Parser reads messages. The zero Parser is what [Parse] and [ParseAt] use. It may be used by several goroutines at
 // once as long as its fields are not changed.
@@ -36,6 +39,8 @@ type Parser struct {
 }
 
 // limits are a Parser's, with the defaults filled in.
+// They are copied once for each message, so that a Parser that is changed meanwhile cannot change a message
+// halfway.
 type limits struct {
 	depth, parts           int
 	headerBytes            int64
@@ -106,6 +111,7 @@ func (p *Parser) ParseAt(r io.ReaderAt, size int64) (*Message, error) {
 }
 
 // readAll reads up to one octet more than limit.
+// The one octet more tells a message that is as long as the limit from one that is longer.
 func readAll(r io.Reader, limit int64) (string, error) {
 	if s, ok := r.(interface{ Len() int }); ok && int64(s.Len()) <= limit {
 		b := make([]byte, s.Len()) // known, as a bytes.Reader's is: one allocation of the right size
@@ -121,6 +127,7 @@ func readAll(r io.Reader, limit int64) (string, error) {
 }
 
 // A document is what is kept of a message that was parsed, in one piece.
+// A message, its source and its outermost part live and die together: one allocation serves for the three.
 type document struct {
 	msg  Message
 	src  source
@@ -128,6 +135,7 @@ type document struct {
 }
 
 // A work is what parsing one message needs, in one piece.
+// It is let go of when the message is made.
 type work struct {
 	index index
 	view  view

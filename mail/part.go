@@ -16,8 +16,14 @@ import (
 
 // Parts: the tree that a message's body is. A part that was parsed knows where its bytes are and gives them when it is
 // opened; one that was made has Open, or Parts.
+//
+// What a part tells about itself is read from its Header when asked, so that a program may change the Header
+// and be believed; what the index found is kept beside it, for the octets in the message do not change with the
+// Header.
 
 // A Part is a node of a message's body: a leaf with content, or a multipart with Parts.
+// The zero Part is an empty text/plain. Several goroutines may read a Part at once, and open it, as long as
+// none changes it. A Part may be in several messages, and in none.
 type Part struct {
 	Header   Header                        // Content-Type and the other fields that describe it; text/plain if it says nothing
 	Open     func() (io.ReadCloser, error) // opens the content, decoded; called for each writing. Nil: as parsed, or empty
@@ -39,6 +45,7 @@ type Part struct {
 
 // TextPart makes a leaf out of a string: TextPart("text/plain", "hello"). It is written in UTF-8. The type may have
 // parameters of its own, as "text/plain; format=flowed" has.
+// A charset that the type names is replaced by utf-8 when it is written, for that is what s is.
 func TextPart(media, s string) *Part {
 	return &Part{Header: Fields("Content-Type", media), str: &s}
 }
@@ -56,6 +63,7 @@ func (p *Part) Type() string {
 }
 
 // Param gives a parameter of Content-Type, decoded (RFC 2231); "" if there is none.
+// If it is there twice the first one counts.
 func (p *Part) Param(name string) string { return p.param("Content-Type", toLower(name)) }
 
 // Params walks over the parameters of Content-Type in order.
@@ -88,6 +96,8 @@ func (p *Part) param(field, name string) string {
 }
 
 // Disposition gives "inline", "attachment" or what else Content-Disposition says, in lower case; "" if it is not there.
+// RFC 2183, 2.8: a disposition that is not known is to be treated as "attachment"; that is for the caller to
+// do.
 func (p *Part) Disposition() string {
 	i := p.Header.index("Content-Disposition")
 	if i < 0 {
@@ -99,6 +109,7 @@ func (p *Part) Disposition() string {
 
 // Name gives the file name: of Content-Disposition, else of Content-Type; "" if there is none. It is what the sender
 // wrote and may hold anything but line breaks: do not use it as a path.
+// QUIRK: until about 2000 most programs wrote name and no filename, and some devices still do.
 func (p *Part) Name() string {
 	if name := p.param("Content-Disposition", "filename"); name != "" {
 		return name
@@ -107,6 +118,7 @@ func (p *Part) Name() string {
 }
 
 // CID gives the Content-ID without its angle brackets, as cid: URLs have it (RFC 2392).
+// "" if there is none. The URL has it percent-encoded where it needs to be; this is not.
 func (p *Part) CID() string { return trimID(p.Header.Value("Content-ID")) }
 
 // Encoding gives the content-transfer encoding in lower case; "7bit" if the part says nothing (RFC 2045, 6.1).
@@ -118,6 +130,8 @@ func (p *Part) Encoding() string {
 }
 
 // IsMultipart says whether the part's content is its Parts.
+// It goes by what is there, not by the type: a multipart without a boundary in sight is a leaf, and is read as
+// text.
 func (p *Part) IsMultipart() bool { return len(p.Parts) > 0 }
 
 // RawSize gives how many octets the body has in the message, encoded; 0 for a part that was not parsed.
@@ -126,6 +140,8 @@ func (p *Part) RawSize() int64 { return p.end - p.begin }
 // Reader opens the content, decoded: that of Open if it is set, else what was parsed. The caller closes it. The content
 // of a multipart is its body as it was; of a part that was neither parsed nor has Open it is empty. Text is in its own
 // charset: see [Part.Text].
+// Its errors are those of Open and, while reading, those of the message's source: what is broken in an encoding
+// is no error, and as much as can be decoded is given. It may be called by several goroutines at once.
 func (p *Part) Reader() (io.ReadCloser, error) { return p.reader(nil) }
 
 // reader is Reader with the decoders of a Parser. A small part is decoded at once; a large one while it is read.
@@ -166,6 +182,7 @@ type decoders struct {
 func (*smallPart) Close() error { return nil }
 
 // openSmall decodes a small part at once.
+// Most parts are a few kilobytes: buffers for a stream would be larger than what goes through them.
 func (p *Part) openSmall(parser *Parser) io.ReadCloser {
 	s := &smallPart{}
 	t := p.decoder(parser, &s.decoders)
@@ -198,6 +215,8 @@ func (p *Part) decoder(parser *Parser, d *decoders) transform.Transformer {
 		return &d.base64
 	case "quoted-printable":
 		return &d.quoted
+	// RFC 2045, 6.2: these three are the identity; they say what is in the octets and not that something was
+	// done to them.
 	case "", "7bit", "8bit", "binary":
 		return nil
 	}
@@ -226,6 +245,7 @@ func (p *Part) text(parser *Parser, limit int64, d *decoders) (s string, ok bool
 	if p.src == nil || p.Open != nil {
 		label = p.Param("charset")
 	}
+	// What is in memory is decoded in one go; the rest goes through a reader that stops at the limit.
 	inMemory := p.Open == nil && p.src != nil && p.src.at == nil
 	switch t := p.decoder(parser, d); {
 	case inMemory && t == nil:
@@ -264,6 +284,7 @@ func (p *Part) text(parser *Parser, limit int64, d *decoders) (s string, ok bool
 
 // Walk goes over the part and all below it, depth first, with their paths: "" is the multipart at the top, "2.1" the
 // first part of its second. A leaf at the top is "1" (RFC 3501, 6.4.5).
+// A nil Part has nothing below it. A tree that contains itself is walked for ever: only made ones can.
 func (p *Part) Walk() iter.Seq2[string, *Part] {
 	return func(yield func(string, *Part) bool) {
 		if p == nil {
@@ -295,6 +316,8 @@ func (p *Part) walk(path string, yield func(string, *Part) bool) bool {
 }
 
 // At finds the part at a path as [Part.Walk] gives it; nil if there is none.
+// Paths are short and trees small: walking is simpler than taking the path apart and has no mistakes of its
+// own.
 func (p *Part) At(path string) *Part {
 	for at, part := range p.Walk() {
 		if at == path {
@@ -333,6 +356,7 @@ func knownEncoding(s string) bool {
 }
 
 // dropCRs makes LF of each CRLF, in place. In UTF-8 and ASCII these octets are nothing else.
+// In UTF-16, which is text in mail too, they may be halves of characters: it is not for those.
 func dropCRs(b []byte) []byte {
 	i := bytes.IndexByte(b, '\r')
 	if i < 0 {

@@ -12,6 +12,11 @@ import (
 
 // The plan of a body: each part with the encoding and the boundary that it will be written with. It is made before
 // anything is laid out, for the header of the message comes first and tells about it.
+//
+// All that can be wrong with a body is found here, so that nothing has been written when it is said. Content is
+// opened and read for the plan only where it decides something: text for its encoding, and what is written as
+// it is for its boundary. Attachments go as base64 unseen: reading a large file twice costs more than the
+// octets that base64 adds.
 
 // A plan is how one part is written.
 type plan struct {
@@ -28,6 +33,7 @@ type plan struct {
 }
 
 // body plans the message's body. It is nil for a message that is nothing but text, which needs none.
+// A message that was parsed has both Body and Text; Body is the whole of it and wins.
 func (r *renderer) body() (*plan, error) {
 	m := r.m
 	if m.Body != nil {
@@ -45,6 +51,9 @@ func (r *renderer) body() (*plan, error) {
 
 // tree makes the parts that Text, HTML and Attachments stand for: mixed(alternative(text, related(html, pictures)),
 // files), without the levels that would hold one part alone.
+// This nesting is the one that all readers agree about: RFC 2046, 5.1.4 has the alternatives in the order of
+// increasing faithfulness, so the HTML is last; RFC 2387 keeps its pictures with it, so that readers of plain
+// text see no files.
 func (m *Message) tree() (*Part, error) {
 	var main, html *Part
 	var pictures, files []*Part
@@ -54,6 +63,7 @@ func (m *Message) tree() (*Part, error) {
 		if err != nil {
 			return nil, err
 		}
+		// Without HTML nothing can refer to a picture, and it is a file as any other.
 		if a.CID != "" && m.HTML != "" {
 			pictures = append(pictures, p)
 		} else {
@@ -75,6 +85,7 @@ func (m *Message) tree() (*Part, error) {
 			main = html
 		}
 	}
+	// Nothing to say and files to send: an empty text part would be shown as an empty page by some readers.
 	if m.Text == "" && m.HTML == "" && len(files) > 0 {
 		return newMultipart("multipart/mixed", files), nil
 	}
@@ -90,6 +101,8 @@ func newMultipart(media string, parts []*Part) *Part {
 }
 
 // made makes the part of an attachment (RFC 2183).
+// Its header is made of values, as an author would write them: quoting and encoding is left to the writing of
+// fields.
 func (a *Attachment) made(html bool) (*Part, error) {
 	label := "attachment " + strconv.Quote(a.Name)
 	if a.Open == nil {
@@ -112,12 +125,15 @@ func (a *Attachment) made(html bool) (*Part, error) {
 	for _, one := range l.params {
 		media.WriteString("; " + one.name + "=" + string(appendQuoted(nil, one.value)))
 	}
+	// RFC 2183, 2.1: inline is what is shown with the text, which only a picture in HTML is. A PDF marked so is
+	// hidden by some readers and opened by others.
 	disposition := "attachment"
 	if a.CID != "" && html {
 		disposition = "inline"
 	}
 	if a.Name != "" {
 		// RFC 2231 is for Content-Disposition; readers that do not know it find a plain name here.
+		// QUIRK: old Outlook and several web readers look at name alone, and do not know RFC 2231.
 		media.WriteString("; name=" + string(appendQuoted(nil, plainName(a.Name))))
 		disposition += "; filename=" + string(appendQuoted(nil, a.Name))
 	}
@@ -133,6 +149,7 @@ func (a *Attachment) made(html bool) (*Part, error) {
 }
 
 // plainName is a file name for readers that know ASCII alone, and quotes not well.
+// The extension nearly always survives it, and that is what decides how the file is opened.
 func plainName(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' {
@@ -146,6 +163,7 @@ func plainName(s string) string {
 const maxNesting = 1000
 
 // plan plans one part and all below it. path is its place, as [Part.Walk] gives it.
+// The children come first: which boundary will do depends on how they are written.
 func (r *renderer) plan(p *Part, path string, depth int) (*plan, error) {
 	pl := &plan{part: p, label: "part " + path}
 	if path == "" {
@@ -154,6 +172,7 @@ func (r *renderer) plan(p *Part, path string, depth int) (*plan, error) {
 	if depth > maxNesting {
 		return nil, fmt.Errorf("%s lies deeper than %d multiparts", pl.label, maxNesting)
 	}
+	// A mistake in a field is told with the part that it is in, before anything is opened.
 	for i := range p.Header.fields {
 		if err := p.Header.fields[i].validRaw(); err != nil {
 			return nil, fmt.Errorf("%s: %w", pl.label, err)
@@ -179,6 +198,8 @@ func (r *renderer) plan(p *Part, path string, depth int) (*plan, error) {
 		}
 		pl.parts = append(pl.parts, one)
 	}
+	// RFC 2046, 5: a type that is no multipart has no parts, and readers would show the boundaries as text.
+	// Only where nothing was said may we say it.
 	if pl.media = p.Type(); !strings.HasPrefix(pl.media, "multipart/") {
 		if p.Header.Has("Content-Type") {
 			return nil, fmt.Errorf("%s has Parts and is a %s", pl.label, pl.media)
@@ -190,6 +211,9 @@ func (r *renderer) plan(p *Part, path string, depth int) (*plan, error) {
 
 // chooseBoundary finds a boundary that occurs in no part: the part's own if it has one that will do, else a hash of
 // the Message-ID and the path. It contains "=_", which neither base64 nor quoted-printable can (RFC 2045, 6.7).
+// A hash instead of random octets makes all forms of a message alike, and a message that is written twice the
+// same to the octet. Candidates are tried, not trusted: an author can put the boundary of one message into the
+// text of another.
 func (r *renderer) chooseBoundary(pl *plan, path string) error {
 	id := r.id
 	if id == "" {
@@ -199,6 +223,7 @@ func (r *renderer) chooseBoundary(pl *plan, path string) error {
 	if !validBoundary(candidate) {
 		candidate = ""
 	}
+	// 144 bits collide with nothing by chance: if ten of them are in the parts, somebody has made the parts so.
 	for n := range 10 {
 		if candidate == "" {
 			sum := sha256.Sum256(fmt.Appendf(make([]byte, 0, 128), "%s\x00%s\x00%d", id, path, n))
@@ -218,6 +243,7 @@ func (r *renderer) chooseBoundary(pl *plan, path string) error {
 }
 
 // validBoundary: RFC 2046, 5.1.1.
+// A space is allowed inside and not at the end, where relays drop it.
 func validBoundary(s string) bool {
 	for i := range len(s) {
 		if !isLetterDigit(s[i]) && strings.IndexByte("'()+_,-./:=? ", s[i]) < 0 {
@@ -241,6 +267,8 @@ func (pl *plan) holds(word string, src *source) (bool, error) {
 			return true, nil
 		}
 	}
+	// Neither encoding can hold "=_" (RFC 2045, 6.7 and 6.8): "_" is not in base64's alphabet, and "=" is
+	// always followed by digits or a line end in the other.
 	if len(pl.parts) > 0 || pl.enc == encBase64 || pl.enc == encQuoted {
 		return false, nil
 	}
@@ -265,6 +293,7 @@ func (pl *plan) holds(word string, src *source) (bool, error) {
 }
 
 // A wordFinder looks for a word in what is written to it.
+// It keeps as many octets as a word may have begun with, so a word in two pieces is found.
 type wordFinder struct {
 	word  string
 	tail  []byte
@@ -301,6 +330,7 @@ func (r *renderer) leaf(pl *plan) error {
 			return err
 		}
 		fallthrough
+	// What Open gives is trusted to be the same when it is written; that is what its comment asks for.
 	case pl.isText || message:
 		rc, err := pl.open()
 		if err != nil {
@@ -311,6 +341,7 @@ func (r *renderer) leaf(pl *plan) error {
 		if err != nil {
 			return pl.wrap(err)
 		}
+		// A CR as the very last octet is one that ends no line by CRLF.
 		if s.cr {
 			s.bareCR = true
 		}
@@ -329,6 +360,8 @@ func (r *renderer) leaf(pl *plan) error {
 		pl.enc = encBase64
 		return nil
 	}
+	// QUIRK: text with CRs alone comes from old Macs and from progress bars that were piped into mail. It was
+	// sent like that in an encoding, so making line ends of them would change what was signed or hashed.
 	if s.bareCR && p.src != nil {
 		s.control++ // a CR in text that was parsed stays one
 		pl.isText = false
@@ -339,6 +372,8 @@ func (r *renderer) leaf(pl *plan) error {
 }
 
 // parsedLeaf keeps a part as it was read, if its transfer encoding was not changed and its octets can be sent.
+// Decoding and encoding again would give the same content in other octets, and signatures over the part would no longer fit. What cannot be sent so, as binary or lines that are too long, has to be
+// encoded all the same.
 func (r *renderer) parsedLeaf(pl *plan) (bool, error) {
 	p := pl.part
 	if encodingName(p.Header.Value("Content-Transfer-Encoding")) != p.encoding || !knownEncoding(p.encoding) {
@@ -362,10 +397,14 @@ func (r *renderer) parsedLeaf(pl *plan) (bool, error) {
 }
 
 // maxNested is how many messages in messages are taken apart to be written; what lies deeper goes as octets.
+// Each level is parsed and laid out while the one around it is: the bound keeps a chain of forwards from
+// costing n².
 const maxNested = 5
 
 // message822 plans a message in the message: it may have no encoding but the identity (RFC 2046, 5.2.1), so one that is
 // not 7bit is taken apart and written anew, its own parts encoded.
+// QUIRK: some gateways and phones encode whole messages in base64 in spite of the rule; many readers then show
+// nothing but a file of that name.
 func (r *renderer) message822(pl *plan, s *survey) error {
 	if e := s.choose(r.eightBit); (e == enc7bit || e == enc8bit) && !s.bareCR {
 		pl.enc, pl.isText = e, true
@@ -397,6 +436,7 @@ func (r *renderer) message822(pl *plan, s *survey) error {
 }
 
 // open opens the part's content: what was parsed as it lies in the message if it is to be written so.
+// Who wrote the Open is told if it breaks its promise, instead of a panic with nil somewhere else.
 func (pl *plan) open() (io.ReadCloser, error) {
 	if pl.enc == encRaw {
 		return io.NopCloser(pl.part.src.section(pl.part.begin, pl.part.end)), nil
@@ -409,6 +449,7 @@ func (pl *plan) open() (io.ReadCloser, error) {
 }
 
 // wrap says which part an error of reading comes from, by its file name if it has one.
+// The name comes first because it is what the author knows the attachment by.
 func (pl *plan) wrap(err error) error {
 	if err == nil {
 		return nil

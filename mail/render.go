@@ -8,6 +8,10 @@ import (
 
 // Laying out: the header, then the parts. The fields of Message come in their usual order; those of Header keep theirs,
 // with the fields of Message in their places where Header has them.
+//
+// A message that was parsed and not changed comes out as it came in, field by field and octet by octet,
+// wherever its octets may be sent at all: signatures cover them (RFC 6376, 3.4), and who forwards a message is
+// not its editor. A field that was changed is written anew in the same place.
 
 // header lays out the message's fields.
 func (r *renderer) header(body *plan) error {
@@ -18,6 +22,7 @@ func (r *renderer) header(body *plan) error {
 	if len(m.From) > 1 && m.Sender.Address == "" && !m.Header.Has("Sender") {
 		return fmt.Errorf("Sender: needed, because From has several authors (RFC 5322, 3.6.2)")
 	}
+	// Where Header has a field, its place there counts, even if Message says something else in it.
 	var placed uint32 // the kinds that have a place in Header
 	trace := 0
 	for i := range m.Header.fields {
@@ -46,6 +51,7 @@ func (r *renderer) header(body *plan) error {
 			return err
 		}
 	}
+	// RFC 2045, 4: without MIME-Version a reader may take all that follows for plain text.
 	if done&(1<<fieldMIMEVersion) == 0 {
 		r.f.b = append(r.f.b, "MIME-Version: 1.0\r\n"...)
 	}
@@ -56,6 +62,8 @@ func (r *renderer) header(body *plan) error {
 }
 
 // placed lays out one field of Header, or what Message has for it.
+// Bcc is never laid out, whoever put it there: one copy of it in the open cannot be called back (RFC 5322,
+// 3.6.3).
 func (r *renderer) placed(f *Field, done *uint32, body *plan) error {
 	k := knownField(f.name)
 	_, content := cutPrefixFold(f.name, "Content-")
@@ -67,6 +75,8 @@ func (r *renderer) placed(f *Field, done *uint32, body *plan) error {
 		return nil
 	case k == fieldNone:
 		return r.field(f)
+	// A field that is there twice was so when it was read; dropping one would break a signature over both. Of
+	// what we write ourselves there is one.
 	case *done&(1<<k) != 0:
 		if k == fieldContent || k == fieldMIMEVersion || r.has(k) {
 			return nil
@@ -87,6 +97,7 @@ func (r *renderer) placed(f *Field, done *uint32, body *plan) error {
 }
 
 // has says whether Message itself has something for a field.
+// Date and ID are those of the form and not of the message: they may have been filled in by Freeze.
 func (r *renderer) has(k fieldKind) bool {
 	m := r.m
 	switch k {
@@ -115,6 +126,9 @@ func (r *renderer) has(k fieldKind) bool {
 }
 
 // same says whether a field that was read still says what Message does: then its octets are kept.
+// The field is read again, in the same way as when the message was parsed, rather than kept beside what came of
+// it: most messages are never written again. A Parser with charsets of its own may read it otherwise, and then
+// it is written anew.
 func (r *renderer) same(k fieldKind, f *Field) bool {
 	var one Message
 	v := view{m: &one, defects: &defects{}}
@@ -147,6 +161,7 @@ func (r *renderer) same(k fieldKind, f *Field) bool {
 }
 
 // known lays out a field of Message, if it is set.
+// Errors begin with the field's name, for that is where the author will look.
 func (r *renderer) known(k fieldKind) error {
 	m, f := r.m, &r.f
 	if !r.has(k) {
@@ -166,6 +181,8 @@ func (r *renderer) known(k fieldKind) error {
 	case fieldCc:
 		return r.addresses("Cc", m.Cc)
 	case fieldSubject:
+		// Making a space of a line break would be kinder, but a subject with one is more often an attack than a
+		// mistake.
 		if i := badByte(m.Subject); i >= 0 {
 			return fmt.Errorf("Subject: it holds %s, at octet %d", controlName(m.Subject[i]), i)
 		}
@@ -184,6 +201,7 @@ func (r *renderer) known(k fieldKind) error {
 
 // addresses lays out a list. The first address that only SMTPUTF8 can carry is remembered: it decides which servers can
 // take the message.
+// One is enough to remember: a message can be sent or not, and the error names the first reason.
 func (r *renderer) addresses(name string, list []Address) error {
 	f := &r.f
 	f.start(name)
@@ -202,6 +220,7 @@ func (r *renderer) addresses(name string, list []Address) error {
 
 // ids lays out identifiers, with their angle brackets. Addresses in them must be ASCII: nobody would find the message
 // that an encoded one names (RFC 5322, 3.6.4).
+// Each identifier is a word that cannot be folded, and only its space is a place for a line to end.
 func (r *renderer) ids(name string, list ...string) error {
 	f := &r.f
 	f.start(name)
@@ -221,6 +240,7 @@ func (r *renderer) ids(name string, list ...string) error {
 
 // validID takes printable ASCII without angle brackets and spaces. lenient is for those of messages that were parsed:
 // they are what they are, an @ may be missing.
+// RFC 5322, 3.6.4 allows less than this, but nobody checks more. QUIRK: identifiers without an @ come from scripts and ticket systems, and a reply has to name them as they are.
 func validID(id string, lenient bool) bool {
 	for i := range len(id) {
 		if c := id[i]; c <= ' ' || c >= 0x7f || c == '<' || c == '>' {
@@ -242,6 +262,8 @@ func (f *Field) validRaw() error {
 }
 
 // field lays out a field of a Header: as it was read, if it can be sent so.
+// A made field that is wrong is the author's mistake and an error. A field that was read is nobody's who could
+// mend it: it goes as well as it can.
 func (r *renderer) field(f *Field) error {
 	if f.raw == "" {
 		if !isName(f.name) {
@@ -264,10 +286,13 @@ func (r *renderer) field(f *Field) error {
 	}
 	// Raw 8-bit text, lines that are too long, CRs that end nothing: the field is written anew.
 	mark := len(r.f.b)
+	// A structured field cannot be encoded, so what is beyond ASCII in it is lost rather than sent as raw
+	// octets: RFC 5322, 2.2 has none, and servers refuse whole messages for them.
 	value := f.Text()
 	if syntaxOf(f.name) != syntaxText {
 		value = cleanLine(asciiOnly(f.Value()))
 	}
+	// What its own grammar does not take goes as text: people can still read it.
 	if err := r.f.field(f.name, value); err != nil {
 		r.f.b = r.f.b[:mark]
 		r.f.start(f.name)
@@ -288,6 +313,7 @@ func asciiOnly(s string) string {
 }
 
 // cleanRaw says that a field can go as it was read: ASCII, no line over 998, no CR but before LF, no NUL.
+// RFC 5322, 2.1.1 and 2.2: these are what any host may refuse or change.
 func cleanRaw(raw string) bool {
 	var s survey
 	s.text(raw)
@@ -295,6 +321,7 @@ func cleanRaw(raw string) bool {
 }
 
 // content lays out the fields that describe a body.
+// The part's own fields keep their order, since a reader compares what it gets with what was signed.
 func (r *renderer) content(pl *plan) error {
 	if pl == nil {
 		r.textFields()
@@ -311,6 +338,7 @@ func (r *renderer) content(pl *plan) error {
 				}
 			}
 			typed = true
+		// What it said is only true of the octets that were read; a part that is encoded anew says so itself.
 		case equalFold(f.name, "Content-Transfer-Encoding"):
 			if !encoded && pl.enc == encRaw {
 				if err := r.field(f); err != nil {
@@ -324,11 +352,14 @@ func (r *renderer) content(pl *plan) error {
 			}
 		}
 	}
+	// A part that was read without a type stays without: it means text/plain (RFC 2045, 5.2), or message/rfc822
+	// in a digest (RFC 2046, 5.1.5).
 	if !typed && (pl.part.src == nil || len(pl.parts) > 0) {
 		if err := r.contentType(pl, nil); err != nil {
 			return err
 		}
 	}
+	// RFC 2045, 6.4: a multipart says nothing of an encoding, for it has none.
 	if !encoded && pl.enc != encRaw && len(pl.parts) == 0 {
 		r.encoding(pl.enc)
 	}
@@ -353,6 +384,7 @@ func (r *renderer) contentType(pl *plan, f *Field) error {
 			media = "application/octet-stream"
 		}
 	}
+	// The field's octets are kept if they still say what is done.
 	keep := f != nil && f.raw != "" && own && pl.media == pl.part.media && pl.boundary == pl.part.boundary
 	if keep && cleanRaw(f.raw) {
 		return r.field(f)
@@ -362,6 +394,7 @@ func (r *renderer) contentType(pl *plan, f *Field) error {
 		if f.raw == "" {
 			l.params = madeParams(f.body).params
 		} else {
+			// What was read may have names that nobody may write; those are dropped, the others stay.
 			l.params = slices.DeleteFunc(new(Parser).params(f.body, nil).params, func(p param) bool { return !validParam(p.name) || badByte(p.value) >= 0 })
 		}
 	}
@@ -369,6 +402,7 @@ func (r *renderer) contentType(pl *plan, f *Field) error {
 		l.params = slices.DeleteFunc(l.params, func(p param) bool { return p.name == name })
 		l.params = append(l.params, param{name, value})
 	}
+	// A string of Go is UTF-8 whatever its author called it (RFC 6657, 3 wants the charset to be said).
 	if pl.text != nil && pl.isText {
 		set("charset", "utf-8")
 	}
@@ -386,6 +420,7 @@ func (r *renderer) contentType(pl *plan, f *Field) error {
 }
 
 // textFields describes a message that is nothing but text.
+// charset=utf-8 is said even of ASCII, which is a part of it: a reply will then be written in UTF-8 too.
 func (r *renderer) textFields() {
 	if len(r.m.Header.fields) == 0 && len(r.m.Text) <= inlineText {
 		// These are the last fields: if the text is plain, it and all that describes it are laid out at one go.

@@ -8,6 +8,11 @@ import (
 )
 
 // Where a message's bytes come from: memory, or a file that is read through a window.
+//
+// In memory nothing is copied: fields, texts and preambles are strings that share the message's octets, which
+// is why these octets are never written to again. Out of a file only the window is in memory, so that a message
+// of a gigabyte costs no more than a short one. Lines are cut at LF alone: what the CR before it means is the
+// caller's to say.
 
 // A source is a message's bytes.
 type source struct {
@@ -18,6 +23,7 @@ type source struct {
 }
 
 // wholeSource reads a small message at once.
+// An io.ReaderAt may return io.EOF with the last octets; with all of them there, that is no error.
 func wholeSource(r io.ReaderAt, size int64) source {
 	b := make([]byte, size)
 	n, err := r.ReadAt(b, 0)
@@ -28,12 +34,14 @@ func wholeSource(r io.ReaderAt, size int64) source {
 }
 
 // stringOf gives octets that nobody changes any more as a string.
+// Copying would double what a message costs in memory.
 func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // bytesOf gives a string as octets, which nobody may change.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // section opens the octets from begin to end.
+// Each call gives a reader of its own, so parts may be read at once by several goroutines.
 func (s *source) section(begin, end int64) io.Reader {
 	if s.at == nil {
 		return strings.NewReader(s.data[begin:end])
@@ -46,6 +54,7 @@ const windowSize = 64 << 10
 
 // A lines walks over a source's lines. It gives them as they are in the window; a line longer than the window comes in
 // pieces, of which only the first says that it begins a line.
+// A line of any length is handed on, so that no message can make us keep more than the window.
 type lines struct {
 	src *source
 	buf []byte // a window on the source; all of it if that is in memory
@@ -58,6 +67,7 @@ type lines struct {
 func (l *lines) offset() int64 { return l.off + int64(l.pos) }
 
 // seek goes to an offset, where a line begins.
+// It goes back only to the beginning of a body, which the window nearly always still holds.
 func (l *lines) seek(offset int64) {
 	l.mid = false
 	if offset >= l.off && offset <= l.off+int64(len(l.buf)) {
@@ -77,6 +87,7 @@ func (l *lines) more() bool {
 		}
 		return false
 	}
+	// A window that is full and wholly unread is a line longer than it, to be given as a piece.
 	end := l.off + int64(len(l.buf))
 	if end >= s.size || s.err != nil || l.pos == 0 && len(l.buf) == windowSize {
 		return false
@@ -97,6 +108,7 @@ func (l *lines) more() bool {
 }
 
 // next gives the next line with its line end, or a piece of one. begins is false for a piece that begins none.
+// It is good until the next call, for the window moves.
 func (l *lines) next() (line []byte, begins, ok bool) {
 	begins = !l.mid
 	for {
@@ -116,6 +128,7 @@ func (l *lines) next() (line []byte, begins, ok bool) {
 
 // dashes finds the next line that begins with "--", from the beginning of a line on; the lines before it are passed
 // over. prior is the length of the line end before it.
+// This is where the time goes in a large message: between two boundaries nothing else is looked at.
 func (l *lines) dashes() (line []byte, start int64, prior int, ok bool) {
 	for {
 		if l.pos == len(l.buf) && !l.more() {
@@ -143,6 +156,7 @@ func (l *lines) dashes() (line []byte, start int64, prior int, ok bool) {
 }
 
 // prior gives the length of the line end before pos: 2 for CRLF, 1 for LF, 0 at the very beginning.
+// The octet may have left the window when that moved on; then it is read once more.
 func (l *lines) prior() int {
 	switch at := l.offset(); {
 	case at == 0:

@@ -7,8 +7,13 @@ import (
 
 // What people see of a message: who it is from and for, what it says, what came with it. Which parts are shown and which
 // are attachments is decided as RFC 8621, 4.1.4 does.
+//
+// The view is made once, when a message is parsed, and is a convenience: Body and Header hold all that was
+// there. What cannot be read is left at its zero value and told in a defect. Texts that follow each other are
+// joined, as readers show them.
 
 // A View is the parts of a message in the three lists of RFC 8621, 4.1.4.
+// Parts are those of the tree, not copies; one may be in more than one list.
 type View struct {
 	Text        []*Part // to be shown one after the other where plain text is wanted
 	HTML        []*Part // to be shown one after the other where HTML is wanted
@@ -16,6 +21,8 @@ type View struct {
 }
 
 // View sorts the leaves below the part into what is shown and what is attached.
+// A nil Part has an empty View. It may be called by several goroutines at once as long as nobody changes the
+// tree.
 func (p *Part) View() View {
 	var v View
 	if p != nil {
@@ -27,6 +34,7 @@ func (p *Part) View() View {
 // add sorts parts that lie in a multipart of the subtype kind. html and text are where those go; in an alternative that
 // is one of its own each, elsewhere both. It is the algorithm of RFC 8621, 4.1.4, in its words.
 func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[]*Part) {
+	// How long the lists were tells, at the end, what this multipart has added to each.
 	textLen, htmlLen := -1, -1
 	if text != nil {
 		textLen = len(*text)
@@ -41,8 +49,11 @@ func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[
 			v.add(p.Parts, sub, inAlternative || sub == "alternative", text, html)
 			continue
 		}
+		// A multipart without parts is one whose boundary never came: it is shown as the text that it is.
 		isText := strings.HasPrefix(media, "text/plain") || strings.HasPrefix(media, "text/html") || strings.HasPrefix(media, "multipart/")
 		isMedia := strings.HasPrefix(media, "image/") || strings.HasPrefix(media, "audio/") || strings.HasPrefix(media, "video/")
+		// RFC 8621, 4.1.4: in related only the first part is shown by itself; a later text with a file name is
+		// a file.
 		inline := p.Disposition() != "attachment" && (isText || isMedia) &&
 			(i == 0 || kind != "related" && (isMedia || p.Name() == ""))
 		if !inline {
@@ -60,6 +71,7 @@ func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[
 			}
 			continue
 		}
+		// Behind a text of one kind in an alternative, what follows belongs to that kind alone.
 		if inAlternative {
 			if media == "text/plain" {
 				html = nil
@@ -90,6 +102,7 @@ func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[
 }
 
 // A view fills a message's fields from its header and tree.
+// It is part of a work, and let go of with it, so that the readers' memory serves for all fields of a message.
 type view struct {
 	p       *Parser
 	lim     limits
@@ -103,6 +116,7 @@ type view struct {
 }
 
 // fill reads the header's fields into the message, then its body.
+// The guess costs a walk over the tree, and so is made only where a field has something to guess at.
 func (v *view) fill(h Header) {
 	m := v.m
 	m.Header = h
@@ -123,6 +137,7 @@ func (v *view) fill(h Header) {
 
 // guess takes the charset of the first text for that of raw 8-bit text in the fields. QUIRK: mail of the nineties in
 // Chinese, Japanese and Russian, and spam to this day.
+// A header has no place to say its charset, but who wrote the text in one wrote the subject in the same.
 func (v *view) guess() {
 	for _, p := range v.m.Body.Walk() {
 		if !strings.HasPrefix(p.media, "text/") {
@@ -141,6 +156,8 @@ func (v *view) guess() {
 }
 
 // field reads one field, if it is one that Message has.
+// Readers that disagree about which of two From fields counts are how people are fooled; DKIM verifiers count
+// from the bottom (RFC 6376, 5.4.2), which is why a second one is a defect and not merely dropped.
 func (v *view) field(f *Field, at int64, seen *uint32) {
 	m := v.m
 	k := knownField(f.name)
@@ -148,7 +165,7 @@ func (v *view) field(f *Field, at int64, seen *uint32) {
 		return // what describes the body was read with it
 	}
 	if *seen&(1<<k) != 0 {
-		// RFC 5322, 3.6 allows one of each. The first one counts, as it does for signatures and for most readers.
+		// RFC 5322, 3.6 allows one of each. The first one counts, as it does for most readers.
 		v.defects.add(DefectDuplicate, at, "a second "+f.name+", passed over")
 		return
 	}
@@ -160,6 +177,7 @@ func (v *view) field(f *Field, at int64, seen *uint32) {
 	case fieldFrom:
 		m.From = v.addresses(f)
 	case fieldSender:
+		// RFC 5322, 3.6.2: Sender is one mailbox.
 		if list := v.addresses(f); len(list) > 0 {
 			m.Sender = list[0]
 		}
@@ -180,6 +198,8 @@ func (v *view) field(f *Field, at int64, seen *uint32) {
 		}
 		m.Date = t
 	case fieldMessageID:
+		// QUIRK: Message-ID without angle brackets, from scripts and some Asian web mailers; threads break if
+		// it is not read.
 		m.ID, _ = cutID(f.body, true)
 	case fieldInReplyTo:
 		m.InReplyTo = parseIDs(f.body)
@@ -204,6 +224,7 @@ func (v *view) addresses(f *Field) []Address {
 }
 
 // body fills Text, HTML and Attachments.
+// It begins with the children of the outermost multipart, in the subtype that this has (RFC 8621, 4.1.4).
 func (v *view) body() {
 	m := v.m
 	list := &v.lists
@@ -228,6 +249,7 @@ func (v *view) body() {
 }
 
 // text joins the texts among parts: those of the type, or, if is is false, all others.
+// The limit is for all of them together: a thousand parts just below it would be sixteen gigabytes.
 func (v *view) text(parts []*Part, media string, is bool) string {
 	var out string
 	var more strings.Builder // for the second text and those after it
@@ -241,6 +263,8 @@ func (v *view) text(parts []*Part, media string, is bool) string {
 		switch {
 		case err == errTooLong:
 			v.defects.add(DefectLimit, p.begin, "a text longer than the limit, cut")
+		// A source that cannot be read is the one thing that parsing fails for; ParseAt looks for it in the
+		// end.
 		case err != nil && p.src.err == nil:
 			p.src.err = err
 		}
@@ -268,6 +292,8 @@ func (v *view) text(parts []*Part, media string, is bool) string {
 }
 
 // parseIDs reads message identifiers, without their angle brackets (RFC 5322, 3.6.4).
+// Order and doubles stay: References tell a thread from its beginning on. Comments and quoted phrases between
+// them are stepped over word by word.
 func parseIDs(s string) []string {
 	n := strings.Count(s, "<")
 	ids := make([]string, 0, max(1, min(n, 1000)))
@@ -285,6 +311,7 @@ func parseIDs(s string) []string {
 
 // cutID takes the first identifier, or a word that is none and gives "". alone says that a word without brackets and
 // without an @ is one if there is nothing else.
+// An identifier that a fold has cut in two is joined: QUIRK: some gateways fold long References at any octet.
 func cutID(s string, alone bool) (id, rest string) {
 	s = trimSpace(s)
 	end := 0

@@ -8,6 +8,9 @@ import (
 // Decoding the encoded words of fields (RFC 2047). The wild breaks each of its rules: words inside other text, of any
 // length, with spaces, with a character split between two of them. All of that is read. One pass: a word that turns out
 // to be none gives way at the next "=?", so that nothing is looked at twice.
+//
+// Decoding is the last step and is done on one piece of text at a time: no structure is looked for in what
+// comes out. It is always valid UTF-8 in one line.
 
 // words decodes the encoded words in s. A nil Parser is the zero one.
 func (p *Parser) words(s string) string {
@@ -42,6 +45,8 @@ type encodedWord struct {
 }
 
 // cutWord takes the word that s begins with and tells its length; 0 if there is none.
+// QUIRK: spaces inside of Q words come from scripts that encode whole sentences, so a word ends
+// at "?=" and nowhere else; RFC 2047, 2 forbids white space in it.
 func cutWord(s string) (encodedWord, int) {
 	const longest = 80 // charset and language together; the longest registered charset has 45 characters
 	head := s[2:min(len(s), 2+longest)]
@@ -50,6 +55,7 @@ func cutWord(s string) (encodedWord, int) {
 		return encodedWord{}, 0
 	}
 	w := encodedWord{charset: head[:q], encoding: head[q+1] | 0x20}
+	// RFC 2047, 4: there are two, in either case; the 0x20 has made them lower.
 	if w.encoding != 'b' && w.encoding != 'q' {
 		return encodedWord{}, 0
 	}
@@ -74,6 +80,7 @@ func cutWord(s string) (encodedWord, int) {
 
 // encodedWordLen is the length of the encoded word at the beginning of s, if it is one that could stand in a list of
 // tokens: without white space or quotes.
+// With white space in it a word could take in what is other tokens of the list.
 func encodedWordLen(s string) int {
 	const longest = 1000 // RFC 2047, 2 allows 75; the bound keeps a list of many beginnings linear
 	if len(s) < 2 || s[1] != '?' {
@@ -89,6 +96,8 @@ func encodedWordLen(s string) int {
 
 // A wordDecoder puts text together. Words with one charset that follow each other are converted together, because old
 // programs split characters between them.
+// QUIRK: splitting a character between two words is forbidden by RFC 2047, 5; older programs in PHP and Java
+// cut every so many octets, wherever that falls.
 type wordDecoder struct {
 	p       *Parser
 	out     []byte
@@ -112,6 +121,7 @@ func (d *wordDecoder) text(s string) {
 
 // word takes one word and decodes its encoding; the charset waits for what follows.
 func (d *wordDecoder) word(w encodedWord) {
+	// Two charsets have no characters in common that could be split.
 	if d.charset != "" && !equalFold(w.charset, d.charset) {
 		d.flush()
 	}
@@ -134,6 +144,7 @@ func (d *wordDecoder) flush() {
 }
 
 // cleanLine takes the characters out that end lines, and NUL.
+// A line feed is a space because it stood between words; a CR beside it would make two of one.
 func cleanLine(s string) string {
 	if badByte(s) < 0 {
 		return s
@@ -150,6 +161,7 @@ func cleanLine(s string) string {
 }
 
 // appendQ decodes the Q encoding (RFC 2047, 4.2): as quoted-printable, with "_" for a space.
+// An equals sign that begins no escape stands for itself: QUIRK: words cut at 75 octets in the middle of one.
 func appendQ(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -166,6 +178,8 @@ func appendQ(b []byte, s string) []byte {
 }
 
 // appendB decodes the B encoding, with padding or without, and passes over what does not belong.
+// QUIRK: padding in the middle, spaces and missing padding come from programs that join two words' text without
+// decoding.
 func appendB(b []byte, s string) []byte {
 	s = strings.TrimRight(s, "=")
 	n := base64.RawStdEncoding.DecodedLen(len(s))
@@ -176,6 +190,7 @@ func appendB(b []byte, s string) []byte {
 		return b[:start+n]
 	}
 	b = b[:start]
+	// The library gives up at the first foreign octet; from here on each character counts for itself.
 	acc, bits := uint32(0), 0
 	for i := range len(s) {
 		v := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", s[i])
