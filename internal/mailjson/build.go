@@ -20,16 +20,21 @@ type Options struct {
 // New makes the JSON of a parsed message. The attachments are read once, for their sizes and hashes; nothing of them is
 // kept unless it is asked for. Size is for the caller to fill in, as is all that only a server knows. With an error,
 // which is one of reading, comes what was made until then.
+// Lists are never nil, so that they are [] in the JSON and not null: programs in other languages walk over them
+// without asking. It may be called by several goroutines at once.
 func New(m *mail.Message, o Options) (*Message, error) {
 	j := &Message{
 		From: fromList(m.From), ReplyTo: fromList(m.ReplyTo), To: fromList(m.To), Cc: fromList(m.Cc), Bcc: fromList(m.Bcc),
 		Subject: m.Subject, MessageID: m.ID, Text: m.Text, HTML: m.HTML,
 		Headers: [][2]string{}, Attachments: []Attachment{}, Defects: []string{},
 	}
+	// RFC 3339, 5.6, with the offset that the sender wrote: whoever wants UTC can make it, but the offset could
+	// not be found again.
 	if !m.Date.IsZero() {
 		j.Date = m.Date.Format(time.RFC3339)
 	}
 	for f := range m.Header.All() {
+		// Lines that were no fields are told among the defects.
 		if f.Name() != "" {
 			j.Headers = append(j.Headers, [2]string{f.Name(), f.Text()})
 		}
@@ -39,6 +44,7 @@ func New(m *mail.Message, o Options) (*Message, error) {
 	}
 	b := builder{options: o, paths: make(map[*mail.Part]string), sums: make(map[*mail.Part]sum)}
 	if m.Body != nil {
+		// The paths are those of IMAP (RFC 3501, 6.4.5), so that they mean the same to a client of either.
 		for path, p := range m.Body.Walk() {
 			b.paths[p] = path
 		}
@@ -58,6 +64,7 @@ type sum struct {
 }
 
 // A builder makes the JSON of one message's parts.
+// An attachment is a part as well, and is asked for twice: what reading it told is kept.
 type builder struct {
 	options Options
 	paths   map[*mail.Part]string
@@ -66,6 +73,7 @@ type builder struct {
 }
 
 // read reads a leaf, once.
+// The first error is kept and the work goes on: a part that cannot be read is no reason not to show the others.
 func (b *builder) read(p *mail.Part, keep bool) sum {
 	if s, ok := b.sums[p]; ok && (s.content != nil || !keep) {
 		return s
@@ -97,9 +105,12 @@ func (b *builder) read(p *mail.Part, keep bool) sum {
 	return s
 }
 
+// part makes a node and all below it. A multipart's own octets say nothing to people, so it is its size in the
+// message that is told.
 func (b *builder) part(p *mail.Part) *Part {
 	out := &Part{Type: p.Type(), Params: map[string]string{}, Path: b.paths[p], Encoding: p.Encoding(), Disposition: p.Disposition()}
 	for name, value := range p.Params() {
+		// The first of two counts, as it does in mail.Part.
 		if _, ok := out.Params[name]; !ok {
 			out.Params[name] = value
 		}
@@ -115,6 +126,8 @@ func (b *builder) part(p *mail.Part) *Part {
 	return out
 }
 
+// attachment makes one file's entry. One that was not parsed has no part, and gets one for the time of the
+// reading.
 func (b *builder) attachment(a mail.Attachment, html string) Attachment {
 	out := Attachment{Name: a.Name, Type: a.Media(), CID: a.CID}
 	p := a.Part()

@@ -18,7 +18,11 @@ import (
 )
 
 // A Message is the JSON of a message. What only a server knows is left out where it is empty.
+// Members that describe a message are always there, empty or not, so that a script need not ask; those of a
+// server are only there where there was one. The names are part of what the program promises: they do not
+// change.
 type Message struct {
+	// What a server knows of the session and the envelope (RFC 5321, 2.3.1), which no message tells.
 	ID         string   `json:"id,omitempty"`
 	Received   string   `json:"received,omitempty"` // RFC 3339
 	IP         string   `json:"ip,omitempty"`
@@ -28,6 +32,7 @@ type Message struct {
 	Sender     string   `json:"sender,omitempty"` // of the envelope, bare
 	Recipients []string `json:"recipients,omitempty"`
 
+	// What the message says of itself, decoded.
 	From        Addresses    `json:"from"`
 	ReplyTo     Addresses    `json:"reply_to"`
 	To          Addresses    `json:"to"`
@@ -47,15 +52,18 @@ type Message struct {
 }
 
 // An Address is a name and a bare address.
+// It is mail.Address with names for JSON; name is "" if there is none.
 type Address struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
 }
 
 // Addresses are written as a list of objects. Read may also be a string, as a field has it, or a list of strings.
+// Nil is null in JSON; [New] makes none.
 type Addresses []Address
 
 // An Attachment is a file of a message.
+// When composing, Name, Type, CID and Content count and the others are passed over.
 type Attachment struct {
 	Name    string  `json:"name"`
 	Type    string  `json:"type"`
@@ -68,6 +76,7 @@ type Attachment struct {
 }
 
 // A Part is a node of the body.
+// Its members say what mail.Part's methods of these names do.
 type Part struct {
 	Type        string            `json:"type"`
 	Params      map[string]string `json:"params"`
@@ -83,6 +92,8 @@ const maxJSON = 64 << 20
 
 // Read reads the JSON of a message, of 64 MiB at the most. Names that it does not know are errors, so that a misspelt
 // one is not silently lost.
+// More than one value is an error too: a second message behind the first would be lost as silently. With an
+// error there is no message.
 func Read(r io.Reader) (*Message, error) {
 	limited := io.LimitedReader{R: r, N: maxJSON + 1}
 	d := json.NewDecoder(&limited)
@@ -90,6 +101,8 @@ func Read(r io.Reader) (*Message, error) {
 	m := new(Message)
 	err := d.Decode(m)
 	switch {
+	// Looked at first: JSON that was cut at the limit is broken as well, and that would be the wrong thing to
+	// say.
 	case limited.N <= 0:
 		return nil, fmt.Errorf("mailjson: longer than %d octets", maxJSON)
 	case errors.Is(err, io.EOF):
@@ -104,6 +117,7 @@ func Read(r io.Reader) (*Message, error) {
 }
 
 // UnmarshalJSON takes a list of objects or strings, or one string.
+// Strings are read strictly (RFC 5322, 3.4), because these addresses will be written to.
 func (a *Addresses) UnmarshalJSON(b []byte) error {
 	b = bytes.TrimSpace(b)
 	var whole string
@@ -128,6 +142,7 @@ func (a *Addresses) UnmarshalJSON(b []byte) error {
 			}
 			continue
 		}
+		// The setting of the decoder around this one does not reach in here.
 		d := json.NewDecoder(bytes.NewReader(raw))
 		d.DisallowUnknownFields()
 		var one Address
@@ -139,6 +154,7 @@ func (a *Addresses) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// add puts in the addresses of a field's text. An empty one is nobody: forms send empty fields.
 func (a *Addresses) add(s string) error {
 	if strings.TrimSpace(s) == "" {
 		return nil
@@ -151,6 +167,7 @@ func (a *Addresses) add(s string) error {
 	return nil
 }
 
+// fromList converts for JSON; the result is never nil.
 func fromList(list []mail.Address) Addresses {
 	out := make(Addresses, 0, len(list))
 	for _, one := range list {
@@ -159,6 +176,7 @@ func fromList(list []mail.Address) Addresses {
 	return out
 }
 
+// list converts back; nobody is nil, as in a Message that is a literal.
 func (a Addresses) list() []mail.Address {
 	var out []mail.Address
 	for _, one := range a {
@@ -177,6 +195,8 @@ var ours = map[string]bool{
 // Compose makes the message that the JSON describes, for writing. Of the members it takes from, reply_to, to, cc, bcc,
 // subject, date, message_id, headers, text, html, and attachments with their content; the rest is what was found in a
 // message, and passed over. Whether the message can be written is found out by writing it.
+// So what New has made with Content can be edited and composed again. The error names the member, or counts the attachment
+// from 1.
 func (m *Message) Compose() (*mail.Message, error) {
 	out := &mail.Message{
 		From: m.From.list(), ReplyTo: m.ReplyTo.list(), To: m.To.list(), Cc: m.Cc.list(), Bcc: m.Bcc.list(),
@@ -191,7 +211,9 @@ func (m *Message) Compose() (*mail.Message, error) {
 	}
 	for _, h := range m.Headers {
 		switch name := strings.ToLower(h[0]); {
+		// Otherwise a message whose subject was edited would have the old one beside it.
 		case ours[name]:
+		// Identifiers have no white space in them (RFC 5322, 3.6.4); their angle brackets may stay.
 		case name == "in-reply-to":
 			out.InReplyTo = strings.Fields(h[1])
 		case name == "references":
@@ -213,6 +235,7 @@ func (m *Message) Compose() (*mail.Message, error) {
 		if a.Content == nil {
 			return nil, fmt.Errorf("mailjson: attachment %d (%q) has no content", i+1, a.Name)
 		}
+		// White space is allowed, because base64(1) and most libraries for mail make lines (RFC 2045, 6.8).
 		content, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(*a.Content), ""))
 		if err != nil {
 			return nil, fmt.Errorf("mailjson: attachment %d (%q): the content is not base64: %w", i+1, a.Name, err)

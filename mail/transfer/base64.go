@@ -12,10 +12,16 @@ import (
 //
 // Both ways work on blocks of many lines: the line ends are put in after encoding a block, and taken out before decoding
 // one. Only what is left at the edges, and what is odd, is gone over byte by byte.
+//
+// The alphabet is that of RFC 4648, 4; the lines and the forgiving are mail's own. Most of what goes over the
+// wire in mail is base64, so this is where speed counts; the careful path is the one that defines what is
+// right, and the fast one must agree with it on every input.
 
 const lineWidth = 76 // RFC 2045, 6.8: encoded lines must be no more than 76 characters
 
 // A Base64Encoder encodes to base64 in lines, each ended by CRLF, the last one too.
+// The zero value is ready. It never returns an error of its own, only those that a Transformer has for want of
+// room.
 type Base64Encoder struct {
 	Width int // characters a line, rounded down to a multiple of 4; 76 if zero, no line ends at all if negative
 
@@ -25,6 +31,7 @@ type Base64Encoder struct {
 }
 
 // Reset forgets the stream that was encoded, for a new one.
+// Width stays.
 func (e *Base64Encoder) Reset() { e.n, e.col = 0, 0 }
 
 // width gives the length of lines. It is a multiple of 4, so that no line end falls into a group: readers that decode line
@@ -40,6 +47,7 @@ func (e *Base64Encoder) width() int {
 }
 
 // Transform implements [transform.Transformer].
+// It may be called with pieces of any size, and with a dst of six octets at least.
 func (e *Base64Encoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
 	width := e.width()
 	for nSrc < len(src) {
@@ -55,6 +63,7 @@ func (e *Base64Encoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 		if nSrc == len(src) {
 			break
 		}
+		// A group in two pieces is filled up here; behind it the fast way goes on if the line has just begun.
 		if e.n < 2 {
 			e.hold[e.n] = src[nSrc]
 			e.n, nSrc = e.n+1, nSrc+1
@@ -73,6 +82,7 @@ func (e *Base64Encoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 	if len(dst)-nDst < 6 && (e.n > 0 || e.col > 0) {
 		return nDst, nSrc, transform.ErrShortDst
 	}
+	// RFC 4648, 4: one or two octets that are left make a group with padding.
 	if e.n > 0 {
 		base64.StdEncoding.Encode(dst[nDst:], e.hold[:e.n])
 		nDst += 4
@@ -86,6 +96,7 @@ func (e *Base64Encoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 }
 
 // group writes the three bytes held, and the line's end where it is due.
+// Its line end is written at once, for the group that would follow may never come.
 func (e *Base64Encoder) group(dst []byte, width int) int {
 	base64.StdEncoding.Encode(dst, e.hold[:3])
 	e.n, e.col = 0, e.col+4
@@ -103,6 +114,8 @@ func encodeLines(dst, src []byte, width int) (nDst, nSrc int) {
 	const block = 64 // lines; they then stay in the first-level cache
 	raw := width / 4 * 3
 	for {
+		// The lines are made at the end of the place, so that moving them to the front never overwrites one
+		// that is still to go.
 		n := min(block, (len(src)-nSrc)/raw, (len(dst)-nDst)/(width+2))
 		if n == 0 {
 			return nDst, nSrc
@@ -140,6 +153,7 @@ func spread(place []byte, n int) {
 func encode(dst, src []byte) { fast.StdEncoding.Encode(dst, src) }
 
 // decode decodes src, which must be whole groups without padding and line ends. It is false if it is not.
+// The library may have written to dst by then; what it wrote is written over.
 func decode(dst, src []byte) bool {
 	n, err := fast.StdEncoding.Decode(dst, src)
 	return err == nil && n == len(src)/4*3
@@ -148,6 +162,8 @@ func decode(dst, src []byte) bool {
 // A Base64Decoder decodes base64 leniently: line ends, spaces and foreign bytes are skipped (RFC 2045, 6.8), missing
 // padding is forgiven, and padding ends the data. So does, between two groups, a line that begins with two foreign
 // bytes: it is the footer that a mailing list has put below the text. It never returns an error of its own.
+// The zero value is ready. QUIRK: mailman and other list software adds its footer below an attachment without
+// looking at the encoding, and virus scanners do the same with their notes.
 type Base64Decoder struct {
 	Strange int // counts bytes that did not belong, and characters missing at the end
 
@@ -162,9 +178,11 @@ type Base64Decoder struct {
 }
 
 // Reset forgets the stream that was decoded, for a new one.
+// Strange is zero again.
 func (d *Base64Decoder) Reset() { *d = Base64Decoder{scratch: d.scratch} }
 
 // Transform implements [transform.Transformer].
+// It may be called with pieces of any size, and with a dst of three octets at least.
 func (d *Base64Decoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
 	for nSrc < len(src) && !d.done {
 		if d.n == 0 && !d.pad && !d.tried {
@@ -182,6 +200,7 @@ func (d *Base64Decoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 		n := d.char(dst[nDst:], src[nSrc])
 		nDst, nSrc = nDst+n, nSrc+1
 	}
+	// RFC 2045, 6.8: "=" is only at the end of the data, so what comes behind it cannot be any.
 	if d.done {
 		// What follows the padding is not data; it is read to its end and dropped.
 		for _, c := range src[nSrc:] {
@@ -191,6 +210,8 @@ func (d *Base64Decoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 		}
 		nSrc = len(src)
 	}
+	// QUIRK: padding is left out by programs that took the URL's form of base64 for mail's; what is whole is
+	// given.
 	if atEOF && d.n > 0 {
 		if len(dst)-nDst < 2 {
 			return nDst, nSrc, transform.ErrShortDst
@@ -221,6 +242,8 @@ func (d *Base64Decoder) char(dst []byte, c byte) int {
 		return 3
 	case c == '\n':
 		d.begun, d.tried, d.odd = false, false, 0
+	// One "=" ends a group of three characters; of two it takes a second one, which may be in the next piece or
+	// missing.
 	case c == '=':
 		if d.pad || d.n == 3 {
 			n := d.flush(dst)
@@ -245,6 +268,8 @@ func (d *Base64Decoder) char(dst []byte, c byte) int {
 }
 
 // flush writes the whole bytes of an unfinished group.
+// The bits that fill no octet are dropped, zero or not: RFC 4648, 3.5 lets a decoder refuse them, and mail is
+// not refused.
 func (d *Base64Decoder) flush(dst []byte) int {
 	n := 0
 	switch d.n {
@@ -260,6 +285,7 @@ func (d *Base64Decoder) flush(dst []byte) int {
 }
 
 // decodeLines decodes whole clean lines from the beginning of src for as long as there are any.
+// A line that the piece does not hold whole is not touched here: where it is cut must make no difference.
 func (d *Base64Decoder) decodeLines(dst, src []byte) (nDst, nSrc int) {
 	if len(src) < 1024 {
 		// So little is decoded line by line, without a place to gather lines in.

@@ -8,8 +8,14 @@ import (
 
 // Dots (RFC 5321, 4.5.2): in DATA a line with a dot alone is the end, so lines of the text that begin with a dot get
 // another one on the way. Lines end in CRLF and in nothing else; put an [EOL] before a Stuffer where that is not certain.
+//
+// Here a wrong answer is a hole: if two hosts disagree about where the text ends, what follows is a message to
+// one of them and commands to the other. So a dot behind a bare LF or CR is neither stuffed nor taken as the
+// end.
 
 // A Stuffer puts a dot before each dot that begins a line.
+// The line with the dot that ends the text is not its: the client writes that once the text is over. The zero
+// value is ready; it never returns an error of its own.
 type Stuffer struct {
 	last [2]byte // the last two octets; zero at the beginning, which is the beginning of a line
 	any  bool    // there was an octet
@@ -20,6 +26,7 @@ type Stuffer struct {
 func (s *Stuffer) Reset() { *s = Stuffer{} }
 
 // Transform implements [transform.Transformer].
+// Nothing is held back between two pieces but what the last two octets were.
 func (s *Stuffer) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
 	for nSrc < len(src) {
 		if !s.dot && src[nSrc] == '.' && (!s.any || s.last == [2]byte{'\r', '\n'}) {
@@ -29,6 +36,7 @@ func (s *Stuffer) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 			if len(dst)-nDst < 2 {
 				return nDst, nSrc, transform.ErrShortDst
 			}
+			// Both dots or neither: a dst with room for one would need a state for half of the work.
 			dst[nDst], dst[nDst+1] = '.', '.'
 			s.last, s.any, s.dot = [2]byte{0, '.'}, true, false
 			nDst, nSrc = nDst+2, nSrc+1
@@ -71,6 +79,8 @@ func lastTwo(last [2]byte, b []byte) [2]byte {
 
 // An Unstuffer takes the dots away that a Stuffer has put in. A dot alone on a line ends the text: it and all behind it
 // are dropped.
+// The zero value is ready. Without that line the text goes to the end of the stream and Ended is false, which
+// for a server means that the message is not whole.
 type Unstuffer struct {
 	Ended bool // the line with a dot alone was there
 
@@ -83,6 +93,7 @@ type Unstuffer struct {
 func (u *Unstuffer) Reset() { u.Ended, u.last, u.any, u.held = false, [2]byte{}, false, u.held[:0] }
 
 // Transform implements [transform.Transformer].
+// RFC 5321, 4.5.2: a dot that begins a line goes, whether or not another one follows it.
 func (u *Unstuffer) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
 	for nSrc < len(src) && !u.Ended {
 		c := src[nSrc]
@@ -91,6 +102,8 @@ func (u *Unstuffer) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err 
 			u.held = append(u.held, c)
 			nSrc++
 			continue
+		// RFC 5321, 4.1.1.4: only CRLF, a dot and CRLF are the end. QUIRK: servers that took a bare LF for one
+		// of the two are how messages were smuggled past others, in 2023.
 		case len(u.held) == 2 && c == '\n':
 			u.Ended = true
 			continue
@@ -121,6 +134,7 @@ func (u *Unstuffer) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err 
 	if u.Ended {
 		nSrc, u.held = len(src), u.held[:0]
 	}
+	// The text ended in a dot and a CR: they are no end without the LF, and only the dot was ours to take.
 	if atEOF && len(u.held) == 2 {
 		if nDst == len(dst) {
 			return nDst, nSrc, transform.ErrShortDst

@@ -10,6 +10,7 @@ import (
 // write, and each is a line end here, so that no two readers can disagree about where a line ends.
 
 // An EOL makes every CRLF, LF and CR alone the same line end.
+// It does not end a last line that has no end. The zero value is ready; it never returns an error of its own.
 type EOL struct {
 	Marker string // CRLF if empty
 
@@ -18,6 +19,7 @@ type EOL struct {
 }
 
 // Reset forgets the stream that was filtered, for a new one.
+// Marker stays.
 func (e *EOL) Reset() { e.cr, e.out = false, "" }
 
 // Transform implements [transform.Transformer].
@@ -26,6 +28,7 @@ func (e *EOL) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error)
 	if marker == "" {
 		marker = "\r\n"
 	}
+	// A marker that dst has no room for is owed, and paid first at the next call.
 	for {
 		if e.out != "" {
 			n := copy(dst[nDst:], e.out)
@@ -59,6 +62,8 @@ func (e *EOL) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error)
 			return nDst, nSrc, transform.ErrShortDst
 		}
 		if end < len(rest) {
+			// The marker goes out at the CR, without waiting for an LF: a reader at a terminal may be waiting
+			// for the line.
 			e.cr = src[nSrc] == '\r'
 			e.out = marker
 			nSrc++

@@ -9,11 +9,15 @@ import (
 // Quoted-printable (RFC 2045, 6.7). The encoder keeps to the letter of it: 76 characters a line with the soft break's
 // "=", nothing but CRLF ends a line, no white space before a line end. The decoder takes what the wild writes: lower
 // case digits, bare LF, white space after a soft break, escapes that are none (they are passed on as they are).
+//
+// What is encoded here passes gateways unharmed that change charsets, drop white space or fold lines, which is
+// what the encoding is for. What comes in has often been through several of those.
 
 const hexDigits = "0123456789ABCDEF" // RFC 2045, 6.7: upper case letters must be used
 
 // A QuotedEncoder encodes to quoted-printable. It holds back a space, tab or CR until it knows what follows: at the
 // end of the stream such a byte is escaped.
+// The zero value is for text and ready. It never returns an error of its own.
 type QuotedEncoder struct {
 	Binary bool // CRLF is data too, written =0D=0A, so that no relay can change it; else CRLF is a line end and stays
 
@@ -22,6 +26,7 @@ type QuotedEncoder struct {
 }
 
 // Reset forgets the stream that was encoded, for a new one.
+// Binary stays.
 func (e *QuotedEncoder) Reset() { e.col, e.held = 0, 0 }
 
 // Transform implements [transform.Transformer].
@@ -41,6 +46,7 @@ func (e *QuotedEncoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 		nDst += e.put(dst[nDst:], src[nSrc])
 		nSrc++
 	}
+	// RFC 2045, 6.7, rule 3: white space must not end an encoded line, and the end of the data ends one.
 	if atEOF && e.held != 0 {
 		if len(dst)-nDst < most {
 			return nDst, nSrc, transform.ErrShortDst
@@ -68,6 +74,7 @@ func (e *QuotedEncoder) plain(dst, src []byte) int {
 		default:
 			return n
 		}
+		// RFC 2045, 6.7, rule 5: the soft break's "=" is one of the 76, so 75 are for what is said.
 		if e.col == lineWidth-1 {
 			return n
 		}
@@ -125,6 +132,7 @@ func (e *QuotedEncoder) literal(dst []byte, c byte) int {
 }
 
 // escape writes an octet as "=" and two digits; the three are never parted by a soft break.
+// RFC 2045, 6.7, rule 5 does not allow it, and readers would show both halves.
 func (e *QuotedEncoder) escape(dst []byte, c byte) int {
 	n := e.room(dst, 3)
 	dst[n], dst[n+1], dst[n+2] = '=', hexDigits[c>>4], hexDigits[c&15]
@@ -143,6 +151,7 @@ func (e *QuotedEncoder) room(dst []byte, want int) int {
 
 // A QuotedDecoder decodes quoted-printable leniently. Line ends are passed on as they are; white space at the end of a
 // line is dropped, for a relay put it there (RFC 2045, 6.7, rule 3). It never returns an error of its own.
+// The zero value is ready. Soft breaks vanish, and so does one at the very end of the data.
 type QuotedDecoder struct {
 	Strange int // counts escapes that are none
 
@@ -158,6 +167,7 @@ const maxHeld = 1000
 func (d *QuotedDecoder) Reset() { d.Strange, d.held, d.out = 0, d.held[:0], nil }
 
 // Transform implements [transform.Transformer].
+// Most octets stand for themselves and are copied in runs; only escapes and the ends of lines go through step.
 func (d *QuotedDecoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err error) {
 	for {
 		if len(d.out) > 0 {
@@ -267,6 +277,8 @@ func (d *QuotedDecoder) step(c byte) bool {
 }
 
 // giveBack passes on what is held as it is: no escape after all, or white space inside a line.
+// RFC 2045, 6.7 advises to show what is no escape as it is. QUIRK: URLs with "=" in them, in text that was
+// labelled quoted-printable and never encoded.
 func (d *QuotedDecoder) giveBack() {
 	if d.held[0] == '=' {
 		d.Strange++
@@ -276,6 +288,8 @@ func (d *QuotedDecoder) giveBack() {
 }
 
 // end settles what is held at the end of the data, which ends a line too.
+// Half an escape is given back, as anywhere; white space and a lone "=" are a soft break or what a relay has
+// left.
 func (d *QuotedDecoder) end() {
 	if d.held[0] == '=' && !blank(d.held[1:]) {
 		d.giveBack()

@@ -8,10 +8,14 @@ import (
 )
 
 // bufferSize is what a Reader reads and decodes at once: large enough that what happens once a block does not count.
+//
+// Two of these are what reading a large part costs in memory.
 const bufferSize = 32 << 10
 
 // A Reader reads through a filter. It does what transform.Reader does, with larger blocks, and small ones for small
 // inputs: most parts of a message are short.
+// It is made by [NewReader] and is for one goroutine; the zero Reader cannot be used. There is nothing to
+// close: what it reads from belongs to the caller.
 type Reader struct {
 	r        io.Reader
 	t        transform.Transformer
@@ -23,6 +27,7 @@ type Reader struct {
 }
 
 // NewReader makes a Reader; it resets t.
+// t belongs to the Reader from then on. Neither may be nil.
 func NewReader(r io.Reader, t transform.Transformer) *Reader {
 	t.Reset()
 	size := bufferSize
@@ -33,6 +38,7 @@ func NewReader(r io.Reader, t transform.Transformer) *Reader {
 }
 
 // Read implements [io.Reader].
+// The error is that of the input or the filter's own, and comes after all that could be read.
 func (r *Reader) Read(p []byte) (int, error) {
 	for {
 		if r.d0 < r.d1 {
@@ -65,6 +71,8 @@ func (r *Reader) fill() error {
 		if atEOF && nDst == 0 {
 			return io.EOF
 		}
+	// A filter that stands still with the whole of dst before it never will go on: that is an error and not a
+	// loop.
 	case errors.Is(err, transform.ErrShortDst) && nDst+nSrc > 0:
 	case errors.Is(err, transform.ErrShortSrc) && !atEOF && (r.s0 > 0 || r.s1 < len(r.src)):
 		r.more = true

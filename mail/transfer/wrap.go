@@ -3,9 +3,13 @@ package transfer
 import "golang.org/x/text/transform"
 
 // Wrapping lines. The encoders here make short lines themselves; these filters are for text that comes from elsewhere.
+//
+// QUIRK: base64 in one line of megabytes comes from scripts, and servers refuse lines over 998 octets or cut
+// them (RFC 5321, 4.5.3.1.6); wrapping it again changes nothing that a decoder sees.
 
 // A Wrapper breaks lines that are longer than Width, wherever that falls, and ends the last one. LF and CRLF are line
 // ends, written as CRLF; a CR alone is dropped. It fits text whose line ends mean nothing, as base64.
+// The zero value is ready; it never returns an error of its own.
 type Wrapper struct {
 	Width int // octets a line without its CRLF; 76 if zero (RFC 2045, 6.8)
 
@@ -60,6 +64,7 @@ func (w *Wrapper) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 
 // A QuotedWrapper breaks the lines of quoted-printable text by soft breaks, never inside an escape, and ends an
 // unfinished last line by one. LF and CRLF are line ends, written as CRLF; a CR alone is dropped.
+// The zero value is ready; it never returns an error of its own. Lines that are short enough stay as they are.
 type QuotedWrapper struct {
 	Width int // octets a line, its "=" among them, without CRLF; 76 if zero (RFC 2045, 6.7, rule 5)
 
@@ -89,6 +94,7 @@ func (w *QuotedWrapper) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 			nDst += copy(dst[nDst:], "\r\n")
 			w.col, w.left = 0, 0
 			continue
+		// The rest of an escape always fits: room for all three octets was made at its "=".
 		case w.left > 0:
 			w.left--
 		case c == '=':
