@@ -128,6 +128,7 @@ func (r *addressReader) specOrder(toks []token) bool {
 }
 
 // phrase gives the name that the tokens make, in one line.
+// A line break in a name would be a new field wherever the name is written next.
 func (r *addressReader) phrase(toks []token) string { return cleanLine(r.rawPhrase(toks)) }
 
 // rawPhrase puts the name together: quoted strings without their quotes, encoded words decoded, one space
@@ -183,6 +184,7 @@ func (r *addressReader) rawPhrase(toks []token) string {
 }
 
 // atoms says that the tokens are nothing but atoms, encoded words and dots.
+// Such a name can be decoded as one text, white space and all.
 func atoms(toks []token) bool {
 	for _, t := range toks {
 		if t.kind != 'a' && t.kind != 'w' && t.kind != '.' {

@@ -68,6 +68,7 @@ func isASCII(s string) bool {
 }
 
 // isName says whether s can be the name of a field.
+// RFC 5322, 3.6.8: printable ASCII without the colon, one character at least.
 func isName(s string) bool {
 	for i := range len(s) {
 		if classes[s[i]]&classFtext == 0 {
@@ -150,6 +151,7 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 }
 
 // trimSpace drops white space, folds among it, from both ends.
+// Only the white space of mail's grammars goes: a no-break space is part of a name.
 func trimSpace(s string) string {
 	for s != "" && isSpace(s[0]) {
 		s = s[1:]

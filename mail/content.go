@@ -105,6 +105,7 @@ func (s *survey) text(t string) {
 // plainWord says that eight octets are all from space to "~" and none of them "=": what has no top bit as it is, and gets
 // none when space, "=" or DEL is compared with it. A borrow from one octet to the next only ever comes from an octet that
 // is not plain itself.
+// Text is looked at this way because every message's is, and nearly all of it is plain.
 func plainWord(w uint64) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	return (w|(w-' '*ones)|((w^'='*ones)-ones)|((w^0x7f*ones)-ones))&tops == 0
@@ -238,6 +239,7 @@ func appendBareCR(b []byte, s string) []byte {
 }
 
 // appendBody appends a text in its encoding.
+// RFC 2045, 6.7, rule 4 wants line ends of text to be CRLF in the encoded form too, so they are made so first.
 func appendBody(b []byte, s string, enc transferEncoding) []byte {
 	switch enc {
 	case enc7bit, enc8bit:
@@ -251,6 +253,7 @@ func appendBody(b []byte, s string, enc transferEncoding) []byte {
 }
 
 // bodyEncoder gives the filter for text in quoted-printable or base64.
+// RFC 2045, 6.7 and 6.8: both give lines of 76 characters, so what they make may be sent anywhere.
 func bodyEncoder(enc transferEncoding) transform.Transformer {
 	if enc == encBase64 {
 		return &transfer.Base64Encoder{}

@@ -116,6 +116,7 @@ var addressFields = []string{
 }
 
 // syntaxOf finds how a field's value is written, by its name.
+// The parameters' two come first, because all messages have them.
 func syntaxOf(name string) syntax {
 	name = toLower(name)
 	if name == "content-type" || name == "content-disposition" {
@@ -253,6 +254,8 @@ func validParam(name string) bool {
 }
 
 // param appends one parameter, on a line of its own where this one has no room.
+// RFC 2231 is taken for what quotes cannot hold: characters beyond ASCII, controls, and values longer than a
+// line.
 func (f *folder) param(p param) {
 	// The plain form is wanted wherever it will do: everything that reads mail understands it.
 	plain := len(p.name)+len(p.value)+6 <= maxLine

@@ -211,6 +211,7 @@ func (f *folder) words(s, sep string) {
 
 // wholeRunes gives the length of the longest beginning of s that is at most n octets and ends between two characters;
 // at least one character.
+// One character is taken even if it is too long, or the caller would make no way.
 func wholeRunes(s string, n int) int {
 	if n >= len(s) {
 		return len(s)
@@ -231,6 +232,7 @@ func qSafe(c byte) bool {
 }
 
 // qLen is the length of s in the Q encoding (RFC 2047, 4.2), without what surrounds it.
+// It decides between the encodings without making either.
 func qLen(s string) int {
 	n := len(s)
 	for i := range len(s) {

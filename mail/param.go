@@ -76,6 +76,7 @@ func madeParams(s string) paramList {
 }
 
 // readParams does the reading for params and madeParams.
+// Pieces are put aside until all have been seen, for they may come in any order.
 func (p *Parser) readParams(c paramReader, d *defects) paramList {
 	var l paramList
 	l.value = toLower(c.head())
@@ -105,6 +106,7 @@ func (p *Parser) readParams(c paramReader, d *defects) paramList {
 }
 
 // A paramReader cuts a field's body into its pieces.
+// It never fails and always moves on, so that any text comes to its end.
 type paramReader struct {
 	s      string
 	pos    int
@@ -259,6 +261,7 @@ func unescapeParam(s string) string {
 }
 
 // A piece is a part of a parameter that was written in pieces or with a charset (RFC 2231, 3 and 4).
+// The index says where it belongs; encoded says that it is in percent encoding (RFC 2231, 4).
 type piece struct {
 	name    string
 	index   int

@@ -19,6 +19,7 @@ import (
 // octets that base64 adds.
 
 // A plan is how one part is written.
+// A plan belongs to one form of a message; the Part it points to may be in others, and is not changed.
 type plan struct {
 	part     *Part
 	text     *string // the content, if it is in memory
@@ -96,6 +97,7 @@ func (m *Message) tree() (*Part, error) {
 }
 
 // newMultipart makes a part of parts; its boundary is chosen when it is written.
+// Which octets its parts have is not known before that.
 func newMultipart(media string, parts []*Part) *Part {
 	return &Part{Header: Fields("Content-Type", media), Parts: parts}
 }
@@ -255,6 +257,8 @@ func validBoundary(s string) bool {
 
 // holds says whether a part below holds a word where it is written as it is. Parts of the source that the boundary comes
 // from cannot: they would not have been read so.
+// RFC 2046, 5.1.1: a boundary must not appear in any part that it encloses; anywhere in a line is as bad here,
+// since that is simpler to be sure of.
 func (pl *plan) holds(word string, src *source) (bool, error) {
 	if strings.Contains(pl.part.Preamble, word) || strings.Contains(pl.part.Epilogue, word) {
 		return pl.part.src == nil || pl.part.src != src, nil
@@ -311,6 +315,8 @@ func (f *wordFinder) Write(b []byte) (int, error) {
 }
 
 // leaf decides how a part without parts is written.
+// Strings are looked at where they are; what Open gives is read once for the look and once more for the
+// writing.
 func (r *renderer) leaf(pl *plan) error {
 	p := pl.part
 	pl.media = p.Type()

@@ -251,6 +251,7 @@ func validID(id string, lenient bool) bool {
 }
 
 // validRaw checks a field of a part, as far as it was made.
+// The prefix goes, because the error is given another one further up.
 func (f *Field) validRaw() error {
 	if f.raw != "" {
 		return nil
@@ -303,6 +304,7 @@ func (r *renderer) field(f *Field) error {
 }
 
 // asciiOnly puts a question mark for each character beyond ASCII, and for controls.
+// People see that something was there, and no reader takes it for anything else.
 func asciiOnly(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 0x7f || r < ' ' && r != '\t' {
@@ -367,6 +369,7 @@ func (r *renderer) content(pl *plan) error {
 }
 
 // encoding lays out Content-Transfer-Encoding; 7bit goes without saying (RFC 2045, 6.1).
+// Saying it would be legal and is what most programs do; ours is the shorter header.
 func (r *renderer) encoding(enc transferEncoding) {
 	if enc != enc7bit && enc != encNested {
 		r.f.b = append(append(append(r.f.b, "Content-Transfer-Encoding: "...), enc.String()...), "\r\n"...)
@@ -374,6 +377,7 @@ func (r *renderer) encoding(enc transferEncoding) {
 }
 
 // contentType lays out the media type, with a charset for text that is ours and a boundary for what has parts.
+// Parameters that are not ours to set are kept: format=flowed and method=REQUEST decide how a part is shown.
 func (r *renderer) contentType(pl *plan, f *Field) error {
 	own := pl.part.src != nil && pl.part.Open == nil // its text is in the charset that it was read in
 	media := pl.media

@@ -209,6 +209,7 @@ func (v *view) field(f *Field, at int64, seen *uint32) {
 }
 
 // addresses reads a list leniently. The reader is one for all fields, so that its memory is used again.
+// QUIRK: raw 8-bit names come from web shops and spam; RFC 6532 allows them in UTF-8 alone.
 func (v *view) addresses(f *Field) []Address {
 	s := f.body
 	if !utf8.ValidString(s) {
@@ -333,6 +334,7 @@ func cutID(s string, alone bool) (id, rest string) {
 }
 
 // trimID drops the angle brackets, for people write identifiers with and without them.
+// RFC 2392, 2 and our own fields have them without.
 func trimID(s string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(trimSpace(s), "<"), ">")
 }

@@ -38,6 +38,7 @@ func (p *Parser) words(s string) string {
 }
 
 // An encodedWord is one word in its pieces.
+// It points into the field: nothing is copied before it is decoded.
 type encodedWord struct {
 	charset  string
 	encoding byte // 'b' or 'q'
@@ -134,6 +135,7 @@ func (d *wordDecoder) word(w encodedWord) {
 }
 
 // flush converts what was held.
+// It is called wherever a run of words ends: at text, at another charset, at the end.
 func (d *wordDecoder) flush() {
 	if len(d.held) > 0 {
 		s, _ := d.p.convert(d.charset, d.held)

@@ -13,6 +13,7 @@ import (
 )
 
 // Options say what New puts in that is not always wanted. The zero value is what show and the HTTP interface give.
+// A value is used once and not kept.
 type Options struct {
 	Content bool // the attachments' content, in base64
 }
@@ -57,6 +58,7 @@ func New(m *mail.Message, o Options) (*Message, error) {
 }
 
 // A sum is what reading a part once tells about it.
+// content is nil unless it was asked for; an empty file's is "".
 type sum struct {
 	size    int64
 	sha256  string
@@ -98,6 +100,7 @@ func (b *builder) read(p *mail.Part, keep bool) sum {
 		}
 		s.sha256 = hex.EncodeToString(hash.Sum(nil))
 	}
+	// What was read before the error is counted and hashed, as [New] says: the rest is not there to be told.
 	if err != nil && b.err == nil {
 		b.err = fmt.Errorf("mailjson: part %s: %w", b.paths[p], err)
 	}
@@ -135,6 +138,7 @@ func (b *builder) attachment(a mail.Attachment, html string) Attachment {
 		p = &mail.Part{Open: a.Open}
 	}
 	s := b.read(p, b.options.Content)
+	// The hash lets programs find a file again, and know it, without its content.
 	out.Size, out.SHA256, out.Content, out.Part = s.size, s.sha256, s.content, b.paths[p]
 	// Shown inside the text: it says so, or the HTML refers to it.
 	out.Inline = p.Disposition() == "inline" || a.CID != "" && strings.Contains(html, "cid:"+a.CID)

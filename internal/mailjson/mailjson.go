@@ -110,6 +110,7 @@ func Read(r io.Reader) (*Message, error) {
 	case err != nil:
 		return nil, fmt.Errorf("mailjson: %w", err)
 	}
+	// White space may follow, as at the end of every file.
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("mailjson: something follows the JSON")
 	}
@@ -187,6 +188,7 @@ func (a Addresses) list() []mail.Address {
 
 // ours are the names that the other members of a Message say; in "headers" they are what was read, and are not written
 // again.
+// Those of MIME are made from the body (RFC 2045, 4 and 5), whatever was read.
 var ours = map[string]bool{
 	"from": true, "reply-to": true, "to": true, "cc": true, "bcc": true, "subject": true, "date": true, "message-id": true,
 	"mime-version": true, "content-type": true, "content-transfer-encoding": true,
@@ -224,14 +226,18 @@ func (m *Message) Compose() (*mail.Message, error) {
 				return nil, fmt.Errorf("mailjson: Sender: %w", err)
 			}
 			out.Sender = a
+		// Received and signatures are written again with the others: who composes from what was read decides
+		// what to leave in.
 		default:
 			out.Header.Append(h[0], h[1])
 		}
 	}
+	// A field that could not be written is told here, where its place in the JSON is still known.
 	if err := out.Header.Validate(); err != nil {
 		return nil, fmt.Errorf("mailjson: headers: %w", err)
 	}
 	for i, a := range m.Attachments {
+		// Without it a file would silently become an empty one.
 		if a.Content == nil {
 			return nil, fmt.Errorf("mailjson: attachment %d (%q) has no content", i+1, a.Name)
 		}

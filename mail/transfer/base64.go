@@ -137,6 +137,7 @@ func encodeLines(dst, src []byte, width int) (nDst, nSrc int) {
 }
 
 // spread moves n lines of the usual width apart; of a length that is known when compiling, they go through registers.
+// It goes from the front: each line moves to the left, over what has been moved already.
 func spread(place []byte, n int) {
 	from := place[2*n:]
 	for range n {
@@ -223,6 +224,7 @@ func (d *Base64Decoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 }
 
 // char takes one byte of input and returns how many it wrote.
+// It is slow and sure: all that is lenient about reading is in here.
 func (d *Base64Decoder) char(dst []byte, c byte) int {
 	v := decodeTable[c]
 	switch {
@@ -324,6 +326,7 @@ func (d *Base64Decoder) decodeLines(dst, src []byte) (nDst, nSrc int) {
 
 // gather copies whole lines from the beginning of src into dst, without their ends. Lines with a group that is not whole,
 // or with padding, are for the careful path to see.
+// A block of lines is then decoded at one go, which is what makes the vector code worth calling.
 func gather(dst, src []byte) (n, used int) {
 	for {
 		i := bytes.IndexByte(src[used:], '\n')
@@ -343,6 +346,7 @@ func gather(dst, src []byte) (n, used int) {
 }
 
 // oneLine gives the first line with its end; nothing if it has none.
+// An unfinished line may still go on in the next piece, and so is left to the careful path.
 func oneLine(b []byte) []byte { return b[:bytes.IndexByte(b, '\n')+1] }
 
 // decodeTable gives a character's six bits; 255 for those outside of the alphabet.

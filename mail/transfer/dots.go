@@ -53,6 +53,7 @@ func (s *Stuffer) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 }
 
 // untilDot gives how much of b there is before a dot that follows CRLF; what is at its beginning does not count.
+// Searching for line ends and not for dots is quicker: text has more dots than lines.
 func untilDot(b []byte) int {
 	for i := 0; ; {
 		j := bytes.IndexByte(b[i:], '\n')
@@ -70,6 +71,7 @@ func untilDot(b []byte) int {
 }
 
 // lastTwo gives the last two octets of a stream that ended in last, and now in b too, which is not empty.
+// Two are enough, for a line begins behind CRLF and nowhere else (RFC 5321, 2.3.8).
 func lastTwo(last [2]byte, b []byte) [2]byte {
 	if len(b) == 1 {
 		return [2]byte{last[1], b[0]}

@@ -8,6 +8,8 @@ import (
 
 // Line ends. In mail there is one, CRLF (RFC 5321, 2.3.8); a CR or LF alone is what people's programs and old systems
 // write, and each is a line end here, so that no two readers can disagree about where a line ends.
+//
+// A CRLF that lies in two pieces of input is one line end as well: that is all the state there is.
 
 // An EOL makes every CRLF, LF and CR alone the same line end.
 // It does not end a last line that has no end. The zero value is ready; it never returns an error of its own.

@@ -59,6 +59,7 @@ func (e *QuotedEncoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 
 // plain copies what needs nothing done: plain octets, white space before one of them, and in text line ends. It stops at
 // what needs more, and where this line has no room.
+// It is the quick way through text that is mostly ASCII; put decides whatever it leaves.
 func (e *QuotedEncoder) plain(dst, src []byte) int {
 	// One octet of src is left, so that the one behind white space can be looked at.
 	n, end := 0, min(len(src)-1, len(dst)-1)
@@ -93,6 +94,7 @@ var quotedPlain = func() (t [256]bool) {
 }()
 
 // put encodes one byte and whatever was held before it.
+// dst has room for the worst case, so that a byte is done once it is taken.
 func (e *QuotedEncoder) put(dst []byte, c byte) int {
 	n := 0
 	if e.held != 0 {
@@ -124,6 +126,8 @@ func (e *QuotedEncoder) put(dst []byte, c byte) int {
 }
 
 // literal writes an octet that stands for itself.
+// A dot or "From " at the beginning of a line is one of these too: dots are the transport's to stuff (RFC 5321,
+// 4.5.2).
 func (e *QuotedEncoder) literal(dst []byte, c byte) int {
 	n := e.room(dst, 1)
 	dst[n] = c
@@ -141,6 +145,7 @@ func (e *QuotedEncoder) escape(dst []byte, c byte) int {
 }
 
 // room begins a new line by a soft break if fewer than want characters fit before the "=" of one.
+// The one character less is for the "=" itself, which the 76 include (RFC 2045, 6.7, rule 5).
 func (e *QuotedEncoder) room(dst []byte, want int) int {
 	if e.col+want <= lineWidth-1 {
 		return 0
@@ -239,6 +244,8 @@ func decodePlain(dst, src []byte) (n int, full bool) {
 }
 
 // step takes one byte while others are held; false if it was not used up.
+// What is held then tells which rule applies: an "=" first is an escape or a soft break, anything else is white
+// space.
 func (d *QuotedDecoder) step(c byte) bool {
 	switch {
 	case d.held[0] != '=':
@@ -299,6 +306,7 @@ func (d *QuotedDecoder) end() {
 }
 
 // blank says that there is nothing but white space, CR included, for it stands before the LF of a line end.
+// An empty b is blank too: a lone "=" is a soft break that has not met its line end yet.
 func blank(b []byte) bool {
 	for _, c := range b {
 		if c != ' ' && c != '\t' && c != '\r' {

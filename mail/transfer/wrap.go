@@ -31,6 +31,8 @@ func (w *Wrapper) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, err er
 			nSrc++
 			continue
 		}
+		// The break is only made when an octet follows, so a line of just this width gets no empty line behind
+		// it.
 		if c == '\n' || w.col == width {
 			if len(dst)-nDst < 2 {
 				return nDst, nSrc, transform.ErrShortDst
@@ -81,6 +83,7 @@ func (w *QuotedWrapper) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 	if width <= 0 {
 		width = lineWidth
 	}
+	// A smaller one could hold no escape at all.
 	width = max(width, 4) // an escape and the "=" of the break
 	for ; nSrc < len(src); nSrc++ {
 		if len(dst)-nDst < 4 {
