@@ -209,12 +209,20 @@ func (s *served) wait(query string) string {
 	return m.ID
 }
 
-// exit runs the program to its end and returns its exit code and output.
+// exit runs the program to its end and returns its exit code and output. One that does not end, where it should have
+// refused to start, is ended after a minute.
 func exit(t testing.TB, cmd *exec.Cmd) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	err := cmd.Wait()
+	if !late.Stop() {
+		t.Fatalf("%q did not end: %s%s", cmd.Args, out.String(), errs.String())
+	}
 	if e, ok := errors.AsType[*exec.ExitError](err); ok {
 		return e.ExitCode(), out.String(), errs.String()
 	}
