@@ -24,10 +24,11 @@ func (d *delivery) chunked() error {
 		out = w
 	}
 	if err := d.write(out); err != nil {
-		switch cause := w.stop(err); {
-		case findError(cause) != nil:
+		cause := w.stop(err)
+		if e := findError(cause); e != nil && e.Code != 421 {
 			return nil // refused: nobody wants it, and no chunk is under way
-		case cause != nil:
+		}
+		if cause != nil {
 			return cause
 		}
 		return err

@@ -249,6 +249,21 @@ func TestCancelStuckSource(t *testing.T) {
 	}
 }
 
+// A server that closes with 421 while a large message waits for its recipients
+// ends the connection and nothing else: it is not used again.
+func TestClosingBeforeChunks(t *testing.T) {
+	server := strings.Replace(hello, "S: 250 PIPELINING", "S: 250-PIPELINING\nS: 250 CHUNKING", 1) +
+		"C: MAIL FROM:<ann@example.com>\nC: RCPT TO:<bob@example.net>\nS: 250 ok\nS: 421 4.3.2 going down\nC: <close>\n"
+	c := dial(t, dialer(), scripted(t, server))
+	results, err := c.Send(t.Context(), toBob, text(strings.Repeat("line\r\n", 100_000)))
+	if classes(err) != "temporary" || results[0].Reply.Code != 421 {
+		t.Errorf("got %v, %v, want the 421, temporary", err, results[0].Reply)
+	}
+	if _, err := c.Noop(t.Context()); err == nil {
+		t.Error("the connection is still in use")
+	}
+}
+
 // Commit is called when the message has been written and before its end; its
 // error abandons the delivery.
 func TestCommit(t *testing.T) {
