@@ -60,7 +60,7 @@ func (c *Conn) auth(arg string) {
 // ours and says nothing about the password: it is temporary (RFC 4954, 6).
 func (c *Conn) authFailed(err error) {
 	e, log := refusal(err)
-	if log || e == errPanicked {
+	if e == errLocal {
 		e = &Error{Code: 454, Enhanced: "4.7.0", Text: "temporary authentication failure"}
 	}
 	if log {

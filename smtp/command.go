@@ -268,7 +268,7 @@ func (c *Conn) mail(arg string) {
 	}
 	if t.Transaction == nil {
 		c.reset()
-		c.refuse(errPanicked)
+		c.refuse(errLocal)
 		c.server.log().Error("smtp: Handler.Mail returned neither a Transaction nor an error", "session", c.id)
 		return
 	}

@@ -341,10 +341,8 @@ func (c *Conn) protect(fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.server.log().Error("smtp: handler panicked", "session", c.id, "panic", v, "stack", string(debug.Stack()))
-			err = errPanicked
+			err = errLocal
 		}
 	}()
 	return fn()
 }
-
-var errPanicked = &Error{Code: 451, Enhanced: "4.3.0", Text: "local error in processing"}

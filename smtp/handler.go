@@ -137,8 +137,11 @@ func refusal(err error) (reply *Error, log bool) {
 	if e := findError(err); e != nil {
 		return e, false
 	}
-	return &Error{Code: 451, Enhanced: "4.3.0", Text: "local error in processing"}, true
+	return errLocal, true
 }
+
+// errLocal is all that a peer is told of what went wrong on this side.
+var errLocal = &Error{Code: 451, Enhanced: "4.3.0", Text: "local error in processing"}
 
 // findError looks for an *Error through wrapping, but not through a join: which
 // of several errors is meant for the peer, only their maker knows.

@@ -58,6 +58,11 @@ func (t *Transport) addr() string {
 	return t.Addr
 }
 
+// setUp makes what the zero Transport lacks.
+func (t *Transport) setUp() {
+	t.once.Do(func() { t.slots = make(chan struct{}, orInt(t.MaxConns, 10)) })
+}
+
 // Send implements Sender.
 func (t *Transport) Send(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
 	msg, err := Prepare(msg)
@@ -82,7 +87,7 @@ func (t *Transport) Send(ctx context.Context, env *Envelope, msg io.WriterTo) ([
 
 // get returns a connection; fresh asks for one that was not used before.
 func (t *Transport) get(ctx context.Context, fresh bool) (*pooled, error) {
-	t.once.Do(func() { t.slots = make(chan struct{}, orInt(t.MaxConns, 10)) })
+	t.setUp()
 	select {
 	case t.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -192,7 +197,7 @@ func (t *Transport) Close() error {
 		p.expiry.Stop()
 		p.leave()
 	}
-	t.once.Do(func() { t.slots = make(chan struct{}, orInt(t.MaxConns, 10)) })
+	t.setUp()
 	for range cap(t.slots) {
 		t.slots <- struct{}{}
 	}
