@@ -6,7 +6,6 @@ import (
 	"embed"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"html/template"
 	"io/fs"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/microcosm-cc/bluemonday"
 
+	"github.com/postrider/postrider/internal/human"
 	"github.com/postrider/postrider/mail"
 )
 
@@ -47,7 +47,7 @@ type page struct {
 func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 	p := &page{inbox: in, policy: newPolicy(), assets: fingerprint()}
 	p.tmpl = template.Must(template.New("").Funcs(template.FuncMap{
-		"size": formatSize, "stamp": stamp, "asset": p.asset,
+		"size": human.Size, "stamp": stamp, "asset": p.asset,
 	}).ParseFS(files, "web/*.html"))
 	static, _ := fs.Sub(files, "web") // the folder is there: it is embedded
 	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(static))))
@@ -390,17 +390,6 @@ func spans(text string) []span {
 		at = m[1]
 	}
 	return append(out, span{Text: text[at:]})
-}
-
-// formatSize gives a size as people read it.
-func formatSize(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1_000_000:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
 // stamp is a time as the page has it before the script puts it into the

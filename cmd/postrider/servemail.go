@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/internal/human"
 	"github.com/postrider/postrider/mail"
 )
 
@@ -25,7 +26,7 @@ func (v *server) printMail(e *inbox.Entry) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s  %s", e.Received.Format("15:04:05"), route(e), subject(e.Summary))
-	fmt.Fprintf(&b, "  (%s%s)\n", size(e.Size), attached(e.Summary))
+	fmt.Fprintf(&b, "  (%s%s)\n", human.Size(e.Size), attached(e.Summary))
 	if v.options.print == "full" {
 		v.printFull(&b, e)
 	}
@@ -109,15 +110,4 @@ func printable(text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
-}
-
-// size gives a size as people read it, in powers of ten as disks have them.
-func size(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1_000_000:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	}
-	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
