@@ -48,10 +48,7 @@ func Deliver(ctx context.Context, s smtp.Sender, m *mail.Message) ([]smtp.Result
 // envelope takes the envelope from the fields, as RFC 5322, 3.6.2 means them: Sender is who transmits, From who wrote.
 // With several authors the first is taken, since an envelope has one sender (RFC 5321, 3.3).
 func envelope(m *mail.Message) (*smtp.Envelope, error) {
-	from := m.Sender.Address
-	if from == "" && len(m.From) > 0 {
-		from = m.From[0].Address
-	}
+	from := m.Originator()
 	if from == "" {
 		return nil, errors.New("postrider: the message has no author: set From")
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -368,7 +370,7 @@ func TestShapes(t *testing.T) {
 		{"picture without HTML", "t", "", []Attachment{picture}, "multipart/mixed(text/plain image/png)"},
 	} {
 		m := base()
-		m.Text, m.HTML, m.Attachments = c.text, c.html, c.files
+		m.Text, m.HTML, m.Attachments, m.HTMLOnly = c.text, c.html, c.files, true
 		got := back(t, m)
 		if s := shape(got.Body); s != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, s, c.want)
@@ -567,5 +569,108 @@ func TestForwardedMessage(t *testing.T) {
 		if err != nil || strings.TrimSpace(fwd.Text) != strings.TrimSpace(want.Text) || fwd.From[0] != want.From[0] {
 			t.Errorf("got %+v, want %+v", fwd, want)
 		}
+	}
+}
+
+func parsedFile(t *testing.T, path string) *Message {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed(t, string(raw))
+}
+
+// HTML alone gets a text beside it, unless that is not wanted.
+func TestTextBesideHTML(t *testing.T) {
+	m := base()
+	m.Text, m.HTML = "", "<h1>Hi</h1><p>"+strings.Repeat("word ", 300)+"</p>"
+	got := back(t, m)
+	if s := shape(got.Body); s != "multipart/alternative(text/plain text/html)" || got.Text != "Hi\n==\n\n"+strings.TrimSpace(strings.Repeat("word ", 300))+"\n" {
+		t.Errorf("got %s with the text %q", s, got.Text)
+	}
+	m.HTMLOnly = true
+	if s := shape(back(t, m).Body); s != "text/html" {
+		t.Errorf("HTMLOnly: got %s", s)
+	}
+}
+
+const calendar = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//x//y\nMETHOD:req\n uest\nBEGIN:VEVENT\nUID:1@example.com\nSUMMARY:Café\nEND:VEVENT\nEND:VCALENDAR\n"
+
+func TestInvitation(t *testing.T) {
+	m := base()
+	m.HTML, m.Invitation, m.Attachments = "<p>Hello.", calendar, []Attachment{FromBytes("agenda.pdf", []byte("x"))}
+	got := back(t, m)
+	if s := shape(got.Body); s != "multipart/mixed(multipart/alternative(text/plain text/html text/calendar) application/pdf application/ics)" {
+		t.Fatalf("got %s", s)
+	}
+	want := strings.ReplaceAll(calendar, "\n", "\r\n")
+	for _, path := range []string{"1.3", "3"} {
+		p := got.Body.At(path)
+		if s := opened(t, Attachment{Open: p.Reader}); s != want || p.Param("method") != "REQUEST" {
+			t.Errorf("part %s: method %q, %q", path, p.Param("method"), s)
+		}
+	}
+	if p := got.Body.At("3"); p.Name() != "invite.ics" || p.Disposition() != "attachment" {
+		t.Errorf("the file is %q, %s", p.Name(), p.Disposition())
+	}
+	m = &Message{From: m.From, Invitation: calendar}
+	if s := shape(back(t, m).Body); s != "multipart/mixed(text/calendar application/ics)" {
+		t.Errorf("alone: got %s", s)
+	}
+	for _, bad := range []string{"x", "BEGIN:VCALENDAR\nBEGIN:VEVENT\nMETHOD:REQUEST\n", "BEGIN:VCALENDAR\nMETHOD:a b\nEND:VCALENDAR"} {
+		m.Invitation = bad
+		if _, err := m.Freeze(); err == nil || !strings.Contains(err.Error(), "METHOD") {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+}
+
+func TestUnsubscribe(t *testing.T) {
+	m := base()
+	if err := m.Header.Unsubscribe("https://example.com/u?id=1&x=%3C", "mailto:leave@example.com?subject=1"); err != nil {
+		t.Fatal(err)
+	}
+	s := written(t, m)
+	if !strings.Contains(s, "List-Unsubscribe: <https://example.com/u?id=1&x=%3C>,\r\n <mailto:leave@example.com?subject=1>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n") {
+		t.Errorf("got\n%s", s)
+	}
+	if err := m.Header.Unsubscribe("mailto:leave@example.com"); err != nil || m.Header.Has("List-Unsubscribe-Post") {
+		t.Errorf("mailto alone: got %v\n%s", err, m.Header)
+	}
+	for _, bad := range [][]string{nil, {""}, {"javascript:x"}, {"https://x/ y"}, {"https://x/\r\nBcc: y"}, {"https://x/>"}, {"https://ü/"}, {"https://x/" + strings.Repeat("x", 2000)}, {"https://x/", "ftp://y"}} {
+		if err := m.Header.Unsubscribe(bad...); err == nil || m.Header.Value("List-Unsubscribe") != "<mailto:leave@example.com>" {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+}
+
+// endless gives n octets without having them.
+type endless struct{ n int64 }
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.n == 0 {
+		return 0, io.EOF
+	}
+	n := int(min(e.n, int64(len(b))))
+	clear(b[:n])
+	e.n -= int64(n)
+	return n, nil
+}
+
+// Writing takes the same memory whatever the size of what is attached.
+func TestMemoryOfAnAttachment(t *testing.T) {
+	const size = 1 << 30
+	m := base()
+	m.Attachments = []Attachment{{Name: "disk.img", Open: func() (io.ReadCloser, error) { return io.NopCloser(&endless{size}), nil }}}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n, err := m.WriteTo(io.Discard)
+	runtime.ReadMemStats(&after)
+	if err != nil || n < size/3*4 {
+		t.Errorf("got %d octets, %v", n, err)
+	}
+	if made := after.TotalAlloc - before.TotalAlloc; made > 4<<20 {
+		t.Errorf("%d octets were allocated", made)
 	}
 }

@@ -46,7 +46,7 @@ type index struct {
 func (x *index) run(root *Part) {
 	x.levels = x.room[:0]
 	x.part(root, nil)
-	x.header, root.Header = root.Header, contentFields(root.Header)
+	x.header, root.Header, root.whole = root.Header, contentFields(root.Header), true
 	here := x.begin(root)
 	for len(x.levels) > 0 {
 		line, start, prior, ok := x.lines.dashes()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,7 +18,7 @@ import (
 // A Message is a message, to be composed as a literal or as [Parse] read it. Only From is required.
 //
 // The fields of a Message are decoded: text in UTF-8, identifiers without angle brackets. The body is either Body, a tree
-// of any shape, or what Text, HTML and Attachments make; a message that was parsed has both, and Body is what is written.
+// of any shape, or what Text, HTML, Attachments and Invitation make; a message that was parsed has both, and Body is what is written.
 type Message struct {
 	From, ReplyTo, To, Cc []Address // From may name several authors; then Sender is required (RFC 5322, 3.6.2)
 	Bcc                   []Address // gets the message by its envelope; is never written
@@ -32,11 +33,18 @@ type Message struct {
 	// Content-Transfer-Encoding are made from the body, whatever is here.
 	Header Header
 
-	Text        string       // the text for people, with any line ends
+	Text        string       // the text for people, with any line ends; if it is empty and HTML is not, TextFromHTML makes it
 	HTML        string       // the same as HTML; pictures in Attachments are shown by their CID
 	Attachments []Attachment // with CID: part of the HTML (multipart/related); without: files (multipart/mixed)
 
-	Body    *Part    // the general shape, any depth; used instead of the three above if set
+	// Invitation is a calendar object (RFC 5545) with the METHOD of RFC 5546: REQUEST, CANCEL, REPLY. Readers that know it
+	// show it instead of the text (RFC 6047), others have it as the attachment invite.ics. Parse leaves it empty.
+	Invitation string
+
+	HTMLOnly bool // no text is made out of HTML; readers of plain text then see none
+	Flowed   bool // Text is written as format=flowed (RFC 3676): its lines are paragraphs, which readers wrap to their width
+
+	Body    *Part    // the general shape, any depth; used instead of all that is above if set
 	Defects []Defect // what Parse found odd, and how it was read; at most 100
 }
 
@@ -119,14 +127,27 @@ var mediaTypes = map[string]string{
 }
 
 // Recipients gives the bare addresses of To, Cc and Bcc, each once, in their order: whom the envelope is for. Where one
-// of the three is empty, the field of that name in Header counts. Addresses are the same if their domains differ only
-// in case.
+// of the three is empty, the field of that name in Header counts. Of a message that was resent they are those of the last
+// Resent-To, Resent-Cc and Resent-Bcc instead. Addresses are the same if their domains differ only in case.
 // The list is nil if there is nobody. Bcc is in it and never in what is written: that is all that makes it
 // blind (RFC 5322, 3.6.3). A local part that differs in case may be another mailbox (RFC 5321, 2.4), so it is
 // kept.
 func (m *Message) Recipients() []string {
 	var out []string
 	seen := make(map[string]bool)
+	add := func(list []Address) {
+		for _, a := range list {
+			local, domain := cutAddress(a.Address)
+			key := local + "@" + strings.ToLower(domain)
+			if a.Address != "" && !seen[key] {
+				seen[key] = true
+				out = append(out, a.Address)
+			}
+		}
+	}
+	if add(m.resent("to", "cc", "bcc")); len(out) > 0 {
+		return out
+	}
 	for _, one := range []struct {
 		list []Address
 		name string
@@ -138,16 +159,49 @@ func (m *Message) Recipients() []string {
 				list = append(list, more...)
 			}
 		}
-		for _, a := range list {
-			local, domain := cutAddress(a.Address)
-			key := local + "@" + strings.ToLower(domain)
-			if a.Address != "" && !seen[key] {
-				seen[key] = true
-				out = append(out, a.Address)
-			}
-		}
+		add(list)
 	}
 	return out
+}
+
+// Originator gives the bare address of who sends the message, which is what its envelope is from: the last Resent-Sender
+// or Resent-From, else Sender, else the first author; "" if there is nobody (RFC 5322, 3.6.2 and 3.6.6).
+func (m *Message) Originator() string {
+	list := slices.Concat(m.resent("sender"), m.resent("from"), []Address{m.Sender}, m.From)
+	for _, a := range list {
+		if a.Address != "" {
+			return a.Address
+		}
+	}
+	return ""
+}
+
+// resent gives the addresses in fields of the first block of Resent fields, which ends where another field, or a name
+// that the block has, begins the next one (RFC 5322, 3.6.6).
+func (m *Message) resent(want ...string) []Address {
+	var list []Address
+	names := make(map[string]bool)
+	for i := range m.Header.fields {
+		f := &m.Header.fields[i]
+		name, ok := cutPrefixFold(f.name, "Resent-")
+		name = toLower(name)
+		if !ok && len(names) > 0 || ok && names[name] {
+			break
+		}
+		if !ok {
+			continue
+		}
+		names[name] = true
+		if slices.Contains(want, name) {
+			more, _ := new(Parser).Addresses(f.body)
+			list = append(list, more...)
+		}
+	}
+	// RFC 5322, 3.6.6: Resent-From is required; without it nobody has resent anything.
+	if !names["from"] {
+		return nil
+	}
+	return list
 }
 
 // newID makes a Message-ID: 128 random bits, and the domain of an author, so that no host is told (RFC 5322, 3.6.4).

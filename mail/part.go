@@ -36,6 +36,7 @@ type Part struct {
 
 	// What follows is known of parts that were parsed.
 	src        *source
+	whole      bool   // the source is the message that this is the body of
 	begin, end int64  // the body, as it is in the message
 	media      string // the media type in lower case, and its parameters
 	charset    string
@@ -230,7 +231,7 @@ func (p *Part) decoder(parser *Parser, d *decoders) transform.Transformer {
 var errTooLong = errors.New("longer than the limit")
 
 // Text gives the content as UTF-8 with line feeds for line ends, whatever its charset and transfer encoding were. What
-// cannot be converted is U+FFFD. At most 16 MiB are read; more is an error, and what was read comes with it.
+// cannot be converted is U+FFFD. The lines of a paragraph of format=flowed are one line (RFC 3676). At most 16 MiB are read; more is an error, and what was read comes with it.
 func (p *Part) Text() (string, error) {
 	s, _, err := p.text(nil, (*Parser)(nil).limits().textBytes, &decoders{})
 	if err != nil {
@@ -276,10 +277,10 @@ func (p *Part) text(parser *Parser, limit int64, d *decoders) (s string, ok bool
 		s, err = s[:limit], errTooLong
 	}
 	if (label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii")) && utf8.ValidString(s) {
-		return lineFeeds(s), true, err
+		return p.paragraphs(lineFeeds(s)), true, err
 	}
 	s, ok = parser.convert(label, bytesOf(s))
-	return lineFeeds(s), ok, err
+	return p.paragraphs(lineFeeds(s)), ok, err
 }
 
 // Walk goes over the part and all below it, depth first, with their paths: "" is the multipart at the top, "2.1" the

@@ -40,7 +40,7 @@ func (r *renderer) body() (*plan, error) {
 	if m.Body != nil {
 		return r.plan(m.Body, "", 0)
 	}
-	if m.HTML == "" && len(m.Attachments) == 0 {
+	if m.HTML == "" && len(m.Attachments) == 0 && m.Invitation == "" && !m.Flowed {
 		return nil, nil
 	}
 	root, err := m.tree()
@@ -48,117 +48,6 @@ func (r *renderer) body() (*plan, error) {
 		return nil, err
 	}
 	return r.plan(root, "", 0)
-}
-
-// tree makes the parts that Text, HTML and Attachments stand for: mixed(alternative(text, related(html, pictures)),
-// files), without the levels that would hold one part alone.
-// This nesting is the one that all readers agree about: RFC 2046, 5.1.4 has the alternatives in the order of
-// increasing faithfulness, so the HTML is last; RFC 2387 keeps its pictures with it, so that readers of plain
-// text see no files.
-func (m *Message) tree() (*Part, error) {
-	var main, html *Part
-	var pictures, files []*Part
-	for i := range m.Attachments {
-		a := &m.Attachments[i]
-		p, err := a.made(m.HTML != "")
-		if err != nil {
-			return nil, err
-		}
-		// Without HTML nothing can refer to a picture, and it is a file as any other.
-		if a.CID != "" && m.HTML != "" {
-			pictures = append(pictures, p)
-		} else {
-			files = append(files, p)
-		}
-	}
-	if m.Text != "" || m.HTML == "" {
-		main = TextPart("text/plain; charset=utf-8", m.Text)
-	}
-	if m.HTML != "" {
-		html = TextPart("text/html; charset=utf-8", m.HTML)
-		if len(pictures) > 0 {
-			// RFC 2387, 3.1: type names the type of the part that is shown.
-			html = newMultipart(`multipart/related; type="text/html"`, append([]*Part{html}, pictures...))
-		}
-		if main != nil {
-			main = newMultipart("multipart/alternative", []*Part{main, html})
-		} else {
-			main = html
-		}
-	}
-	// Nothing to say and files to send: an empty text part would be shown as an empty page by some readers.
-	if m.Text == "" && m.HTML == "" && len(files) > 0 {
-		return newMultipart("multipart/mixed", files), nil
-	}
-	if len(files) > 0 {
-		main = newMultipart("multipart/mixed", append([]*Part{main}, files...))
-	}
-	return main, nil
-}
-
-// newMultipart makes a part of parts; its boundary is chosen when it is written.
-// Which octets its parts have is not known before that.
-func newMultipart(media string, parts []*Part) *Part {
-	return &Part{Header: Fields("Content-Type", media), Parts: parts}
-}
-
-// made makes the part of an attachment (RFC 2183).
-// Its header is made of values, as an author would write them: quoting and encoding is left to the writing of
-// fields.
-func (a *Attachment) made(html bool) (*Part, error) {
-	label := "attachment " + strconv.Quote(a.Name)
-	if a.Open == nil {
-		return nil, fmt.Errorf("%s has no Open", label)
-	}
-	if i := badByte(a.Name); i >= 0 {
-		return nil, fmt.Errorf("%s: the name holds %s", label, controlName(a.Name[i]))
-	}
-	var l paramList
-	if i := badByte(a.Type); i >= 0 {
-		return nil, fmt.Errorf("%s: the type holds %s", label, controlName(a.Type[i]))
-	}
-	l = madeParams(a.Media())
-	if major, minor, ok := strings.Cut(l.value, "/"); !ok || !isTokenString(major) || !isTokenString(minor) {
-		return nil, fmt.Errorf("%s: %.40q is no media type", label, a.Type)
-	}
-	p := &Part{Open: a.Open, file: true}
-	var media strings.Builder
-	media.WriteString(l.value)
-	for _, one := range l.params {
-		media.WriteString("; " + one.name + "=" + string(appendQuoted(nil, one.value)))
-	}
-	// RFC 2183, 2.1: inline is what is shown with the text, which only a picture in HTML is. A PDF marked so is
-	// hidden by some readers and opened by others.
-	disposition := "attachment"
-	if a.CID != "" && html {
-		disposition = "inline"
-	}
-	if a.Name != "" {
-		// RFC 2231 is for Content-Disposition; readers that do not know it find a plain name here.
-		// QUIRK: old Outlook and several web readers look at name alone, and do not know RFC 2231.
-		media.WriteString("; name=" + string(appendQuoted(nil, plainName(a.Name))))
-		disposition += "; filename=" + string(appendQuoted(nil, a.Name))
-	}
-	p.Header.fields = append(make([]Field, 0, 3), Field{name: "Content-Type", body: media.String()}, Field{name: "Content-Disposition", body: disposition})
-	if a.CID != "" {
-		id := trimID(a.CID)
-		if !validID(id, true) { // QUIRK: cid:logo.png, without an @, is what people write, and every reader takes it
-			return nil, fmt.Errorf("%s: the CID %.60q is none", label, a.CID)
-		}
-		p.Header.fields = append(p.Header.fields, Field{name: "Content-ID", body: "<" + id + ">"})
-	}
-	return p, nil
-}
-
-// plainName is a file name for readers that know ASCII alone, and quotes not well.
-// The extension nearly always survives it, and that is what decides how the file is opened.
-func plainName(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '_'
-		}
-		return r
-	}, s)
 }
 
 // maxNesting is how deep a body that is written may be.

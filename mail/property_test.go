@@ -61,7 +61,8 @@ func messages() *rapid.Generator[*Message] {
 			Subject: line().Draw(t, "subject"), Text: body().Draw(t, "text"), HTML: body().Draw(t, "html"), Attachments: files().Draw(t, "files"),
 			Date: time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "date"), 0).In(time.FixedZone("", 60*rapid.IntRange(-720, 840).Draw(t, "zone"))),
 			ID:   rapid.StringMatching(`[a-zA-Z0-9.]{1,40}@[a-z.]{1,20}`).Draw(t, "id"), References: rapid.SliceOfN(rapid.StringMatching(`[a-z0-9]{1,80}@[a-z]{1,20}`), 0, 20).Draw(t, "references"),
-			Header: Fields("X-Own", line().Draw(t, "x-own"), "Comments", line().Draw(t, "comments")),
+			Header:   Fields("X-Own", line().Draw(t, "x-own"), "Comments", line().Draw(t, "comments")),
+			HTMLOnly: true,
 		}
 		if len(m.From) > 1 {
 			m.Sender = m.From[0]
