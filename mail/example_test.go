@@ -80,3 +80,26 @@ func ExampleExtractAddresses() {
 	fmt.Println(mail.ExtractAddresses(`you@there.com, "Bob" <bob@example.com>`))
 	// Output: [you@there.com bob@example.com]
 }
+
+// A message of any size is read as it arrives, a part at a time.
+func ExampleNewReader() {
+	rd, err := mail.NewReader(strings.NewReader("Subject: Files\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nSee below.\n--b\nContent-Disposition: attachment; filename=a.csv\nContent-Transfer-Encoding: base64\n\nMSwyCg==\n--b--\n"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(rd.Message.Subject)
+	for part, err := range rd.Parts() {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		s, err := part.Text()
+		fmt.Printf("%q %s %q %q %v\n", rd.Path(), part.Type(), part.Name(), s, err)
+	}
+	// Output:
+	// Files
+	// "" multipart/mixed "" "" <nil>
+	// "1" text/plain "" "See below." <nil>
+	// "2" text/plain "a.csv" "1,2\n" <nil>
+}

@@ -18,6 +18,7 @@ import (
 type level struct {
 	part     *Part
 	boundary string
+	children int // so far
 }
 
 // A region is a stretch of the message that the next boundary will end.
@@ -38,6 +39,7 @@ type index struct {
 	levels  []level
 	lengths uint64 // a bit for the length, modulo 64, of each boundary that is open
 	parts   int    // made so far
+	passing bool   // the message is not kept, and so are neither parts nor what is between them
 	room    [4]level
 }
 
@@ -78,10 +80,13 @@ func (x *index) follow(n int, closing bool) region {
 	}
 	child := new(Part)
 	x.part(child, l.part)
-	if l.part.Parts == nil {
-		l.part.Parts = make([]*Part, 0, 2) // the usual number
+	x.levels[n].children++
+	if !x.passing {
+		if l.part.Parts == nil {
+			l.part.Parts = make([]*Part, 0, 2) // the usual number
+		}
+		l.part.Parts = append(l.part.Parts, child)
 	}
-	l.part.Parts = append(l.part.Parts, child)
 	// A message of nothing but boundary lines would otherwise become a tree a hundred times its size.
 	if x.parts >= x.lim.parts {
 		x.defects.add(DefectLimit, x.lines.offset(), "more parts than the limit, the rest is read as one part")
@@ -114,7 +119,7 @@ func (x *index) begin(part *Part) region {
 		x.defects.add(DefectEncoding, at, "a multipart with a transfer encoding, which is ignored")
 		part.encoding = ""
 	}
-	x.levels = append(x.levels, level{part, boundary})
+	x.levels = append(x.levels, level{part: part, boundary: boundary})
 	x.lengths |= 1 << (len(boundary) & 63)
 	return region{'p', part, at}
 }
@@ -142,7 +147,7 @@ func (x *index) end(r region, start int64, prior int) {
 func (x *index) unclosed(n int, at int64) {
 	for _, l := range x.levels[min(n, len(x.levels)):] {
 		l.part.end = at
-		if len(l.part.Parts) == 0 {
+		if l.children == 0 {
 			l.part.Preamble = "" // it is the body
 			x.defects.add(DefectBoundary, at, "a multipart whose boundary never comes, read as text")
 			continue
@@ -188,6 +193,9 @@ func (x *index) text(begin, end int64) string {
 		x.defects.add(DefectLimit, begin+maxAside, "a preamble or epilogue longer than the limit, cut")
 		end = begin + maxAside
 	}
+	if x.passing {
+		return ""
+	}
 	src := x.lines.src
 	// In memory it is a piece of the message, not a copy.
 	if src.at == nil {
@@ -210,7 +218,7 @@ func (x *index) part(part, parent *Part) {
 	header, used := parseHeader(block.text, &x.lim, &x.defects)
 	x.defects.base = 0
 	if used < len(block.text) && !block.cut {
-		x.lines.seek(start + int64(used)) // the body begins before the empty line
+		x.lines.back(start+int64(used), block.text[used:]) // the body begins before the empty line
 	}
 	part.Header, part.src, part.begin, part.end = header, x.lines.src, x.lines.offset(), x.lines.offset()
 	// RFC 2045, 5.2: without Content-Type a part is text/plain.
@@ -272,7 +280,7 @@ func (x *index) block() block {
 			// RFC 2046, 5.1 wants.
 			if len(x.levels) > 0 && len(line) > 2 && line[0] == '-' && line[1] == '-' {
 				if n, _ := x.match(line); n >= 0 {
-					l.seek(at)
+					l.back(at, "") // the line is in the window
 					break
 				}
 			}

@@ -36,9 +36,10 @@ type Part struct {
 
 	// What follows is known of parts that were parsed.
 	src        *source
-	whole      bool   // the source is the message that this is the body of
-	begin, end int64  // the body, as it is in the message
-	media      string // the media type in lower case, and its parameters
+	from       *Reader // what it is read from, once
+	whole      bool    // the source is the message that this is the body of
+	begin, end int64   // the body, as it is in the message
+	media      string  // the media type in lower case, and its parameters
 	charset    string
 	boundary   string
 	encoding   string // the content-transfer encoding in lower case; "" for none
@@ -149,6 +150,9 @@ func (p *Part) Reader() (io.ReadCloser, error) { return p.reader(nil) }
 func (p *Part) reader(parser *Parser) (io.ReadCloser, error) {
 	if p.Open != nil {
 		return p.Open()
+	}
+	if p.from != nil {
+		return p.from.open(p, parser)
 	}
 	if p.src == nil {
 		s := ""

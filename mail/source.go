@@ -52,6 +52,9 @@ func (s *source) section(begin, end int64) io.Reader {
 // windowSize is how much of a file is in memory while it is indexed.
 const windowSize = 64 << 10
 
+// lineEndSize is how much of what is behind stays in the window: the line end before a boundary is the boundary's.
+const lineEndSize = 2
+
 // A lines walks over a source's lines. It gives them as they are in the window; a line longer than the window comes in
 // pieces, of which only the first says that it begins a line.
 // A line of any length is handed on, so that no message can make us keep more than the window.
@@ -66,18 +69,21 @@ type lines struct {
 // offset is where the next line begins.
 func (l *lines) offset() int64 { return l.off + int64(l.pos) }
 
-// seek goes to an offset, where a line begins.
+// back goes back to an offset, where a line begins. passed is what has been read since.
 // It goes back only to the beginning of a body, which the window nearly always still holds.
-func (l *lines) seek(offset int64) {
+func (l *lines) back(offset int64, passed string) {
 	l.mid = false
-	if offset >= l.off && offset <= l.off+int64(len(l.buf)) {
+	if offset >= l.off {
 		l.pos = int(offset - l.off)
 		return
+	}
+	if s, ok := l.src.at.(*stream); ok {
+		s.again(offset, passed+string(l.buf[l.pos:]))
 	}
 	l.off, l.pos, l.buf = offset, 0, l.buf[:0]
 }
 
-// more moves the window on, so that it begins at pos and is full. It is false if there is nothing to add.
+// more moves the window on, so that it begins just before pos and is full. It is false if there is nothing to add.
 func (l *lines) more() bool {
 	s := l.src
 	if s.at == nil {
@@ -88,15 +94,15 @@ func (l *lines) more() bool {
 		return false
 	}
 	// A window that is full and wholly unread is a line longer than it, to be given as a piece.
-	end := l.off + int64(len(l.buf))
-	if end >= s.size || s.err != nil || l.pos == 0 && len(l.buf) == windowSize {
+	end, kept := l.off+int64(len(l.buf)), min(l.pos, lineEndSize)
+	if end >= s.size || s.err != nil || l.pos == kept && len(l.buf) == windowSize {
 		return false
 	}
 	if cap(l.buf) < windowSize {
 		l.buf = append(make([]byte, 0, windowSize), l.buf...)
 	}
-	n := copy(l.buf, l.buf[l.pos:])
-	l.off, l.pos = l.off+int64(l.pos), 0
+	n := copy(l.buf, l.buf[l.pos-kept:])
+	l.off, l.pos = l.off+int64(l.pos-kept), kept
 	want := int(min(int64(windowSize-n), s.size-end))
 	got, err := s.at.ReadAt(l.buf[n:n+want], end)
 	l.buf = l.buf[:n+got]
@@ -131,22 +137,12 @@ func (l *lines) next() (line []byte, begins, ok bool) {
 // This is where the time goes in a large message: between two boundaries nothing else is looked at.
 func (l *lines) dashes() (line []byte, start int64, prior int, ok bool) {
 	for {
-		if l.pos == len(l.buf) && !l.more() {
-			return nil, 0, 0, false
-		}
-		// Hyphens are rarer than line ends, and base64 has none at all: it is they that are looked for.
-		i := bytes.IndexByte(l.buf[l.pos:], '-')
-		if i < 0 {
-			l.mid = l.buf[len(l.buf)-1] != '\n'
-			l.pos = len(l.buf)
+		if !l.dash() {
+			if !l.more() {
+				return nil, 0, 0, false
+			}
 			continue
 		}
-		at := l.pos + i
-		if i == 0 && l.mid || i > 0 && l.buf[at-1] != '\n' {
-			l.pos, l.mid = at+1, true
-			continue
-		}
-		l.pos, l.mid = at, false
 		start, prior = l.offset(), l.prior()
 		line, _, ok = l.next()
 		if !ok || len(line) > 1 && line[1] == '-' {
@@ -155,25 +151,35 @@ func (l *lines) dashes() (line []byte, start int64, prior int, ok bool) {
 	}
 }
 
-// prior gives the length of the line end before pos: 2 for CRLF, 1 for LF, 0 at the very beginning.
-// The octet may have left the window when that moved on; then it is read once more.
+// dash goes to the next line in the window that begins with a hyphen, or else to the window's end.
+func (l *lines) dash() bool {
+	for l.pos < len(l.buf) {
+		// Hyphens are rarer than line ends, and base64 has none at all: it is they that are looked for.
+		i := bytes.IndexByte(l.buf[l.pos:], '-')
+		if i < 0 {
+			l.mid = l.buf[len(l.buf)-1] != '\n'
+			l.pos = len(l.buf)
+			return false
+		}
+		at := l.pos + i
+		if i == 0 && l.mid || i > 0 && l.buf[at-1] != '\n' {
+			l.pos, l.mid = at+1, true
+			continue
+		}
+		l.pos, l.mid = at, false
+		return true
+	}
+	return false
+}
+
+// prior gives the length of the line end before pos: 2 for CRLF, 1 for LF, 0 at the very beginning. The window always
+// holds it, but behind a seek, where nothing before pos counts.
 func (l *lines) prior() int {
-	switch at := l.offset(); {
-	case at == 0:
+	switch {
+	case l.offset() == 0:
 		return 0
-	case at == 1:
-		return 1
-	case l.pos >= 2 && l.buf[l.pos-2] == '\r', l.pos < 2 && l.src.at != nil && l.src.octet(at-2) == '\r':
+	case l.pos >= 2 && l.buf[l.pos-2] == '\r':
 		return 2
 	}
 	return 1
-}
-
-// octet reads one octet again, which the window has just left behind; 0 if it cannot.
-func (s *source) octet(at int64) byte {
-	var b [1]byte
-	if _, err := s.at.ReadAt(b[:], at); err != nil {
-		return 0
-	}
-	return b[0]
 }

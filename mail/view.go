@@ -116,10 +116,15 @@ type view struct {
 }
 
 // fill reads the header's fields into the message, then its body.
-// The guess costs a walk over the tree, and so is made only where a field has something to guess at.
 func (v *view) fill(h Header) {
-	m := v.m
-	m.Header = h
+	v.header(h)
+	v.body()
+}
+
+// header reads the header's fields.
+// The guess costs a walk over the tree, and so is made only where a field has something to guess at.
+func (v *view) header(h Header) {
+	v.m.Header = h
 	for i := range h.fields {
 		if !utf8.ValidString(h.fields[i].body) {
 			v.guess()
@@ -132,7 +137,6 @@ func (v *view) fill(h Header) {
 		v.field(f, at, &seen)
 		at += int64(len(f.raw))
 	}
-	v.body()
 }
 
 // guess takes the charset of the first text for that of raw 8-bit text in the fields. QUIRK: mail of the nineties in
