@@ -1,0 +1,221 @@
+package mail
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"testing/iotest"
+
+	"github.com/postrider/postrider/internal/peers"
+)
+
+func mboxMessages(t *testing.T, r io.Reader) []string {
+	t.Helper()
+	var got []string
+	for m, err := range Mbox(r) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(b))
+	}
+	return got
+}
+
+const separator = "From ann@example.com Sat Nov 21 09:00:00 2026\n"
+
+func TestMbox(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want []string
+	}{
+		{"", nil},
+		{"\n\n", nil},
+		{"\ufeff" + separator + "x\n", []string{"x\n"}},
+		{separator, []string{""}},
+		{separator + "A: b\n\nx\n\n" + separator + "C: d\n\ny\n", []string{"A: b\n\nx\n", "C: d\n\ny\n"}},
+		{separator + "A: b\r\n\r\nx\r\n\r\n" + "From - Sat Nov 21 09:00:00 2026\r\nC: d\r\n\r\ny\r\n\r\n", []string{"A: b\r\n\r\nx\r\n", "C: d\r\n\r\ny\r\n"}},
+		{separator + "A: b\n\n>From x\n>>From y\n> From z\n>Fromx\n\n", []string{"A: b\n\nFrom x\n>From y\n> From z\n>Fromx\n"}},
+		{separator + "A: b\n\n\nFrom here on\n\n\n\n" + separator, []string{"A: b\n\n\nFrom here on\n\n\n", ""}},
+		{separator + "Content-Length: 1000\n\nx\n\nFrom a at b.c  Sat Nov 21 09:00:00 2026 +0100\n\ny", []string{"Content-Length: 1000\n\nx\n", "\ny"}},
+		{separator + "A: b\n\nx\n" + separator + "no empty line\n", []string{"A: b\n\nx\n", "no empty line\n"}},
+		{"From - \nA: b\n\nFrom x@y\nFrom -\nFrom me@x\n\nFrom 1@xxx\nC: d\n", []string{"A: b\n", "", "From me@x\n", "C: d\n"}},
+		{separator + "A: b\n\nFrom \"a b\"@c Sat Nov 21 09:00 2026\n\n", []string{"A: b\n", ""}},
+		{separator + strings.Repeat("x", 3*windowSize) + "\n\n" + separator, []string{strings.Repeat("x", 3*windowSize) + "\n", ""}},
+	} {
+		if got := mboxMessages(t, strings.NewReader(c.in)); !slices.Equal(got, c.want) {
+			t.Errorf("%.300q:\ngot  %.300q\nwant %.300q", c.in, got, c.want)
+		}
+		if got := mboxMessages(t, iotest.OneByteReader(strings.NewReader(c.in))); !slices.Equal(got, c.want) {
+			t.Errorf("%.300q, byte by byte: got %.300q", c.in, got)
+		}
+	}
+}
+
+func TestMboxErrors(t *testing.T) {
+	for _, err := range Mbox(strings.NewReader("Subject: x\n\n")) {
+		if err == nil {
+			t.Error("a message is taken for an mbox")
+		}
+	}
+	broken := errors.New("disk on fire")
+	var messages, failures int
+	for _, err := range Mbox(io.MultiReader(strings.NewReader(separator+"x\n\n"+separator+"y"), iotest.ErrReader(broken))) {
+		if errors.Is(err, broken) {
+			failures++
+		} else {
+			messages++
+		}
+	}
+	if messages != 2 || failures != 1 {
+		t.Errorf("got %d messages and %d errors", messages, failures)
+	}
+	var before io.Reader
+	for m := range Mbox(strings.NewReader(separator + "x\n\n" + separator + "y\n")) {
+		if before != nil {
+			if _, err := before.Read(make([]byte, 1)); err == nil || err == io.EOF {
+				t.Errorf("a message that was passed: got %v", err)
+			}
+		}
+		before = m
+	}
+}
+
+// Memory does not grow with the messages, nor with their lines.
+func TestMboxMemory(t *testing.T) {
+	r := io.MultiReader(strings.NewReader(separator), &endless{64 << 20}, strings.NewReader(strings.Repeat("\n\n"+separator+"x\n", 10000)))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	n := 0
+	for m, err := range Mbox(r) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(struct{ io.Writer }{io.Discard}, io.LimitReader(m, 1<<10))
+		n++
+	}
+	runtime.ReadMemStats(&after)
+	if made := after.TotalAlloc - before.TotalAlloc; n != 10001 || made > 64<<20 {
+		t.Errorf("%d messages, %d octets allocated", n, made)
+	}
+}
+
+// The offsets at which another program found the messages are ours.
+func TestMboxCorpus(t *testing.T) {
+	dir := filepath.Join(peers.Corpora(t), "mime", "mimekit", "mbox")
+	for _, name := range []string{"content-length", "issue1189"} {
+		raw, err := os.ReadFile(filepath.Join(dir, name+".mbox.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []struct{ BeginOffset, EndOffset int }
+		readJSON(t, filepath.Join(dir, name+".unix-offsets.json"), &want)
+		got := mboxMessages(t, bytes.NewReader(raw))
+		if len(got) != len(want) {
+			t.Errorf("%s: got %d messages, want %d", name, len(got), len(want))
+			continue
+		}
+		for i, w := range want {
+			text := strings.ReplaceAll(string(raw[w.BeginOffset:w.EndOffset]), "\n>From ", "\nFrom ") // quoted
+			if strings.Trim(got[i], "\n") != strings.Trim(text, "\n") {
+				t.Errorf("%s: message %d is not what lies from %d to %d: %d octets", name, i, w.BeginOffset, w.EndOffset, len(got[i]))
+			}
+		}
+	}
+	for name, want := range map[string]int{"simple": 3, "unmunged": 2} {
+		raw, err := os.ReadFile(filepath.Join(dir, name+".mbox.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mboxMessages(t, bytes.NewReader(raw)); len(got) != want {
+			t.Errorf("%s: got %d messages, want %d", name, len(got), want)
+		}
+	}
+}
+
+func FuzzMbox(f *testing.F) {
+	f.Add(separator + "A: b\n\nx\n\n" + separator + ">From y\n\n\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		read := func(r io.Reader) string {
+			var b strings.Builder
+			for m, err := range Mbox(r) {
+				if err != nil {
+					return err.Error()
+				}
+				one, err := io.ReadAll(m)
+				fmt.Fprintf(&b, "%q %v\n", one, err)
+			}
+			return b.String()
+		}
+		once := read(strings.NewReader(s))
+		if again := read(iotest.OneByteReader(strings.NewReader(s))); again != once {
+			t.Errorf("%q: byte by byte it is %s, at once %s", s, again, once)
+		}
+		// What is written as an mboxrd is read as it was.
+		var box strings.Builder
+		box.WriteString(separator)
+		for line := range strings.Lines(s) {
+			if rest := strings.TrimLeft(line, ">"); strings.HasPrefix(rest, "From ") && len(line)-len(rest) < 90 {
+				box.WriteByte('>')
+			}
+			box.WriteString(line)
+		}
+		if !strings.HasSuffix(s, "\n") {
+			box.WriteByte('\n')
+			s += "\n"
+		}
+		box.WriteString("\n" + separator + "last\n")
+		if got := mboxMessages(t, strings.NewReader(box.String())); len(got) != 2 || got[0] != s || got[1] != "last\n" {
+			t.Errorf("%q is read as %q", box.String(), got)
+		}
+	})
+}
+
+// movedFS is a maildir in which a message is marked as read between the listing and the opening.
+type movedFS struct{ fstest.MapFS }
+
+func (m movedFS) Open(name string) (fs.File, error) {
+	if name == "new/3.host" {
+		m.MapFS["cur/3.host:2,S"] = m.MapFS[name]
+		delete(m.MapFS, name)
+	}
+	return m.MapFS.Open(name)
+}
+
+func TestMaildir(t *testing.T) {
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	fsys := movedFS{fstest.MapFS{
+		"new/3.host": file("three"), "new/1.host": file("one"), "cur/2.host:2,RS": file("two"), "tmp/4.host": file("four"), "new/.hidden": file("x"), "cur/dir/x": file("x"), "dovecot.index": file("x"),
+	}}
+	var got []string
+	for f, err := range Maildir(fsys) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(b))
+	}
+	if !slices.Equal(got, []string{"one", "two", "three"}) {
+		t.Errorf("got %q", got)
+	}
+	for _, err := range Maildir(fstest.MapFS{"x": file("y")}) {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a directory that is no maildir: got %v", err)
+		}
+	}
+}
