@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// show: messages as people read them, out of files, mboxes, maildirs and standard
+// input. What a message holds goes to a terminal, so nothing in it may command one.
+
+// showOptions are the flags of show; at most one of the first four is set.
+type showOptions struct {
+	json    bool
+	headers bool
+	source  bool
+	part    string
+}
+
+// newShow builds the command that prints messages.
+func newShow(s streams) *cobra.Command {
+	var o showOptions
+	cmd := &cobra.Command{
+		Use:   "show FILE...",
+		Short: "Print messages as people read them",
+		Long: `Prints messages: who they are from and for, their text, what is attached, and what
+was odd in them. HTML is shown as text. Each FILE is a message, an mbox or a maildir;
+- is standard input.
+
+With --json each message is one JSON object. --part prints one part decoded, by its
+path as the list of parts shows it; a message inside a message is shown by
+postrider show --part 2 FILE | postrider show -. On a terminal control characters
+are left out; a pipe or a file gets what is there.
+
+The exit code is 0, 65 if FILE is no mail or has no such part, 66 if it cannot be read.`,
+		Example: `  postrider show message.eml
+  postrider show --part 2 message.eml >minutes.pdf
+  postrider show --json ~/Maildir | jq -r .subject`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("say what to show: %s FILE, or - for standard input", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			forms := 0
+			for _, name := range []string{"json", "headers", "source", "part"} {
+				if cmd.Flags().Changed(name) {
+					forms++
+				}
+			}
+			if forms > 1 {
+				return usagef("--json, --headers, --source and --part exclude each other")
+			}
+			if cmd.Flags().Changed("part") && o.part == "" {
+				return usagef("--part needs the path of a part, as 1 or 2.1")
+			}
+			return show(cmd.Context(), o, args, s)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.BoolVar(&o.json, "json", false, "print each message as JSON, with its parts and defects")
+	f.BoolVar(&o.headers, "headers", false, "print all fields, decoded")
+	f.BoolVar(&o.source, "source", false, "print the message as it is")
+	f.StringVar(&o.part, "part", "", "print the part at `PATH`, decoded: 1, 2.1")
+	return cmd
+}
+
+// show prints the messages of all files. One that cannot be read does not keep the
+// others from being shown; the first error decides the exit code.
+func show(ctx context.Context, o showOptions, names []string, s streams) error {
+	v := &viewer{options: o, out: bufio.NewWriter(s.out), terminal: isTerminal(s.out), several: len(names) > 1}
+	var first error
+	for _, name := range names {
+		err := v.file(ctx, name, s.in)
+		if flushErr := v.out.Flush(); flushErr != nil {
+			return exitf(exitIO, "%w", flushErr)
+		}
+		switch {
+		case err != nil && first == nil:
+			first = err
+		case err != nil:
+			complain(s.err, err)
+		}
+	}
+	return first
+}
+
+// isTerminal says whether what is written is read by eyes.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// file shows the messages of one file or directory.
+func (v *viewer) file(ctx context.Context, name string, in io.Reader) error {
+	v.name, v.count, v.many = name, 0, false
+	if name == "-" {
+		v.name = "standard input"
+		return v.stream(ctx, in)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return exitf(exitNoInput, "%w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return exitf(exitNoInput, "%w", err)
+	}
+	if info.IsDir() {
+		return v.maildir(ctx, name)
+	}
+	var head [64]byte
+	n, _ := f.ReadAt(head[:], 0) // a pipe cannot; it is read as a stream
+	if !info.Mode().IsRegular() || isMbox(head[:n]) {
+		return v.stream(ctx, f)
+	}
+	// Of a file only what is shown is read.
+	m, err := mail.ParseAt(f, info.Size())
+	if err != nil {
+		return exitf(exitIO, "%s: %w", name, err)
+	}
+	return v.message(m, func() io.Reader { return io.NewSectionReader(f, 0, info.Size()) })
+}
+
+// isMbox says that a file begins as an mbox does, and as no message can.
+func isMbox(head []byte) bool {
+	return bytes.HasPrefix(bytes.TrimPrefix(head, []byte("\ufeff")), []byte("From "))
+}
+
+// stream shows the messages of what can be read once: one, or those of an mbox.
+func (v *viewer) stream(ctx context.Context, r io.Reader) error {
+	buffered := bufio.NewReader(r)
+	head, err := buffered.Peek(64)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return exitf(exitIO, "%s: %w", v.name, err)
+	}
+	if !isMbox(head) {
+		return v.read(buffered)
+	}
+	v.several, v.many = true, true
+	for m, err := range mail.Mbox(buffered) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return exitf(exitIO, "%s: %w", v.name, err)
+		}
+		if err := v.read(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maildir shows the messages of a directory.
+func (v *viewer) maildir(ctx context.Context, name string) error {
+	v.several, v.many = true, true
+	for f, err := range mail.Maildir(os.DirFS(name)) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return exitf(exitData, "%s: %w", filepath.Clean(name), err)
+		}
+		if err := v.read(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read shows one message that can be read once.
+func (v *viewer) read(r io.Reader) error {
+	var raw strings.Builder
+	if _, err := io.Copy(&raw, io.LimitReader(r, maxShown+1)); err != nil {
+		return exitf(exitIO, "%s: %w", v.name, err)
+	}
+	if raw.Len() > maxShown {
+		return exitf(exitData, "%s: a message of more than %d MiB cannot be read from a stream: save it to a file", v.name, maxShown>>20)
+	}
+	m, err := mail.ParseAt(strings.NewReader(raw.String()), int64(raw.Len()))
+	if err != nil {
+		return fmt.Errorf("%s: %w", v.name, err)
+	}
+	return v.message(m, func() io.Reader { return strings.NewReader(raw.String()) })
+}
+
+// maxShown is how large a message may be that is not in a file, in octets.
+const maxShown = 256 << 20

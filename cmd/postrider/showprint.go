@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+
+	"github.com/postrider/postrider/internal/human"
+	"github.com/postrider/postrider/internal/mailjson"
+	"github.com/postrider/postrider/mail"
+)
+
+// How show prints one message.
+
+// A viewer prints messages, one after the other.
+type viewer struct {
+	options  showOptions
+	out      *bufio.Writer // its error is kept, and met when it is flushed
+	terminal bool
+	several  bool   // more than one message may come: each gets a line of its own before it
+	many     bool   // the file may hold more than one
+	name     string // of the file
+	count    int    // the messages of that file so far
+	printed  bool   // something has been
+}
+
+// maxNamed is how many addresses of a field are printed; a list has thousands.
+const maxNamed = 20
+
+// message prints a message in the form that is asked for. source gives its octets.
+func (v *viewer) message(m *mail.Message, source func() io.Reader) error {
+	v.count++
+	o := v.options
+	if v.several && !o.json && !o.source && o.part == "" {
+		if v.printed {
+			fmt.Fprintln(v.out)
+		}
+		fmt.Fprintf(v.out, "==> %s", printable(v.name))
+		if v.many {
+			fmt.Fprintf(v.out, ", message %d", v.count)
+		}
+		fmt.Fprintln(v.out)
+	}
+	v.printed = true
+	if !o.source && !named(m) {
+		return exitf(exitData, "%s: no message: it does not begin with the fields of one", v.name)
+	}
+	var err error
+	switch {
+	case o.json:
+		err = v.json(m, source)
+	case o.headers:
+		for f := range m.Header.All() {
+			if f.Name() != "" {
+				fmt.Fprintf(v.out, "%s: %s\n", printable(f.Name()), printable(f.Text()))
+			}
+		}
+	case o.source:
+		err = v.octets(source())
+	case o.part != "":
+		err = v.part(m)
+	default:
+		v.head(m)
+		v.text(m)
+		err = v.parts(m)
+		v.defects(m)
+	}
+	if err != nil {
+		if _, ok := errors.AsType[*exitError](err); !ok {
+			err = exitf(exitIO, "%w", err)
+		}
+		return fmt.Errorf("%s: %w", v.name, err)
+	}
+	return nil
+}
+
+// named says whether a message has any field.
+func named(m *mail.Message) bool {
+	for f := range m.Header.All() {
+		if f.Name() != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// head prints the fields that matter to people.
+func (v *viewer) head(m *mail.Message) {
+	field := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(v.out, "%-9s %s\n", name+":", value)
+		}
+	}
+	field("From", people(m.From))
+	if m.Sender.Address != "" && (len(m.From) != 1 || m.From[0].Address != m.Sender.Address) {
+		field("Sender", people([]mail.Address{m.Sender}))
+	}
+	if people(m.ReplyTo) != people(m.From) {
+		field("Reply-To", people(m.ReplyTo))
+	}
+	field("To", people(m.To))
+	field("Cc", people(m.Cc))
+	field("Bcc", people(m.Bcc))
+	if date := m.Header.Text("Date"); m.Date.IsZero() && date != "" {
+		field("Date", printable(date))
+	} else if !m.Date.IsZero() {
+		field("Date", m.Date.Format("Mon, 2 Jan 2006 15:04:05 -0700"))
+	}
+	field("Subject", strings.Join(strings.Fields(printable(m.Subject)), " ")) // folds leave runs of spaces
+}
+
+// people gives a list of addresses in one line.
+func people(list []mail.Address) string {
+	var out []string
+	for i, a := range list {
+		if i == maxNamed {
+			out = append(out, fmt.Sprintf("and %d more", len(list)-i))
+			break
+		}
+		out = append(out, printable(a.String()))
+	}
+	return strings.Join(out, ", ")
+}
+
+// text prints the text, or that of the HTML where there is no other. Empty lines at
+// its end are left out.
+func (v *viewer) text(m *mail.Message) {
+	text := m.Text
+	if strings.TrimSpace(text) == "" {
+		text = mail.TextFromHTML(m.HTML)
+	}
+	if text = strings.TrimRight(text, " \t\n"); text == "" {
+		return
+	}
+	fmt.Fprintln(v.out)
+	for line := range strings.Lines(text + "\n") {
+		fmt.Fprintln(v.out, strings.TrimRight(lineOf(line), " \t"))
+	}
+}
+
+// lineOf makes a line of text harmless. Tabs stay.
+func lineOf(line string) string {
+	cells := strings.Split(line, "\t")
+	for i := range cells {
+		cells[i] = printable(cells[i])
+	}
+	return strings.Join(cells, "\t")
+}
+
+// parts prints the tree of parts, unless the message is nothing but text.
+func (v *viewer) parts(m *mail.Message) error {
+	if !m.Body.IsMultipart() && len(m.Attachments) == 0 {
+		return nil
+	}
+	fmt.Fprintln(v.out, "\nParts:")
+	for path, p := range m.Body.Walk() {
+		indent := strings.Repeat("  ", min(strings.Count(path, "."), maxIndented))
+		if p.IsMultipart() {
+			fmt.Fprintf(v.out, "  %s%-4s %s\n", indent, path, printable(p.Type()))
+			continue
+		}
+		size, err := sizeOf(p)
+		if err != nil {
+			return fmt.Errorf("part %s: %w", path, err)
+		}
+		line := fmt.Sprintf("  %s%-4s %s  %s", indent, path, printable(p.Type()), human.Size(size))
+		if name := printable(p.Name()); name != "" {
+			line += "  " + name
+		}
+		fmt.Fprintln(v.out, line)
+	}
+	return nil
+}
+
+// maxIndented is how deep the tree of parts is shown as one.
+const maxIndented = 10
+
+// sizeOf gives the length of a part's content, by reading it.
+func sizeOf(p *mail.Part) (int64, error) {
+	rc, err := p.Reader()
+	if err != nil {
+		return 0, err
+	}
+	defer rc.Close()
+	return io.Copy(io.Discard, rc)
+}
+
+// defects prints what was odd in the message.
+func (v *viewer) defects(m *mail.Message) {
+	if len(m.Defects) == 0 {
+		return
+	}
+	fmt.Fprintln(v.out, "\nOdd in this message:")
+	for _, d := range m.Defects {
+		fmt.Fprintln(v.out, "  "+printable(d.String()))
+	}
+}
+
+// json prints the message as JSON.
+func (v *viewer) json(m *mail.Message, source func() io.Reader) error {
+	j, err := mailjson.New(m, mailjson.Options{})
+	if err != nil {
+		return err
+	}
+	if j.Size, err = io.Copy(io.Discard, source()); err != nil {
+		return err
+	}
+	if v.name != "standard input" {
+		j.Original = v.name
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(j); err != nil {
+		return err
+	}
+	_, err = v.out.WriteString(escapeControls(b.String()))
+	return err
+}
+
+// escapeControls writes as escapes what encoding/json leaves alone and a terminal
+// may not: DEL, the C1 controls, and what turns the direction of text. All of it
+// can only stand in strings.
+func escapeControls(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r <= 0xffff) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// part prints the content of one part.
+func (v *viewer) part(m *mail.Message) error {
+	p := m.Body.At(v.options.part)
+	if p == nil {
+		return exitf(exitData, "there is no part %s: without --part the list of parts is shown", printable(v.options.part))
+	}
+	text := strings.HasPrefix(p.Type(), "text/") || strings.HasPrefix(p.Type(), "message/")
+	switch {
+	case v.terminal && !text && !p.IsMultipart():
+		return exitf(exitUsage, "part %s is %s: redirect it to a file", v.options.part, printable(p.Type()))
+	case v.terminal && text:
+		s, err := p.Text()
+		if err != nil {
+			return err
+		}
+		return v.octets(strings.NewReader(s))
+	}
+	rc, err := p.Reader()
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	return v.octets(rc)
+}
+
+// octets prints what it is given as it is, or, on a terminal, made harmless.
+func (v *viewer) octets(r io.Reader) error {
+	if !v.terminal {
+		_, err := io.Copy(v.out, r)
+		return err
+	}
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for {
+		line, err := lines.ReadSlice('\n')
+		text := string(line)
+		_, ends := strings.CutSuffix(text, "\n")
+		v.out.WriteString(lineOf(text)) // its error is kept for Flush
+		if ends {
+			v.out.WriteByte('\n')
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
+	}
+}
