@@ -145,6 +145,10 @@ func (w *textWriter) word(s string) {
 	if !isASCII(s) {
 		s = strings.NewReplacer("\u00ad", "", "\u034f", "", "\ufeff", "", "\u00a0", " ").Replace(s)
 	}
+	// No-break spaces are how pages make room; a line does not begin with them.
+	if w.pre == 0 && (w.fresh || w.breaks > 0) {
+		s = strings.TrimLeft(s, " ")
+	}
 	if s == "" {
 		return
 	}
@@ -230,6 +234,7 @@ func (w *textWriter) open(name atom.Atom, t tag) {
 		w.cell = w.breaks == 0 && !w.fresh
 	case atom.Img:
 		if alt := strings.Join(strings.Fields(t.alt), " "); alt != "" {
+			w.space = true
 			w.word("[" + alt + "]")
 		}
 	case atom.A:

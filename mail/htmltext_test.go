@@ -28,6 +28,7 @@ func TestTextFromHTML(t *testing.T) {
 		{"</ul></li></p></blockquote></a>x", "x\n"},
 		{"<a href=http://x>", "<http://x>\n"},
 		{"a \u00ad\u034f b", "a b\n"},
+		{"<p>a</p><p>&nbsp;</p><p>&nbsp; b</p><img alt=c><img alt=d>", "a\n\nb\n\n[c] [d]\n"},
 		{"日本 <b>語</b>", "日本 語\n"},
 	} {
 		if got := TextFromHTML(c.html); got != c.want {

@@ -28,6 +28,8 @@ var filters = map[string]func() transform.Transformer{
 	"line ends, LF":          func() transform.Transformer { return &EOL{Marker: "\n"} },
 	"stuffer":                func() transform.Transformer { return &Stuffer{} },
 	"unstuffer":              func() transform.Transformer { return &Unstuffer{} },
+	"uuencode decoder":       func() transform.Transformer { return &UUDecoder{} },
+	"yEnc decoder":           func() transform.Transformer { return &YencDecoder{} },
 	"wrapper":                func() transform.Transformer { return &Wrapper{} },
 	"wrapper, 3":             func() transform.Transformer { return &Wrapper{Width: 3} },
 	"quoted wrapper":         func() transform.Transformer { return &QuotedWrapper{} },
@@ -46,7 +48,7 @@ func all(t transform.Transformer, src []byte) string {
 // text draws octets that matter to one filter or another.
 func text() *rapid.Generator[string] {
 	piece := rapid.OneOf(
-		rapid.SampledFrom([]string{"\r\n", "\n", "\r", ".", "..", "\r\n.", "\r\n.\r\n", " ", "\t", "=", "=\r\n", "= \r\n", "=4", "=41", "=3D", "=zz", "YQ==", "YWJj", "a", "é", "--", "__", "\x00", " \r\n"}),
+		rapid.SampledFrom([]string{"\r\n", "\n", "\r", ".", "..", "\r\n.", "\r\n.\r\n", " ", "\t", "=", "=\r\n", "= \r\n", "=4", "=41", "=3D", "=zz", "YQ==", "YWJj", "#86)C\n", "begin 644 x\n", "\nend\n", "=y", "\n=yend\n", strings.Repeat("M", 120), "a", "é", "--", "__", "\x00", " \r\n"}),
 		rapid.StringMatching(`[a-zA-Z0-9+/]{0,200}`), rapid.StringN(0, 10, -1))
 	return rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(piece, 0, 40).Draw(t, "pieces"), "") })
 }
@@ -285,5 +287,27 @@ func BenchmarkFilters(b *testing.B) {
 		{"quoteddecode", &QuotedDecoder{}, lines}, {"eol", &EOL{}, lines}, {"stuff", &Stuffer{}, lines}, {"unstuff", &Unstuffer{}, lines},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchmark(b, c.t, c.src) })
+	}
+}
+
+// What is older than MIME, and what is younger and not of it.
+func TestUUDecoder(t *testing.T) {
+	for in, want := range map[string]string{
+		"begin 644 x\n#86)C\n`\nend\n": "abc", "#86)C": "abc", "#86)C\r\n!80``\r\n": "abca", "#86)CX\n": "abc", "\"86)\n": "ab", "end\n#86)C\n": "", "text, small\n#86)C\n": "abc",
+		strings.Repeat("M", 200) + "\n#86)C\n": "abc", "": "",
+	} {
+		if got := all(&UUDecoder{}, []byte(in)); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestYencDecoder(t *testing.T) {
+	for in, want := range map[string]string{
+		"=ybegin line=128 size=3 name=x\r\n\x8b\x8c\x8d\r\n=yend size=3\r\n": "abc", "\x8b\r\n\x8c": "ab", "=\x6a=\x7d": "\x00\x13", "\x8b=y": "a\x0f", "": "",
+	} {
+		if got := all(&YencDecoder{}, []byte(in)); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
 	}
 }
