@@ -38,7 +38,8 @@ was odd in them. HTML is shown as text. Each FILE is a message, an mbox or a mai
 - is standard input.
 
 With --json each message is one JSON object. --part prints one part decoded, by its
-path as the list of parts shows it; a message inside a message is shown by
+path as the list of parts shows it; 2:1 is the first file that part 2 holds uuencoded,
+in yEnc, or as Outlook's winmail.dat. A message inside a message is shown by
 postrider show --part 2 FILE | postrider show -. On a terminal control characters
 are left out; a pipe or a file gets what is there.
 

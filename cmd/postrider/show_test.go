@@ -31,7 +31,8 @@ func TestShowGolden(t *testing.T) {
 	for name, args := range map[string][]string{
 		"parts": {"parts.eml"}, "parts-headers": {"--headers", "parts.eml"}, "parts-json": {"--json", "parts.eml"}, "parts-part": {"--part", "2", "parts.eml"},
 		"html": {"html.eml"}, "hostile": {"hostile.eml"}, "hostile-headers": {"--headers", "hostile.eml"}, "hostile-json": {"--json", "hostile.eml"},
-		"mbox": {"box.mbox"}, "maildir": {"maildir"}, "several": {"html.eml", "box.mbox"},
+		"uuencoded": {"uuencoded.eml"}, "uuencoded-part": {"--part", "1:1", "uuencoded.eml"},
+		"external": {"external.eml"}, "mbox": {"box.mbox"}, "maildir": {"maildir"}, "several": {"html.eml", "box.mbox"},
 	} {
 		t.Chdir("testdata/show")
 		got, complaint, code := shown(t, "", args...)
@@ -120,6 +121,7 @@ func TestShowErrors(t *testing.T) {
 		{[]string{empty}, exitData, "no message"},
 		{[]string{pdf}, exitData, "no message"},
 		{[]string{"--part", "7.7", good}, exitData, "no part 7.7"},
+		{[]string{"--part", "1:1", good}, exitData, "no part 1:1"},
 	} {
 		out, complaint, code := shown(t, "", c.args...)
 		if code != c.code || !strings.Contains(complaint, c.says) || strings.Count(complaint, "\n") != 1 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -154,8 +155,8 @@ func lineOf(line string) string {
 
 // parts prints the tree of parts, unless the message is nothing but text.
 func (v *viewer) parts(m *mail.Message) error {
-	if !m.Body.IsMultipart() && len(m.Attachments) == 0 {
-		return nil
+	if ok, err := listed(m); !ok || err != nil {
+		return err
 	}
 	fmt.Fprintln(v.out, "\nParts:")
 	for path, p := range m.Body.Walk() {
@@ -172,9 +173,37 @@ func (v *viewer) parts(m *mail.Message) error {
 		if name := printable(p.Name()); name != "" {
 			line += "  " + name
 		}
+		if where := printable(p.External()); where != "" {
+			line += "  (not here, but at " + where + ")"
+		}
 		fmt.Fprintln(v.out, line)
+		if err := v.files(indent, path, p); err != nil {
+			return fmt.Errorf("part %s: %w", path, err)
+		}
 	}
 	return nil
+}
+
+// listed says whether a message needs the list of its parts: it is more than text.
+func listed(m *mail.Message) (bool, error) {
+	if m.Body.IsMultipart() || len(m.Attachments) > 0 {
+		return true, nil
+	}
+	files, err := m.Body.Files()
+	return len(files) > 0, err
+}
+
+// files prints what a part holds in a form of its own, and how it is asked for.
+func (v *viewer) files(indent, path string, p *mail.Part) error {
+	files, err := p.Files()
+	for i, f := range files {
+		size, err := sizeOf(&mail.Part{Open: f.Open})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(v.out, "    %s%s:%d %s  %s  %s\n", indent, path, i+1, printable(f.Media()), human.Size(size), printable(f.Name))
+	}
+	return err
 }
 
 // maxIndented is how deep the tree of parts is shown as one.
@@ -241,7 +270,10 @@ func escapeControls(s string) string {
 
 // part prints the content of one part.
 func (v *viewer) part(m *mail.Message) error {
-	p := m.Body.At(v.options.part)
+	p, err := find(m, v.options.part)
+	if err != nil {
+		return err
+	}
 	if p == nil {
 		return exitf(exitData, "there is no part %s: without --part the list of parts is shown", printable(v.options.part))
 	}
@@ -262,6 +294,22 @@ func (v *viewer) part(m *mail.Message) error {
 	}
 	defer rc.Close()
 	return v.octets(rc)
+}
+
+// find finds a part by its path, or a file in one by the part's path, a colon and
+// its number. It is nil if there is none.
+func find(m *mail.Message, path string) (*mail.Part, error) {
+	path, number, inside := strings.Cut(path, ":")
+	p := m.Body.At(path)
+	if p == nil || !inside {
+		return p, nil
+	}
+	files, err := p.Files()
+	n, numberErr := strconv.Atoi(number)
+	if err != nil || numberErr != nil || n < 1 || n > len(files) {
+		return nil, err
+	}
+	return &mail.Part{Header: mail.Fields("Content-Type", files[n-1].Media()), Open: files[n-1].Open}, nil
 }
 
 // octets prints what it is given as it is, or, on a terminal, made harmless.
