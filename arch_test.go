@@ -32,7 +32,7 @@ const floors = `
 6  store/storetest
 5  inbox     inbox/client
 4  .(postrider)   outbox   mx   msgauth   conform
-3  mail/dsn  smtp/smtptest  local  internal/mailjson  msgauth/dkim  msgauth/spf  msgauth/dmarc  msgauth/arc
+3  mail/dsn  mail/template  smtp/smtptest  local  internal/mailjson  msgauth/dkim  msgauth/spf  msgauth/dmarc  msgauth/arc
 2  mail      smtp
 1  mail/transfer  sasl
 0  internal/...  (addresses, wire, dialogue, …)
