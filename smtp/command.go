@@ -89,8 +89,7 @@ func (c *Conn) command(line string) {
 	name, arg, _ := strings.Cut(line, " ")
 	key, ok := keyOf(name)
 	v := verbs[key]
-	if c.commands++; c.commands > orInt(c.server.MaxCommands, 10_000) {
-		c.giveUp(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many commands without a message"})
+	if !c.count() {
 		return
 	}
 	if !ok || v == nil {
@@ -101,6 +100,15 @@ func (c *Conn) command(line string) {
 	if c.permitted(v, arg) {
 		v.run(c, arg)
 	}
+}
+
+// count counts a command, and ends the session when there were too many.
+func (c *Conn) count() bool {
+	if c.commands++; c.commands <= orInt(c.server.MaxCommands, 10_000) {
+		return true
+	}
+	c.giveUp(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many commands without a message"})
+	return false
 }
 
 // permitted checks the state that v needs, and says what is missing.

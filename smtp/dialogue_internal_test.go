@@ -167,6 +167,9 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 	_, p.LMTP = s.Has("lmtp")
 	_, p.RequireTLS = s.Has("require-tls")
 	_, p.RequireAuth = s.Has("require-auth")
+	if _, ok := s.Has("normalize"); ok {
+		p.Profile = Normalize
+	}
 	return srv, h, p
 }
 

@@ -1,11 +1,9 @@
 package smtp
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"github.com/postrider/postrider/internal/wire"
@@ -60,6 +58,57 @@ func (b *body) check(err error) {
 	}
 }
 
+// repaired is a source whose bare CRs and LFs have become CRLF, so that nobody
+// behind a normalizing listener has to know of them.
+type repaired struct {
+	source
+	out   bytes.Buffer // repaired and not read yet
+	lines *wire.Stuffer
+	err   error // how the source ended
+}
+
+func newRepaired(src source) *repaired {
+	r := &repaired{source: src}
+	r.lines = wire.NewRepairer(&r.out)
+	return r
+}
+
+func (r *repaired) Read(p []byte) (int, error) {
+	var piece [4 << 10]byte
+	for r.out.Len() == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		var n int
+		n, r.err = r.source.Read(piece[:])
+		r.lines.Write(piece[:n])
+		if r.err == io.EOF {
+			r.lines.Close()
+		}
+	}
+	return r.out.Read(p)
+}
+
+func (r *repaired) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{r}) }
+
+// Err is nil too while there is something left to read of a source that has ended.
+func (r *repaired) Err() error {
+	if err := r.source.Err(); err != io.EOF {
+		return err
+	}
+	if r.out.Len() > 0 {
+		return nil
+	}
+	return r.err
+}
+
+func (r *repaired) Drain(bound int64) error {
+	r.out.Reset()
+	err := r.source.Drain(bound)
+	r.err = r.source.Err()
+	return err
+}
+
 func (c *Conn) data(string) {
 	if c.txn.body == BodyBinaryMIME {
 		c.wrong(503, "5.5.1", "BINARYMIME needs BDAT") // RFC 3030, 3
@@ -67,12 +116,19 @@ func (c *Conn) data(string) {
 	}
 	c.say(354, "", "go ahead")
 	c.text.Start(c.rd, c.server.maxSize(), orInt(c.server.MaxLine, 64<<10))
+	if c.policy.Profile == Normalize {
+		c.text.Loose()
+	}
 	c.receive(&c.text)
 }
 
 // receive lets the Handler read the message from src and answers for it.
 func (c *Conn) receive(src source) {
 	txn := c.txn
+	said := src
+	if c.policy.Profile == Normalize && txn.body != BodyBinaryMIME {
+		src = newRepaired(src)
+	}
 	c.reading(true)
 	b := &body{src: src, txn: txn}
 	var id string
@@ -94,7 +150,7 @@ func (c *Conn) receive(src source) {
 	}
 	switch end := src.Err(); {
 	case end == io.EOF:
-		c.answer(id, err, c.answered(src, txn.rcpts))
+		c.answer(id, err, c.answered(said, txn.rcpts))
 	case errors.Is(end, errAborted):
 		// The next command is already there, and is answered.
 	case errors.Is(end, wire.ErrLineEnd):
@@ -183,183 +239,4 @@ func (c *Conn) oneRefusal(refused []*RcptError) *Error {
 		return e
 	}
 	return &Error{Code: 451, Enhanced: "4.3.0", Text: "not accepted for all recipients alike"}
-}
-
-// bdat carries out BDAT (RFC 3030, 2). Its octets are taken whatever the state,
-// because what follows them is the next command.
-func (c *Conn) bdat(arg string) {
-	size, last, ok := parseBdat(arg)
-	if !ok {
-		// How many octets follow is not known, so nothing that follows is a command.
-		c.giveUp(&Error{Code: 501, Enhanced: "5.5.4", Text: "expected BDAT size [LAST]"})
-		return
-	}
-	chunks := &chunks{conn: c, left: size, last: last, limit: c.server.maxSize()}
-	if c.txn == nil || len(c.txn.rcpts) == 0 {
-		c.reading(true)
-		chunks.skipChunk(c.server.maxSize())
-		c.reading(false)
-		switch {
-		case chunks.err != nil:
-			c.giveUp(&Error{Code: 503, Enhanced: "5.5.1", Text: "say MAIL and RCPT first"})
-		case c.txn == nil:
-			c.wrong(503, "5.5.1", "say MAIL first")
-		default:
-			c.wrong(554, "5.5.1", "no valid recipients")
-		}
-		return
-	}
-	chunks.binary = c.txn.body == BodyBinaryMIME
-	c.receive(chunks)
-}
-
-func parseBdat(arg string) (size int64, last, ok bool) {
-	digits, word, more := strings.Cut(arg, " ")
-	if digits == "" || len(digits) > 18 || strings.Trim(digits, "0123456789") != "" {
-		return 0, false, false
-	}
-	size, err := strconv.ParseInt(digits, 10, 64)
-	return size, more, err == nil && (!more || strings.EqualFold(word, "LAST"))
-}
-
-// chunks reads a message from one BDAT after the other. Between two it answers
-// the first and reads the next command itself; a command that is neither BDAT nor
-// NOOP ends the message unfinished and is left to the session.
-type chunks struct {
-	conn   *Conn
-	left   int64 // octets of the chunk to come
-	last   bool  // it is the last one
-	binary bool  // line ends are not checked
-	ends   wire.LineEnds
-	size   int64
-	limit  int64
-	err    error
-}
-
-func (k *chunks) Err() error { return k.err }
-
-// next returns the next octets, in the buffer; at most max.
-func (k *chunks) next(max int) ([]byte, error) {
-	for k.err == nil && k.left == 0 {
-		if k.last {
-			k.err = io.EOF
-			if !k.binary && k.ends.Close() != nil {
-				k.err = wire.ErrLineEnd
-			}
-		} else {
-			k.nextChunk()
-		}
-	}
-	if k.err != nil {
-		return nil, k.err
-	}
-	b, err := k.take(max)
-	if err != nil {
-		return nil, err
-	}
-	if k.size += int64(len(b)); k.size > k.limit {
-		k.err = wire.ErrTooBig
-	} else if !k.binary {
-		k.err = k.ends.Check(b)
-	}
-	return b, k.err
-}
-
-// take returns octets of the chunk.
-func (k *chunks) take(max int) ([]byte, error) {
-	rd := k.conn.rd
-	if rd.Buffered() == 0 {
-		if err := rd.Fill(); err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			k.err = err
-			return nil, err
-		}
-	}
-	b := rd.Peek()
-	b = b[:min(int64(len(b)), k.left, int64(max))]
-	rd.Discard(len(b))
-	k.left -= int64(len(b))
-	return b, nil
-}
-
-// nextChunk answers a chunk that was read and reads the command that follows.
-func (k *chunks) nextChunk() {
-	c := k.conn
-	c.say(250, "2.0.0", fmt.Sprintf("%d octets received", k.size))
-	for {
-		c.reading(false)
-		line, err := c.readCommand()
-		c.reading(true)
-		if err != nil {
-			k.err = err
-			if err == io.EOF {
-				k.err = io.ErrUnexpectedEOF
-			}
-			return
-		}
-		name, arg, _ := strings.Cut(line, " ")
-		switch strings.ToUpper(name) {
-		case "NOOP":
-			c.noop("")
-		case "BDAT":
-			var ok bool
-			if k.left, k.last, ok = parseBdat(strings.TrimRight(arg, " ")); !ok {
-				c.pending, k.err = line, errAborted
-			}
-			return
-		default:
-			c.pending, k.err = line, errAborted
-			return
-		}
-	}
-}
-
-const wholeBuffer = 1 << 30
-
-func (k *chunks) Read(p []byte) (int, error) {
-	b, err := k.next(len(p))
-	if err != nil {
-		return 0, err
-	}
-	return copy(p, b), nil
-}
-
-func (k *chunks) WriteTo(w io.Writer) (int64, error) {
-	var total int64
-	for {
-		b, err := k.next(wholeBuffer)
-		if err == io.EOF {
-			return total, nil
-		} else if err != nil {
-			return total, err
-		}
-		n, err := w.Write(b)
-		if total += int64(n); err != nil {
-			return total, err
-		}
-	}
-}
-
-// Drain takes the octets that are still to come of this chunk; the transaction
-// has ended, so the chunks after it are refused one by one. The chunk stands for
-// the message: if it was taken whole, the session is in step.
-func (k *chunks) Drain(bound int64) error {
-	k.err = nil
-	if k.skipChunk(bound); k.err == nil {
-		k.err = io.EOF
-	}
-	return k.err
-}
-
-// skipChunk reads to the end of the chunk, at most bound octets.
-func (k *chunks) skipChunk(bound int64) {
-	if k.left > bound {
-		k.err = wire.ErrTooBig
-		return
-	}
-	for k.left > 0 && k.err == nil {
-		k.take(wholeBuffer)
-	}
 }

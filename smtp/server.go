@@ -101,7 +101,23 @@ type Policy struct {
 	RequireTLS  bool // no MAIL outside TLS
 	RequireAuth bool // no MAIL before AUTH
 	LMTP        bool // speak LMTP (RFC 2033) in place of SMTP
+
+	// Profile says what becomes of a CR or LF in a message that stands alone.
+	Profile Profile
 }
+
+// A Profile is how a listener reads the line ends of messages (RFC 5321, 2.3.8).
+// In every one of them only CRLF . CRLF ends a message, and commands end in CRLF.
+type Profile uint8
+
+const (
+	// Strict refuses a message that holds a CR or LF which is not part of CRLF, and
+	// ends the session.
+	Strict Profile = iota
+	// Normalize takes it for text and hands it on as CRLF: for clients that are
+	// known to send such messages and cannot be mended.
+	Normalize
+)
 
 // ListenAndServe receives mail for h on addr, such as "127.0.0.1:2525", with the
 // defaults of Server. It returns when the listener fails.

@@ -10,8 +10,9 @@ import (
 // dot added before each line that begins with one, a dot alone at the end.
 //
 // Only CRLF "." CRLF ends it. A bare CR or LF anywhere is an error after which
-// nothing that follows can be trusted. Several reads may be needed to tell: the
-// last octets of the buffer stay there until they can be judged.
+// nothing that follows can be trusted, or, in the loose form, text that ends
+// nothing. Several reads may be needed to tell: the last octets of the buffer stay
+// there until they can be judged.
 
 // ErrTooBig is a message over its size limit.
 var ErrTooBig = errors.New("message too big")
@@ -26,6 +27,9 @@ type Data struct {
 	size    int64  // octets handed out or dropped so far
 	line    int    // octets of the current line so far
 	inLine  bool   // not at the beginning of a line
+	loose   bool   // a bare CR or LF is text
+	cr      bool   // the last octet handed out was a CR (loose)
+	odd     bool   // the last line ended in CR CR LF (loose)
 	pending []byte // checked and not yet handed out by Read
 	err     error
 }
@@ -35,6 +39,11 @@ type Data struct {
 func (d *Data) Start(src *Reader, limit int64, maxLine int) {
 	*d = Data{src: src, limit: limit, maxLine: maxLine}
 }
+
+// Loose makes a CR or LF that stands alone text: it is handed out as it is and
+// ends nothing. A dot behind CR CR LF is still an error where it would end the
+// message: some take that for the end and some do not.
+func (d *Data) Loose() { d.loose = true }
 
 // Err returns the error that ended the reading: nil while it goes on, io.EOF
 // after a valid end.
@@ -149,15 +158,17 @@ func (d *Data) dot() (more bool) {
 		d.src.Discard(1)
 	case len(b) == 2:
 		return true
-	case b[2] == '\n':
+	case b[2] == '\n' && !d.odd:
 		d.src.Discard(3)
 		d.err = io.EOF
 		return false
-	default: // a dot and a bare CR
+	case d.loose && !d.odd: // a dot that was stuffed, and a bare CR
+		d.src.Discard(1)
+	default:
 		d.err = ErrLineEnd
 		return false
 	}
-	d.inLine = true
+	d.inLine, d.cr = true, false
 	return false
 }
 
@@ -166,6 +177,9 @@ func (d *Data) dot() (more bool) {
 // CR, whose LF may still come.
 func (d *Data) scan() []byte {
 	b := d.src.Peek()
+	if d.loose {
+		return d.scanLoose(b)
+	}
 	end, lines := 0, 0
 	for end < len(b) {
 		i := bytes.IndexByte(b[end:], '\n')
@@ -188,16 +202,62 @@ func (d *Data) scan() []byte {
 			return d.take(b, end, lines)
 		}
 	}
-	tail := len(b) - end
-	if tail > 0 && b[len(b)-1] == '\r' {
-		tail--
-	}
-	d.line += tail
-	if d.line > d.maxLine {
-		d.err = ErrTooLong
+	if end += d.tail(b[end:]); d.err != nil {
 		return nil
 	}
-	return d.take(b, end+tail, lines)
+	return d.take(b, end, lines)
+}
+
+// scanLoose is scan where only CRLF ends a line and all else is text.
+func (d *Data) scanLoose(b []byte) []byte {
+	end := 0
+	for from := 0; from < len(b); {
+		i := bytes.IndexByte(b[from:], '\n')
+		if i < 0 {
+			break
+		}
+		at := from + i
+		from = at + 1
+		// A CR at the end of the buffer waits there for its LF: one at the beginning is bare.
+		if at == 0 || b[at-1] != '\r' {
+			continue
+		}
+		if d.line+from-end > d.maxLine {
+			d.err = ErrTooLong
+			return nil
+		}
+		d.odd = at == 1 && d.cr || at > 1 && b[at-2] == '\r'
+		end, d.line = from, 0
+		if end == len(b) || b[end] == '.' {
+			d.inLine = false
+			return d.takeLoose(b, end)
+		}
+	}
+	if end += d.tail(b[end:]); d.err != nil {
+		return nil
+	}
+	return d.takeLoose(b, end)
+}
+
+// tail counts the octets of an unfinished line that can be handed out.
+func (d *Data) tail(b []byte) int {
+	n := len(b)
+	if n > 0 && b[n-1] == '\r' {
+		n--
+	}
+	if d.line += n; d.line > d.maxLine {
+		d.err = ErrTooLong
+	}
+	return n
+}
+
+// takeLoose removes b[:end] from the buffer.
+func (d *Data) takeLoose(b []byte, end int) []byte {
+	if end > 0 {
+		d.cr = b[end-1] == '\r'
+	}
+	d.src.Discard(end)
+	return b[:end:end]
 }
 
 // take removes b[:end] from the buffer if its only CRs are those of its lines.

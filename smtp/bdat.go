@@ -1,0 +1,212 @@
+package smtp
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/postrider/postrider/internal/wire"
+)
+
+// Messages that come in chunks (RFC 3030). How many octets follow a BDAT is known
+// before anything else is, and they are taken whatever the state.
+
+// bdat carries out BDAT (RFC 3030, 2). Its octets are taken whatever the state,
+// because what follows them is the next command.
+func (c *Conn) bdat(arg string) {
+	size, last, ok := parseBdat(arg)
+	if !ok {
+		// How many octets follow is not known, so nothing that follows is a command.
+		c.giveUp(&Error{Code: 501, Enhanced: "5.5.4", Text: "expected BDAT size [LAST]"})
+		return
+	}
+	chunks := &chunks{conn: c, left: size, last: last, limit: c.server.maxSize()}
+	if c.txn == nil || len(c.txn.rcpts) == 0 {
+		c.reading(true)
+		chunks.skipChunk(c.server.maxSize())
+		c.reading(false)
+		switch {
+		case chunks.err != nil:
+			c.giveUp(&Error{Code: 503, Enhanced: "5.5.1", Text: "say MAIL and RCPT first"})
+		case c.txn == nil:
+			c.wrong(503, "5.5.1", "say MAIL first")
+		default:
+			c.wrong(554, "5.5.1", "no valid recipients")
+		}
+		return
+	}
+	chunks.loose = c.txn.body == BodyBinaryMIME || c.policy.Profile == Normalize
+	c.receive(chunks)
+}
+
+func parseBdat(arg string) (size int64, last, ok bool) {
+	digits, word, more := strings.Cut(arg, " ")
+	if digits == "" || len(digits) > 18 || strings.Trim(digits, "0123456789") != "" {
+		return 0, false, false
+	}
+	size, err := strconv.ParseInt(digits, 10, 64)
+	return size, more, err == nil && (!more || strings.EqualFold(word, "LAST"))
+}
+
+// chunks reads a message from one BDAT after the other. Between two it answers
+// the first and reads the next command itself; one that ends the
+// transaction ends the message unfinished and is left to the session.
+type chunks struct {
+	conn  *Conn
+	left  int64 // octets of the chunk to come
+	last  bool  // it is the last one
+	loose bool  // line ends are not checked
+	ends  wire.LineEnds
+	size  int64
+	limit int64
+	err   error
+}
+
+func (k *chunks) Err() error { return k.err }
+
+// next returns the next octets, in the buffer; at most max.
+func (k *chunks) next(max int) ([]byte, error) {
+	for k.err == nil && k.left == 0 {
+		if k.last {
+			k.err = io.EOF
+			if !k.loose && k.ends.Close() != nil {
+				k.err = wire.ErrLineEnd
+			}
+		} else {
+			k.nextChunk()
+		}
+	}
+	if k.err != nil {
+		return nil, k.err
+	}
+	b, err := k.take(max)
+	if err != nil {
+		return nil, err
+	}
+	if k.size += int64(len(b)); k.size > k.limit {
+		k.err = wire.ErrTooBig
+	} else if !k.loose {
+		k.err = k.ends.Check(b)
+	}
+	return b, k.err
+}
+
+// take returns octets of the chunk.
+func (k *chunks) take(max int) ([]byte, error) {
+	rd := k.conn.rd
+	if rd.Buffered() == 0 {
+		if err := rd.Fill(); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			k.err = err
+			return nil, err
+		}
+	}
+	b := rd.Peek()
+	b = b[:min(int64(len(b)), k.left, int64(max))]
+	rd.Discard(len(b))
+	k.left -= int64(len(b))
+	return b, nil
+}
+
+// nextChunk answers a chunk that was read and reads the command that follows.
+func (k *chunks) nextChunk() {
+	c := k.conn
+	c.say(250, "2.0.0", fmt.Sprintf("%d octets received", k.size))
+	for {
+		c.reading(false)
+		line, err := c.readCommand()
+		c.reading(true)
+		if err != nil {
+			k.err = err
+			if err == io.EOF {
+				k.err = io.ErrUnexpectedEOF
+			}
+			return
+		}
+		if !k.between(line) {
+			return
+		}
+	}
+}
+
+// between carries out a command that was said between two chunks, and reports
+// whether another one may follow. What ends a transaction ends the message; any
+// other verb but NOOP is out of its order here (RFC 3030, 2), and the message waits.
+func (k *chunks) between(line string) (more bool) {
+	c := k.conn
+	name, arg, _ := strings.Cut(line, " ")
+	switch name = strings.ToUpper(name); name {
+	case "BDAT":
+		var ok bool
+		if k.left, k.last, ok = parseBdat(strings.TrimRight(arg, " ")); ok {
+			return false
+		}
+		fallthrough
+	case "RSET", "QUIT", "EHLO", "HELO", "LHLO":
+		c.pending, k.err = line, errAborted
+		return false
+	case "NOOP":
+		if c.count() {
+			c.noop("")
+		}
+	default:
+		if c.count() {
+			c.wrong(503, "5.5.1", "a message is under way, say BDAT or RSET")
+		}
+	}
+	if c.done {
+		k.err = errAborted
+	}
+	return !c.done
+}
+
+const wholeBuffer = 1 << 30
+
+func (k *chunks) Read(p []byte) (int, error) {
+	b, err := k.next(len(p))
+	if err != nil {
+		return 0, err
+	}
+	return copy(p, b), nil
+}
+
+func (k *chunks) WriteTo(w io.Writer) (int64, error) {
+	var total int64
+	for {
+		b, err := k.next(wholeBuffer)
+		if err == io.EOF {
+			return total, nil
+		} else if err != nil {
+			return total, err
+		}
+		n, err := w.Write(b)
+		if total += int64(n); err != nil {
+			return total, err
+		}
+	}
+}
+
+// Drain takes the octets that are still to come of this chunk; the transaction
+// has ended, so the chunks after it are refused one by one. The chunk stands for
+// the message: if it was taken whole, the session is in step.
+func (k *chunks) Drain(bound int64) error {
+	k.err = nil
+	if k.skipChunk(bound); k.err == nil {
+		k.err = io.EOF
+	}
+	return k.err
+}
+
+// skipChunk reads to the end of the chunk, at most bound octets.
+func (k *chunks) skipChunk(bound int64) {
+	if k.left > bound {
+		k.err = wire.ErrTooBig
+		return
+	}
+	for k.left > 0 && k.err == nil {
+		k.take(wholeBuffer)
+	}
+}
