@@ -33,14 +33,17 @@ import (
 // serve runs Serve until the test ends and gives the addresses that it listens on.
 func serve(t *testing.T, c postrider.Config, h postrider.Handlers) []string {
 	t.Helper()
-	ports := 1
-	if c.Addr == "" {
+	ports := 1 + len(c.Listeners)
+	switch {
+	case c.Addr == "" && c.Listeners != nil:
+		ports--
+	case c.Addr == "":
 		c.Addr = "127.0.0.1:0"
 	}
 	if c.TLSAddr != "" && c.Addr != postrider.Off {
-		ports = 2
+		ports++
 	}
-	addrs, ended := make(chan string, 2), make(chan error, 1)
+	addrs, ended := make(chan string, ports), make(chan error, 1)
 	c.OnListen = func(a net.Addr) { addrs <- a.String() }
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { ended <- postrider.Serve(ctx, c, h) }()

@@ -1,6 +1,7 @@
 package postrider
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,11 +9,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
-	"os"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/postrider/postrider/internal/listen"
+	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/smtp"
 )
@@ -24,7 +26,7 @@ import (
 // A Received is a message as it arrived. It is valid during OnMail: what shall outlive that is copied, since Original and
 // the bodies of Message are gone with the file. Nothing in it is proved but User and IP; Host is what the client claims.
 type Received struct {
-	IP     string // the client's address
+	IP     string // the client's address; "" over a socket in the file system
 	Host   string // what it called itself in EHLO
 	TLS    string // the version, such as "TLS 1.3"; "" if the message came in clear
 	User   string // who the client proved to be; "" without AUTH
@@ -55,36 +57,19 @@ type Handlers struct {
 const shutdownTime = 10 * time.Second
 
 // Serve receives mail until ctx ends; what is being received is then finished, for ten seconds at the most, and Serve
-// returns nil. It returns an error if a port cannot be opened, or fails; when it returns, every port is closed. It may be
-// called several times at once, with other ports.
+// returns nil. It returns an error if a port cannot be opened, or fails; when it returns, every port is closed, those of
+// Config.Listeners too. It may be called several times at once, with other ports.
 func Serve(ctx context.Context, c Config, h Handlers) error {
-	certificate, err := c.tlsConfig()
-	if err != nil {
-		return err
-	}
-	addr := c.Addr
-	if addr == "" && c.TLSAddr == "" {
-		addr = "127.0.0.1:2525"
-	}
+	certificate, tlsErr := c.tlsConfig()
 	// All ports are opened before the first is served: nothing arrives at a server that then does not start.
-	var listeners []net.Listener
+	listeners, err := c.listen()
 	defer func() {
 		for _, l := range listeners {
 			l.Close()
 		}
 	}()
-	for i, a := range []string{addr, c.TLSAddr} {
-		if a == "" || a == Off {
-			continue
-		}
-		l, err := net.Listen("tcp", a)
-		if err != nil {
-			return fmt.Errorf("postrider: %w", err)
-		}
-		listeners = append(listeners, smtp.Listener{Listener: l, Policy: smtp.Policy{ImplicitTLS: i == 1}})
-	}
-	if len(listeners) == 0 {
-		return errors.New("postrider: every port is off: there is nothing to serve")
+	if err = cmp.Or(tlsErr, err); err != nil {
+		return err
 	}
 	failed := make(chan error, len(listeners))
 	var servers []*smtp.Server
@@ -106,12 +91,41 @@ func Serve(ctx context.Context, c Config, h Handlers) error {
 	// The context that has ended would end the grace with it.
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
+	// All at once: while one port is waited for, another must not take new mail.
+	var ending sync.WaitGroup
 	for _, s := range servers {
-		if s.Shutdown(grace) != nil {
-			s.Close() // whoever has not had a 250 by now will send again
-		}
+		ending.Go(func() {
+			if s.Shutdown(grace) != nil {
+				s.Close() // whoever has not had a 250 by now will send again
+			}
+		})
 	}
+	ending.Wait()
 	return err
+}
+
+// listen opens the ports and gives them with those that are open already. After an error too they are the caller's to
+// close.
+func (c *Config) listen() ([]net.Listener, error) {
+	listeners := slices.Clone(c.Listeners)
+	addr := c.Addr
+	if addr == "" && c.TLSAddr == "" && len(listeners) == 0 {
+		addr = "127.0.0.1:2525"
+	}
+	for i, a := range []string{addr, c.TLSAddr} {
+		if a == "" || a == Off {
+			continue
+		}
+		l, err := listen.Open(a)
+		if err != nil {
+			return listeners, fmt.Errorf("postrider: %w", err)
+		}
+		listeners = append(listeners, smtp.Listener{Listener: l, Policy: smtp.Policy{ImplicitTLS: i == 1}})
+	}
+	if len(listeners) == 0 {
+		return nil, errors.New("postrider: every port is off: there is nothing to serve")
+	}
+	return listeners, nil
 }
 
 // tlsConfig loads the certificate; nil without an error is no TLS. It is done before any port is opened. TLSConfig is
@@ -139,7 +153,7 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 func (c *Config) server(h Handlers, certificate *tls.Config, l net.Listener) *smtp.Server {
 	s := &smtp.Server{
 		Hostname: c.Hostname, TLSConfig: certificate, MaxSize: c.MaxSize, Logger: c.Logger,
-		AllowInsecureAuth: c.AllowInsecureAuth || isLoopback(l.Addr()),
+		AllowInsecureAuth: c.AllowInsecureAuth || listen.Private(listen.String(l.Addr())),
 	}
 	// A function that is not given is not set either: nil is what says that a feature is off.
 	hooks := &smtp.Hooks{}
@@ -166,17 +180,10 @@ func (c *Config) server(h Handlers, certificate *tls.Config, l net.Listener) *sm
 	return s
 }
 
-// isLoopback tells whether a port can be reached from this machine only. Anything but an IP address with a port is not
-// known to be.
-func isLoopback(a net.Addr) bool {
-	addr, err := netip.ParseAddrPort(a.String())
-	return err == nil && addr.Addr().Unmap().IsLoopback()
-}
-
 // receive keeps a message, parses it and hands it to onMail. An error of reading is returned as it is: the server knows
 // its own. Parsing refuses hardly anything, as odd mail is still mail (RFC 7103, 1).
 func receive(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader, onMail func(context.Context, *Received) error, logger *slog.Logger) error {
-	s, err := spoolAll(r)
+	s, err := spool.Read(r)
 	if err != nil {
 		return err
 	}
@@ -187,61 +194,20 @@ func receive(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader,
 	}()
 	received := &Received{
 		Host: c.Hello(), User: c.User(), Sender: env.From, Time: time.Now(),
-		Original: io.NewSectionReader(s, 0, s.size),
+		Original: io.NewSectionReader(s, 0, s.Len()),
 	}
-	received.IP, _, _ = net.SplitHostPort(c.RemoteAddr().String())
+	// Over a socket in the file system there is none.
+	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		received.IP = addr.AddrPort().Addr().Unmap().WithZone("").String()
+	}
 	if state := c.TLS(); state != nil {
 		received.TLS = tls.VersionName(state.Version)
 	}
 	for _, to := range env.To {
 		received.Recipients = append(received.Recipients, to.Address)
 	}
-	if received.Message, err = mail.ParseAt(s, s.size); err != nil {
+	if received.Message, err = mail.ParseAt(s, s.Len()); err != nil {
 		return err
 	}
 	return onMail(ctx, received)
-}
-
-// spoolMemory is how much of a message is kept in memory.
-const spoolMemory = 64 << 10
-
-// A spool is a message that was read, in memory or in a file.
-type spool struct {
-	io.ReaderAt
-	size int64
-	file *os.File // nil: in memory
-}
-
-// Close removes the file. It is closed first, because Windows refuses to remove a file that is open.
-func (s *spool) Close() error {
-	if s.file == nil {
-		return nil
-	}
-	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
-}
-
-// spoolAll reads r to its end. Most mail is shorter than 64 KiB and never touches the disk. After an error no file stays.
-func spoolAll(r io.Reader) (*spool, error) {
-	var head strings.Builder
-	n, err := io.CopyN(&head, r, spoolMemory)
-	if errors.Is(err, io.EOF) {
-		return &spool{ReaderAt: strings.NewReader(head.String()), size: n}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.CreateTemp("", "postrider-")
-	if err != nil {
-		return nil, err
-	}
-	s := &spool{ReaderAt: f, file: f}
-	rest := int64(0)
-	if _, err = f.WriteString(head.String()); err == nil {
-		rest, err = io.Copy(f, r)
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	s.size = n + rest
-	return s, nil
 }

@@ -1,12 +1,10 @@
 package smtp
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"os"
-	"runtime"
 
+	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/internal/wire"
 )
 
@@ -37,9 +35,6 @@ type Adapter interface {
 	Adapt(offered func(extension string) bool) (form io.WriterTo, uses []string, err error)
 }
 
-// spoolMemory is what Prepare keeps in memory; beyond it there is a file.
-const spoolMemory = 64 << 10
-
 // Prepare returns msg frozen and repeatable: what every Sender that may try
 // twice does first. A message that is neither is spooled, in memory up to 64 KiB,
 // then in a temporary file, with its line ends repaired. If what it returns is an
@@ -52,7 +47,7 @@ func Prepare(msg io.WriterTo) (io.WriterTo, error) {
 	if r, ok := msg.(Repeatable); ok && r.Repeatable() {
 		return msg, nil
 	}
-	s := new(spool)
+	s := new(spooled)
 	repair := wire.NewRepairer(s)
 	if _, err = msg.WriteTo(repair); err == nil {
 		err = repair.Close()
@@ -78,7 +73,7 @@ func freeze(msg io.WriterTo) (io.WriterTo, error) {
 
 // release closes what Prepare made, if it made something.
 func release(prepared io.WriterTo) {
-	if s, ok := prepared.(*spool); ok {
+	if s, ok := prepared.(*spooled); ok {
 		s.Close()
 	}
 }
@@ -96,61 +91,11 @@ func sizeOf(msg io.WriterTo) (n int64, known bool, err error) {
 	return n, err == nil, err
 }
 
-// A spool keeps what was written to it: the beginning in memory, the rest in a
-// file. Once written it may be read by several goroutines at once.
-type spool struct {
-	head bytes.Buffer
-	file *os.File
-	tail int64 // octets in file
-}
+// A spooled message was written to a Spool; closing it frees the file.
+type spooled struct{ spool.Spool }
 
-func (s *spool) Write(p []byte) (int, error) {
-	if s.file == nil {
-		if s.head.Len()+len(p) <= spoolMemory {
-			return s.head.Write(p)
-		}
-		f, err := os.CreateTemp("", "postrider-spool-*")
-		if err != nil {
-			return 0, err
-		}
-		// Where a file can be removed while it is open nothing is left behind,
-		// whatever happens; elsewhere it goes with the last reference.
-		if os.Remove(f.Name()) != nil {
-			runtime.AddCleanup(s, func(name string) { os.Remove(name) }, f.Name())
-		}
-		s.file = f
-	}
-	n, err := s.file.Write(p)
-	s.tail += int64(n)
-	return n, err
-}
-
-// WriteTo implements io.WriterTo.
-func (s *spool) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(s.head.Bytes())
-	if err != nil || s.file == nil {
-		return int64(n), err
-	}
-	m, err := io.Copy(w, io.NewSectionReader(s.file, 0, s.tail))
-	if err == nil && m != s.tail {
-		err = io.ErrUnexpectedEOF
-	}
-	return int64(n) + m, err
-}
-
-func (s *spool) Repeatable() bool     { return true }
-func (s *spool) Size() (int64, error) { return int64(s.head.Len()) + s.tail, nil }
-
-// Close frees the file, if there is one.
-func (s *spool) Close() error {
-	if s.file == nil {
-		return nil
-	}
-	name := s.file.Name()
-	err := s.file.Close()
-	os.Remove(name)
-	return err
-}
+func (s *spooled) Repeatable() bool     { return true }
+func (s *spooled) Size() (int64, error) { return s.Len(), nil }
 
 // WithProgress returns msg with fn called as it is written, with the octets
 // written so far. fn is called from the goroutine that writes.
