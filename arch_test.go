@@ -47,7 +47,10 @@ var light = []string{"./mail/...", "./smtp/...", "./sasl/..."}
 
 // small are modules with one purpose and nothing behind them, which a light package may link.
 var small = []string{
-	"github.com/segmentio/asm", // base64 by SIMD
+	"github.com/segmentio/asm",     // base64 by SIMD
+	"github.com/xdg-go/scram",      // SCRAM
+	"github.com/xdg-go/stringprep", // SASLprep, which SCRAM needs
+	"github.com/xdg-go/pbkdf2",     // the same
 }
 
 const (

@@ -1,17 +1,35 @@
 package sasl
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"strings"
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/hex"
 )
 
-// Password returns the credential of a user with a password, for the mechanisms
-// PLAIN and LOGIN. Both send the password as it is: use them inside TLS.
-func Password(user, password string) Credential { return credential{user, password} }
+// Passwords on the client's side. What the server learns decides the order: SCRAM
+// shows it nothing that it does not have, and with channel binding nobody between
+// the two can take part. Inside TLS PLAIN comes next, as every server can check
+// it. Outside, CRAM-MD5 goes before what shows the password as it is.
 
-type credential struct{ user, password string }
+// Password returns the credential of a user with a password. It is used with the
+// first of these that the server offers: SCRAM-SHA-512-PLUS, -256-PLUS, -1-PLUS,
+// SCRAM-SHA-512, -256, -1; then PLAIN, LOGIN and CRAM-MD5 inside TLS, and
+// CRAM-MD5, PLAIN and LOGIN outside. PLAIN and LOGIN send the password as it is;
+// Only leaves them out.
+//
+// SCRAM is passed over for a password that SASLprep (RFC 4013) forbids, such as
+// one with an emoji, because the server cannot have keys of it.
+func Password(user, password string) Credential { return PasswordAs("", user, password) }
+
+// PasswordAs is Password for a user who wants to act as identity, the
+// authorization identity of RFC 4422. "" is the user's own. LOGIN and CRAM-MD5
+// have none and are used only without.
+func PasswordAs(identity, user, password string) Credential {
+	return credential{identity, user, password}
+}
+
+type credential struct{ identity, user, password string }
 
 // String keeps the password out of logs.
 func (c credential) String() string { return "password of " + c.user }
@@ -19,40 +37,41 @@ func (c credential) String() string { return "password of " + c.user }
 // GoString keeps it out of %#v too.
 func (c credential) GoString() string { return c.String() }
 
-func (c credential) Exchange(_ context.Context, offer Offer) (Exchange, error) {
+func (c credential) Exchange(_ context.Context, o Offer) (Exchange, error) {
+	for _, v := range [][2]string{{"identity", c.identity}, {"user name", c.user}, {"password", c.password}} {
+		if err := clean(v[0], v[1]); err != nil {
+			return nil, err
+		}
+	}
+	if x := c.scram(o); x != nil {
+		return x, nil
+	}
+	order := []string{"PLAIN", "LOGIN", "CRAM-MD5"}
 	switch {
-	case offer.has("PLAIN"):
-		return &plain{c}, nil
-	case offer.has("LOGIN"):
-		return &login{credential: c}, nil
+	case c.identity != "":
+		order = order[:1]
+	case o.TLS == nil:
+		order = []string{"CRAM-MD5", "PLAIN", "LOGIN"}
 	}
-	return nil, fmt.Errorf("sasl: %w: a password works with PLAIN and LOGIN, the server offers %s",
-		ErrNoMechanism, strings.Join(offer.Mechanisms, " "))
-}
-
-// plain is one message: identity, user, password (RFC 4616, 2).
-type plain struct{ credential }
-
-func (*plain) Mechanism() string { return "PLAIN" }
-
-func (p *plain) Next(challenge []byte) ([]byte, error) {
-	if len(challenge) > 0 {
-		return nil, fmt.Errorf("sasl: PLAIN: unexpected challenge")
+	mechanism, err := o.first("a password", order...)
+	switch mechanism {
+	case "PLAIN":
+		return &onceExchange{named(mechanism), c.identity + "\x00" + c.user + "\x00" + c.password}, nil // RFC 4616, 2
+	case "LOGIN":
+		return &login{named: named(mechanism), credential: c}, nil
+	case "CRAM-MD5":
+		return &cramMD5{named: named(mechanism), credential: c}, nil
 	}
-	if strings.ContainsRune(p.user+p.password, 0) {
-		return nil, fmt.Errorf("sasl: PLAIN: a NUL in the user name or the password")
-	}
-	return []byte("\x00" + p.user + "\x00" + p.password), nil
+	return nil, err
 }
 
 // login answers two questions, whatever their wording. It was never
 // standardised; QUIRK: some servers offer nothing else.
 type login struct {
+	named
 	credential
 	step int
 }
-
-func (*login) Mechanism() string { return "LOGIN" }
 
 func (l *login) Next(challenge []byte) ([]byte, error) {
 	if challenge == nil {
@@ -65,53 +84,30 @@ func (l *login) Next(challenge []byte) ([]byte, error) {
 	case 2:
 		return []byte(l.password), nil
 	}
-	return nil, fmt.Errorf("sasl: LOGIN: unexpected challenge")
+	return nil, l.unexpected()
 }
 
-// NewServer returns the server's side of a mechanism that ends in verify: PLAIN
-// or LOGIN, in any case. It returns nil for any other.
-func NewServer(mechanism string, verify Verify) Server {
-	switch strings.ToUpper(mechanism) {
-	case "PLAIN":
-		return &plainServer{verify}
-	case "LOGIN":
-		return &loginServer{verify: verify}
-	}
-	return nil
+// cramMD5 keys a hash of the challenge with the password (RFC 2195, 2; RFC 2104).
+type cramMD5 struct {
+	named
+	credential
+	answered bool
 }
 
-type plainServer struct{ verify Verify }
-
-func (s *plainServer) Next(response []byte) ([]byte, bool, error) {
-	if response == nil {
-		return []byte{}, false, nil
-	}
-	parts := bytes.Split(response, []byte{0})
-	if len(parts) != 3 || len(parts[1]) == 0 {
-		return nil, false, ErrSyntax
-	}
-	// An identity other than the user would be a right to act for someone else,
-	// which nobody here can grant. QUIRK: Racket's net/smtp repeats the user.
-	if len(parts[0]) > 0 && !bytes.Equal(parts[0], parts[1]) {
-		return nil, false, ErrSyntax
-	}
-	return nil, true, s.verify(string(parts[1]), string(parts[2]))
-}
-
-type loginServer struct {
-	verify Verify
-	user   *string
-}
-
-func (s *loginServer) Next(response []byte) ([]byte, bool, error) {
+func (x *cramMD5) Next(challenge []byte) ([]byte, error) {
 	switch {
-	case response == nil:
-		return []byte("Username:"), false, nil
-	case s.user == nil:
-		// QUIRK: .NET sends the user name with the command.
-		user := string(response)
-		s.user = &user
-		return []byte("Password:"), false, nil
+	case challenge == nil:
+		return nil, nil
+	case len(challenge) == 0 || x.answered:
+		// A digest of nothing would be worth as much tomorrow.
+		return nil, x.unexpected()
 	}
-	return nil, true, s.verify(*s.user, string(response))
+	x.answered = true
+	return []byte(x.user + " " + digestMD5(x.password, challenge)), nil
+}
+
+func digestMD5(secret string, challenge []byte) string {
+	mac := hmac.New(md5.New, []byte(secret))
+	mac.Write(challenge)
+	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -11,30 +12,57 @@ import (
 
 // AUTH on a server (RFC 4954).
 
-// authOffered tells whether AUTH is announced: never where credentials could be
-// read on the way, unless that was asked for.
-func (c *Conn) authOffered() bool {
-	return c.server.OnAuth != nil && (c.tls != nil || c.server.AllowInsecureAuth) && c.user == ""
+// verifier returns what clients are checked with, nil if nothing is known of any
+// user.
+func (c *Conn) verifier() *sasl.Verifier {
+	var v sasl.Verifier
+	switch s := c.server; {
+	case s.SASL == nil && s.OnAuth == nil:
+		return nil
+	case s.SASL != nil:
+		v = *s.SASL
+	}
+	if onAuth := c.server.OnAuth; onAuth != nil {
+		v.Password = func(ctx context.Context, user, password string) error { return onAuth(ctx, c, user, password) }
+	}
+	return &v
+}
+
+// channel is what an exchange may be bound to.
+func (c *Conn) channel() sasl.Channel {
+	ch := sasl.Channel{Host: c.hostname, TLS: c.tls}
+	// With several certificates it is not known which one the client was shown.
+	if config := c.server.TLSConfig; c.tls != nil && len(config.Certificates) == 1 && config.GetCertificate == nil && config.GetConfigForClient == nil {
+		ch.Certificate = config.Certificates[0].Leaf
+	}
+	return ch
+}
+
+// mechanisms returns what AUTH is announced with, "" if it is not: never where
+// credentials could be read on the way, unless that was asked for.
+func (c *Conn) mechanisms() string {
+	v := c.verifier()
+	if v == nil || c.tls == nil && !c.server.AllowInsecureAuth || c.user != "" {
+		return ""
+	}
+	return strings.Join(v.Mechanisms(c.channel()), " ")
 }
 
 func (c *Conn) auth(arg string) {
+	v := c.verifier()
 	switch {
-	case c.server.OnAuth == nil:
+	case v == nil:
 		c.wrong(502, "5.5.1", "authentication is not available")
 		return
 	case c.user != "":
 		c.wrong(503, "5.5.1", "authenticated already")
 		return
-	case !c.authOffered():
+	case c.tls == nil && !c.server.AllowInsecureAuth:
 		c.wrong(538, "5.7.11", "authentication needs TLS")
 		return
 	}
 	mechanism, initial, given := strings.Cut(arg, " ")
-	var user string
-	server := sasl.NewServer(mechanism, func(name, password string) error {
-		user = name
-		return c.call(func() error { return c.server.OnAuth(c.ctx, c, name, password) })
-	})
+	server := v.Server(c.ctx, mechanism, c.channel())
 	if server == nil {
 		c.wrong(504, "5.5.4", "the mechanism is not one of those announced")
 		return
@@ -42,7 +70,7 @@ func (c *Conn) auth(arg string) {
 	switch err := c.exchange(server, initial, given); {
 	case err == nil:
 		c.mu.Lock()
-		c.user = user
+		c.user = server.User()
 		c.mu.Unlock()
 		c.say(235, "2.7.0", "authenticated")
 	case errors.Is(err, errConnection):
@@ -56,15 +84,19 @@ func (c *Conn) auth(arg string) {
 	}
 }
 
-// authFailed tells what OnAuth refused. An error that is no *Error is a fault of
-// ours and says nothing about the password: it is temporary (RFC 4954, 6).
+// authFailed tells what was refused. An error that is neither an *Error nor
+// ErrRefused is a fault of ours and says nothing about the client: it is
+// temporary (RFC 4954, 6).
 func (c *Conn) authFailed(err error) {
 	e, log := refusal(err)
-	if e == errLocal {
+	switch {
+	case findError(err) == nil && errors.Is(err, sasl.ErrRefused):
+		e, log = &Error{Code: 535, Enhanced: "5.7.8", Text: "authentication failed"}, false
+	case e == errLocal:
 		e = &Error{Code: 454, Enhanced: "4.7.0", Text: "temporary authentication failure"}
 	}
 	if log {
-		c.server.log().Error("smtp: OnAuth failed", "session", c.id, "error", err)
+		c.server.log().Error("smtp: authentication failed on this side", "session", c.id, "error", err)
 	}
 	c.wrong(e.Code, e.Enhanced, e.Text)
 }
@@ -87,7 +119,12 @@ func (c *Conn) exchange(server sasl.Server, initial string, given bool) error {
 		}
 	}
 	for {
-		challenge, done, err := server.Next(response)
+		var challenge []byte
+		var done bool
+		err := c.call(func() (err error) {
+			challenge, done, err = server.Next(response)
+			return err
+		})
 		if done || err != nil {
 			return err
 		}

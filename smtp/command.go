@@ -195,7 +195,7 @@ var extensions = []struct {
 	{"DSN", ifHandler("DSN")},
 	{"STARTTLS", func(c *Conn) (string, bool) { return "", c.server.TLSConfig != nil && c.tls == nil }},
 	{"REQUIRETLS", func(c *Conn) (string, bool) { return "", c.tls != nil && c.server.offers("REQUIRETLS") }},
-	{"AUTH", func(c *Conn) (string, bool) { return "PLAIN LOGIN", c.authOffered() }},
+	{"AUTH", func(c *Conn) (string, bool) { m := c.mechanisms(); return m, m != "" }},
 }
 
 func always(*Conn) (string, bool) { return "", true }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/postrider/postrider/sasl"
 )
 
 // A Server accepts sessions and hands their transactions to its Handler. Its
@@ -41,9 +43,15 @@ type Server struct {
 	// or 5yz instead of the greeting. nil accepts.
 	OnConnect func(ctx context.Context, c *Conn) error
 	// OnAuth decides whether password is user's; nil accepts. An *Error is told as
-	// it is (535 5.7.8 is the usual one), anything else as 454 4.7.0. If OnAuth is
-	// nil AUTH is not offered. The mechanisms are PLAIN and LOGIN.
+	// it is, sasl.ErrRefused as 535 5.7.8, anything else as 454 4.7.0. It stands
+	// for SASL's Password: the mechanisms PLAIN and LOGIN. nil: they are not
+	// offered, unless SASL has a Password.
 	OnAuth func(ctx context.Context, c *Conn, user, password string) error
+	// SASL is what the Server knows of its users: each of its functions makes
+	// some mechanisms possible, and is given a context with the session in it
+	// (ConnFrom). Its errors are told as OnAuth's. nil: OnAuth alone. If both
+	// are nil AUTH is not offered.
+	SASL *sasl.Verifier
 	// AllowInsecureAuth offers AUTH outside TLS too: credentials can be read on
 	// the way. Zero: only inside TLS.
 	AllowInsecureAuth bool
