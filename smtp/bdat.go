@@ -149,7 +149,7 @@ func (k *chunks) between(line string) (more bool) {
 		c.pending, k.err = line, errAborted
 		return false
 	case "NOOP":
-		if c.count() {
+		if c.count() && c.countIdle() {
 			c.noop("")
 		}
 	default:

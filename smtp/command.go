@@ -25,6 +25,7 @@ const (
 	cleared                      // TLS and AUTH are there, where the listener asks for them
 	noArgument                   // the verb stands alone
 	argument                     // the verb needs an argument
+	idle                         // the verb brings no message nearer
 )
 
 type verb struct {
@@ -37,17 +38,17 @@ type verb struct {
 type verbKey [8]byte
 
 var verbs = verbTable(
-	verb{"HELO", argument, (*Conn).helo},
-	verb{"EHLO", argument, (*Conn).ehlo},
-	verb{"LHLO", argument, (*Conn).lhlo},
+	verb{"HELO", argument | idle, (*Conn).helo},
+	verb{"EHLO", argument | idle, (*Conn).ehlo},
+	verb{"LHLO", argument | idle, (*Conn).lhlo},
 	verb{"MAIL", afterHello | noMail | cleared | argument, (*Conn).mail},
 	verb{"RCPT", inMail | argument, (*Conn).rcpt},
 	verb{"DATA", inRcpt | noArgument, (*Conn).data},
 	verb{"BDAT", argument, (*Conn).bdat}, // checks its state itself: its octets follow
-	verb{"RSET", noArgument, (*Conn).rset},
-	verb{"NOOP", 0, (*Conn).noop},
-	verb{"VRFY", argument | cleared, (*Conn).vrfy},
-	verb{"HELP", 0, (*Conn).help},
+	verb{"RSET", noArgument | idle, (*Conn).rset},
+	verb{"NOOP", idle, (*Conn).noop},
+	verb{"VRFY", argument | cleared | idle, (*Conn).vrfy},
+	verb{"HELP", idle, (*Conn).help},
 	verb{"QUIT", noArgument, (*Conn).quit},
 	verb{"STARTTLS", afterHello | noMail | noArgument, (*Conn).startTLS},
 	verb{"AUTH", afterHello | noMail | argument, (*Conn).auth},
@@ -96,6 +97,9 @@ func (c *Conn) command(line string) {
 		c.wrong(500, "5.5.1", "command not recognized")
 		return
 	}
+	if v.need&idle != 0 && !c.countIdle() {
+		return
+	}
 	arg = strings.TrimRight(arg, " ")
 	if c.permitted(v, arg) {
 		v.run(c, arg)
@@ -108,6 +112,15 @@ func (c *Conn) count() bool {
 		return true
 	}
 	c.giveUp(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many commands without a message"})
+	return false
+}
+
+// countIdle counts one that leads to nothing.
+func (c *Conn) countIdle() bool {
+	if c.noops++; c.noops <= orInt(c.server.MaxNoops, 200) {
+		return true
+	}
+	c.giveUp(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many commands that lead to nothing"})
 	return false
 }
 
@@ -158,6 +171,11 @@ func (c *Conn) greet(name string, right, extended bool) {
 	// only told on. What could break a line further on cannot be in it.
 	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(name) > 255 {
 		c.wrong(501, "5.5.4", "malformed host name")
+		return
+	}
+	// RFC 2920, 3.1: EHLO ends a batch, because only its reply permits one.
+	if c.policy.RefuseEarly && c.rd.Buffered() > 0 {
+		c.tooEarly()
 		return
 	}
 	c.reset()
@@ -223,7 +241,11 @@ func (c *Conn) path(arg, prefix string, params func(rest string) *Error, utf8 fu
 		c.wrong(501, "5.5.4", "expected "+prefix+"<address>")
 		return "", false
 	}
-	addr, rest, err := address.ParsePath(arg[len(prefix):])
+	arg = arg[len(prefix):]
+	if c.policy.WildPaths {
+		arg = address.Bracket(arg)
+	}
+	addr, rest, err := address.ParsePath(arg)
 	if err != nil {
 		c.wrong(501, "5.1.3", err.Error())
 		return "", false

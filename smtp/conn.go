@@ -34,6 +34,7 @@ type Conn struct {
 	rd       *wire.Reader
 	out      []byte    // replies not written yet
 	over     time.Time // when the session ends at the latest
+	lineBy   time.Time // when the command under way must have arrived; zero: none is
 
 	// What the client has said. The Handler may look at it from elsewhere.
 	mu    sync.Mutex
@@ -45,6 +46,7 @@ type Conn struct {
 	txn      *transaction // nil: none is open
 	serial   int          // counts transactions
 	commands int          // since the last message
+	noops    int          // those of them that lead to nothing
 	errors   int          // wrong commands so far
 	pending  string       // a command that was read where a chunk was expected
 	inData   bool         // reading a message
@@ -70,6 +72,7 @@ func newConn(s *Server, nc net.Conn, p Policy) *Conn {
 	c := &Conn{server: s, raw: nc, nc: nc, quick: q, policy: p, id: newID(), hostname: s.name}
 	c.over = time.Now().Add(or(s.MaxSession, 6*time.Hour))
 	c.rd = wire.NewReader(nc, c.beforeRead)
+	c.rd.Budget = s.buffers
 	return c
 }
 
@@ -125,6 +128,10 @@ func (c *Conn) serve(refusal *Error) {
 		c.flush()
 		return
 	}
+	if c.policy.RefuseEarly && c.quick.early() {
+		c.tooEarly()
+		return
+	}
 	kind := " ESMTP ready"
 	if c.policy.LMTP {
 		kind = " LMTP ready"
@@ -138,6 +145,11 @@ func (c *Conn) serve(refusal *Error) {
 		}
 	}
 	c.flush()
+}
+
+// tooEarly ends the session of a client that does not wait for replies.
+func (c *Conn) tooEarly() {
+	c.giveUp(&Error{Code: 554, Enhanced: "5.5.0", Text: "you must wait for the server's reply"})
 }
 
 // end ends the transaction and the connection.
@@ -159,6 +171,7 @@ func (c *Conn) readCommand() (string, error) {
 		return line, nil
 	}
 	c.rd.Release()
+	c.lineBy = time.Time{}
 	line, err := c.rd.ReadLine(maxCommand)
 	if err != nil {
 		return "", err
@@ -208,11 +221,15 @@ func (c *Conn) beforeRead() error {
 	if c.watch.active {
 		return nil // the watcher waits as long as the Handler works
 	}
-	wait := c.server.Timeouts.command()
-	if c.inData {
-		wait = c.server.Timeouts.block()
+	deadline := c.lineBy
+	switch now := time.Now(); {
+	case c.inData:
+		deadline = now.Add(c.server.Timeouts.block())
+	case deadline.IsZero():
+		// It is set once: a line that trickles in gets no more time for each octet.
+		c.lineBy = now.Add(c.server.Timeouts.command())
+		deadline = c.lineBy
 	}
-	deadline := time.Now().Add(wait)
 	if c.over.Before(deadline) {
 		deadline = c.over
 	}

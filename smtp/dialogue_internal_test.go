@@ -143,6 +143,7 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 	number("rcpts", func(n int) { srv.MaxRecipients = n })
 	number("errors", func(n int) { srv.MaxErrors = n })
 	number("commands", func(n int) { srv.MaxCommands = n })
+	number("noops", func(n int) { srv.MaxNoops = n })
 	if v, ok := s.Has("offers"); ok {
 		h.offers = strings.Split(v, ",")
 	}
@@ -167,6 +168,8 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 	_, p.LMTP = s.Has("lmtp")
 	_, p.RequireTLS = s.Has("require-tls")
 	_, p.RequireAuth = s.Has("require-auth")
+	_, p.WildPaths = s.Has("wild")
+	_, p.RefuseEarly = s.Has("early")
 	if _, ok := s.Has("normalize"); ok {
 		p.Profile = Normalize
 	}

@@ -72,3 +72,18 @@ func (q *quickConn) Read(p []byte) (int, error) {
 	}
 	return q.n, nil
 }
+
+// early tells whether the client has said something already.
+func (q *quickConn) early() bool {
+	if q == nil {
+		return false
+	}
+	said := false
+	q.raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		said = err == nil && n > 0
+		return true
+	})
+	return said
+}

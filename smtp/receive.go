@@ -139,7 +139,7 @@ func (c *Conn) receive(src source) {
 	b.dead.Store(true)
 	defer func() {
 		c.reading(false)
-		c.commands = 0
+		c.commands, c.noops = 0, 0
 		c.reset()
 	}()
 	if src.Err() == nil { // the Handler stopped reading before the end

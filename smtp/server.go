@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postrider/postrider/internal/wire"
 	"github.com/postrider/postrider/sasl"
 )
 
@@ -25,12 +26,21 @@ import (
 //	MaxLine           64 KiB   octets of a line of a message, CRLF included
 //	MaxRecipients     1000     recipients of a transaction
 //	MaxCommands       10,000   commands between two messages
+//	MaxNoops          200      those of them that lead to nothing: NOOP, RSET, EHLO, VRFY, HELP …
 //	MaxErrors         20       wrong commands in a session
 //	MaxConns          10,000   sessions at a time
 //	MaxConnsPerHost   50       sessions of an IPv4 address or an IPv6 /64; loopback exempt
 //	MaxSession        6 hours  life of a session
-//	Timeouts          see there: TLS, Command, Block
+//	MaxMemory         64 MiB   buffers of messages on their way in; beyond it they come in slowly
+//	Timeouts.TLS      1 min    a handshake
+//	Timeouts.Command  5 min    a whole command line, however it trickles in
+//	Timeouts.Block    3 min    each wait for more of a message, and each write
 //	a command line    12,288 octets (RFC 4954, 4)
+//	a reply line      512 octets (RFC 5321, 4.5.3.1.5)
+//	after an error    what a message over a limit still brings is dropped up to MaxSize once more
+//
+// MaxConnsPerHost leaves out loopback and unix sockets. A message is never held in
+// memory: what a Handler keeps of it is the Handler's to bound.
 type Server struct {
 	// Hostname is the name in the greeting and in Received fields; this host's
 	// name if empty.
@@ -60,10 +70,12 @@ type Server struct {
 	MaxLine         int
 	MaxRecipients   int
 	MaxCommands     int
+	MaxNoops        int
 	MaxErrors       int
 	MaxConns        int
 	MaxConnsPerHost int
 	MaxSession      time.Duration
+	MaxMemory       int64
 	Timeouts        Timeouts
 
 	// Logger is told what failed on this side, and of panics in the Handler. nil:
@@ -79,6 +91,7 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	conns     map[*Conn]struct{}
 	hosts     map[netip.Prefix]int // sessions of each address, loopback left out
+	buffers   *wire.Budget
 	state     serverState
 	name      string          // Hostname or what stands for it
 	ctx       context.Context // cancelled by Close
@@ -112,6 +125,14 @@ type Policy struct {
 
 	// Profile says what becomes of a CR or LF in a message that stands alone.
 	Profile Profile
+	// WildPaths takes "RCPT TO: <ann@example.com>" and "RCPT TO:ann@example.com"
+	// too, which RFC 5321, 3.3 forbids and some devices say.
+	WildPaths bool
+	// RefuseEarly ends the session of a client that speaks before the greeting or
+	// sends more behind EHLO before its reply: programs that do not listen do so,
+	// clients never (RFC 5321, 4.3.1). Nobody is made to wait for it. What comes
+	// before the greeting is noticed on Linux only.
+	RefuseEarly bool
 }
 
 // A Profile is how a listener reads the line ends of messages (RFC 5321, 2.3.8).
@@ -211,6 +232,7 @@ func (s *Server) open(l net.Listener) (context.Context, error) {
 		s.hosts = make(map[netip.Prefix]int)
 		s.listeners = make(map[net.Listener]struct{})
 		s.idle = make(chan struct{})
+		s.buffers = wire.NewBudget(s.maxMemory())
 		if s.name = s.Hostname; s.name == "" {
 			s.name = localName()
 		}
@@ -229,6 +251,10 @@ func (s *Server) open(l net.Listener) (context.Context, error) {
 func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
 	c := newConn(s, nc, p)
 	refusal := s.admit(c)
+	if refusal != nil && p.ImplicitTLS {
+		nc.Close() // a handshake costs more than there is to spare
+		return
+	}
 	ctx, cancel := context.WithCancel(context.WithValue(base, connKey{}, c))
 	stop := context.AfterFunc(s.ctx, cancel)
 	c.ctx = ctx
@@ -383,6 +409,13 @@ func (s *Server) maxSize() int64 {
 		return s.MaxSize
 	}
 	return 50 << 20
+}
+
+func (s *Server) maxMemory() int64 {
+	if s.MaxMemory != 0 {
+		return s.MaxMemory
+	}
+	return 64 << 20
 }
 
 // offers tells whether the Handler honours an extension that not all do.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -151,6 +152,49 @@ func TestServerTimeouts(t *testing.T) {
 				srv.Close()
 			})
 		})
+	}
+}
+
+// A command that trickles in has the time of one command, not of each octet.
+func TestTricklingCommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		begin := time.Now()
+		srv := new(smtp.Server)
+		go srv.ServeConn(there, smtp.Policy{})
+		go func() {
+			for _, err := io.WriteString(here, "NOOP\r\n"); err == nil; _, err = io.WriteString(here, "x") {
+				time.Sleep(29 * time.Second) // the test's own clock
+			}
+		}()
+		got, _ := io.ReadAll(here)
+		if took := time.Since(begin); took != 5*time.Minute || !strings.HasSuffix(string(got), "421 4.4.2 nothing heard for too long\r\n") {
+			t.Errorf("got %q after %v, want 421 after 5 minutes", got, took)
+		}
+		srv.Close()
+		here.Close()
+		time.Sleep(time.Minute) // the writer finds out
+	})
+}
+
+// A client that speaks before the greeting is refused where that is asked for.
+func TestSpeaksBeforeTheGreeting(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("what comes before the greeting is noticed on Linux only")
+	}
+	spoken := make(chan struct{})
+	srv := &smtp.Server{OnConnect: func(context.Context, *smtp.Conn) error { <-spoken; return nil }}
+	for refuse, want := range map[bool]string{true: "554 5.5.0 ", false: "220 "} {
+		nc, err := net.Dial("tcp", serve(t, srv, smtp.Policy{RefuseEarly: refuse}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		io.WriteString(nc, "HELO x\r\n")
+		spoken <- struct{}{}
+		if line, err := bufio.NewReader(nc).ReadString('\n'); !strings.HasPrefix(line, want) {
+			t.Errorf("RefuseEarly %v: got %q, %v, want %q", refuse, line, err, want)
+		}
 	}
 }
 

@@ -73,6 +73,26 @@ func ParsePath(s string) (address, rest string, err error) {
 	return address, rest, Check(address)
 }
 
+// Bracket puts a path that the wild has spelt into the form that ParsePath
+// reads: spaces before it are dropped, and brackets that are missing added.
+// QUIRK: printers, scanners and scripts say "RCPT TO: <x>" and "RCPT TO:x".
+func Bracket(s string) string {
+	s = strings.TrimLeft(s, " ")
+	if s == "" || s[0] == '<' {
+		return s
+	}
+	end := 0
+	if s[0] == '"' {
+		end = max(quotedEnd(s), 0)
+	}
+	if i := strings.IndexByte(s[end:], ' '); i >= 0 {
+		end += i
+	} else {
+		end = len(s)
+	}
+	return "<" + s[:end] + ">" + s[end:]
+}
+
 // pathEnd returns the index of the bracket that closes the path, -1 if none
 // does. Within quotes a bracket is text (RFC 5321, 4.1.2: Quoted-string), and
 // who cut at the first one would read "<\"a>b\"@example.com>" as somebody else's.

@@ -11,14 +11,18 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // A Reader holds one buffer. A session that waits for a command has the small
 // one; the large one comes from a pool when a read has filled what there was,
 // and goes back when it is empty again, so that an idle session costs little.
+// Where a Budget is used up reading goes on with the small one: slower, so that
+// the other side is held back (TCP's window closes), but nobody is turned away.
 
 const (
 	smallBuffer = 4 << 10
+	lineBuffer  = 16 << 10 // for a line that is longer than small, without a Budget for large
 	largeBuffer = 64 << 10
 	// skipMax bounds what is read to find the end of a line that is too long.
 	skipMax = 1 << 20
@@ -36,9 +40,40 @@ var (
 
 var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
 
+// A Budget bounds the memory that many Readers take for their large buffers
+// together. nil sets no bound. It may be used from anywhere.
+type Budget struct{ left atomic.Int64 }
+
+// NewBudget returns a Budget of so many octets.
+func NewBudget(octets int64) *Budget {
+	b := new(Budget)
+	b.left.Store(octets)
+	return b
+}
+
+// take reports whether there is enough left for a large buffer, which is then
+// taken.
+func (b *Budget) take() bool {
+	if b == nil {
+		return true
+	}
+	if b.left.Add(-largeBuffer) >= 0 {
+		return true
+	}
+	b.give()
+	return false
+}
+
+func (b *Budget) give() {
+	if b != nil {
+		b.left.Add(largeBuffer)
+	}
+}
+
 // A Reader reads lines and messages from a connection. It is not for use from
 // several goroutines at once.
 type Reader struct {
+	Budget     *Budget // for the large buffer; set it before the first read
 	src        io.Reader
 	beforeRead func() error // called when a read may block; nil: nothing
 	buf        []byte
@@ -74,11 +109,20 @@ func (r *Reader) Discard(n int) { r.r += n }
 
 // Release gives the large buffer back if nothing is left in it.
 func (r *Reader) Release() {
-	if r.large == nil || r.r != r.w {
+	if len(r.buf) == smallBuffer || r.r != r.w {
 		return
 	}
-	largeBuffers.Put(r.large)
-	r.large, r.buf, r.r, r.w, r.full = nil, r.small, 0, 0, false
+	r.giveBack()
+	r.buf, r.r, r.w, r.full = r.small, 0, 0, false
+}
+
+// giveBack returns the large buffer to where it came from.
+func (r *Reader) giveBack() {
+	if r.large != nil {
+		largeBuffers.Put(r.large)
+		r.large = nil
+		r.Budget.give()
+	}
 }
 
 // Fill reads more from the connection, at least one octet. What Peek and
@@ -126,10 +170,15 @@ func sticky(err error) error {
 // makeRoom moves what is unread to the front and takes the large buffer when
 // the small one has proved too small.
 func (r *Reader) makeRoom() {
-	if r.large == nil && (r.full || r.w-r.r == len(r.buf)) {
+	stuck := r.w-r.r == len(r.buf)
+	switch {
+	case r.large == nil && (r.full || stuck) && r.Budget.take():
 		large := largeBuffers.Get().(*[largeBuffer]byte)
-		r.w = copy(large[:], r.buf[r.r:r.w])
-		r.large, r.buf, r.r = large, large[:], 0
+		r.large = large
+		r.moveTo(large[:])
+		return
+	case stuck:
+		r.moveTo(make([]byte, max(lineBuffer, len(r.buf))))
 		return
 	}
 	if r.r > 0 {
@@ -138,8 +187,15 @@ func (r *Reader) makeRoom() {
 	}
 }
 
+// moveTo makes buf the buffer, with what is unread at its front.
+func (r *Reader) moveTo(buf []byte) {
+	r.w = copy(buf, r.buf[r.r:r.w])
+	r.buf, r.r = buf, 0
+}
+
 // ReadLine returns the next line without its CRLF; it is valid until the next
-// read. limit bounds its octets, CRLF included, and is at most 64 KiB.
+// read. limit bounds its octets, CRLF included, and is at most 16 KiB
+// under a Budget, else 64 KiB.
 // The end of the connection within a line is io.ErrUnexpectedEOF, before one io.EOF.
 func (r *Reader) ReadLine(limit int) ([]byte, error) {
 	seen := 0

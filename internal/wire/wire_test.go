@@ -241,6 +241,44 @@ func TestReadLine(t *testing.T) {
 	}
 }
 
+// Readers that share a Budget read on without their large buffers, lines longer
+// than the small one too, and give back what they took.
+func TestBudget(t *testing.T) {
+	budget := wire.NewBudget(100 << 10) // one large buffer
+	text := strings.Repeat("0123456789abcde\r\n", 10000) + ".\r\n" + strings.Repeat("x", 10000) + "\r\n"
+	read := func(rd *wire.Reader) string {
+		var d wire.Data
+		d.Start(rd, 1<<40, 1000)
+		b, err := io.ReadAll(&d)
+		if err != nil || len(b) != 170000 {
+			t.Errorf("got %d octets and %v, want 170000", len(b), err)
+		}
+		line, err := rd.ReadLine(12288)
+		if err != nil || len(line) != 10000 {
+			t.Errorf("got a line of %d octets and %v, want 10000", len(line), err)
+		}
+		return string(b)
+	}
+	first, second := wire.NewReader(strings.NewReader(text), nil), wire.NewReader(strings.NewReader(text), nil)
+	first.Budget, second.Budget = budget, budget
+	if read(first) != read(second) {
+		t.Error("what was read differs")
+	}
+	if large := cap(first.Peek()); large < 20<<10 {
+		t.Errorf("the first has a buffer of %d octets, want the large one", large)
+	}
+	if small := cap(second.Peek()); small > 16<<10 {
+		t.Errorf("the second has a buffer of %d octets, want at most 16 KiB", small)
+	}
+	first.Release()
+	third := wire.NewReader(strings.NewReader(text), nil)
+	third.Budget = budget
+	read(third)
+	if large := cap(third.Peek()); large < 20<<10 {
+		t.Errorf("after a release: got a buffer of %d octets, want the large one", large)
+	}
+}
+
 func TestLineEnds(t *testing.T) {
 	for in, want := range map[string]bool{"": true, "a\r\nb": true, "a\n": false, "\r": false, "a\rb": false, "\r\n\r\n": true, "\r\r\n": false} {
 		for piece := 1; piece < 4; piece++ {
