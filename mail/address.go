@@ -72,6 +72,36 @@ func (a Address) Domain() string {
 	return domain
 }
 
+// ASCII gives the address with its domain in A-labels (RFC 5890), which any server takes: bücher.example becomes
+// xn--bcher-kva.example. The error names an address that only SMTPUTF8 can carry, because its local part is not ASCII, and a
+// domain that is none.
+func (a Address) ASCII() (Address, error) {
+	spec, utf8Local, err := toASCII(a.Address)
+	if err != nil {
+		return Address{}, fmt.Errorf("mail: %w", err)
+	}
+	if utf8Local {
+		return Address{}, errNeedsUTF8(a.Address)
+	}
+	return Address{a.Name, spec}, nil
+}
+
+// Unicode gives the address with its domain in U-labels, as people read it: the reverse of ASCII. Labels that are no A-labels
+// stay as they are. Different labels may look alike: what is compared or decided upon is ASCII.
+func (a Address) Unicode() Address {
+	local, domain := cutAddress(a.Address)
+	if !containsFold(domain, "xn--") {
+		return a
+	}
+	labels := strings.Split(domain, ".")
+	for i, label := range labels {
+		if u, err := idna.Display.ToUnicode(label); err == nil {
+			labels[i] = u
+		}
+	}
+	return Address{a.Name, local + "@" + strings.Join(labels, ".")}
+}
+
 // cutAddress cuts at the last @. Without one, all of s is the local part, as local mail has it.
 func cutAddress(s string) (local, domain string) {
 	// The last @ is the right one: a quoted local part may hold others, a domain none.

@@ -163,3 +163,26 @@ func TestPlainSpec(t *testing.T) {
 		}
 	}
 }
+
+// Domains go to A-labels and back.
+func TestLabelsOfDomains(t *testing.T) {
+	for _, c := range []struct{ in, ascii, unicode string }{
+		{"a@bücher.example", "a@xn--bcher-kva.example", "a@bücher.example"},
+		{"a@xn--bcher-kva.example", "a@xn--bcher-kva.example", "a@bücher.example"},
+		{"a@Bücher.EXAMPLE", "a@xn--bcher-kva.example", "a@Bücher.EXAMPLE"},
+		{"a@XN--BCHER-KVA.example", "a@XN--BCHER-KVA.example", "a@bücher.example"},
+		{"a@例え.テスト", "a@xn--r8jz45g.xn--zckzah", "a@例え.テスト"},
+		{`"a@xn--x"@example.com`, `"a@xn--x"@example.com`, `"a@xn--x"@example.com`},
+		{"a@[192.0.2.1]", "a@[192.0.2.1]", "a@[192.0.2.1]"},
+		{"a@xn--a.example", "a@xn--a.example", "a@xn--a.example"},
+		{"ü@xn--bcher-kva.example", "", "ü@bücher.example"},
+	} {
+		got, err := Address{"Ann", c.in}.ASCII()
+		if (err == nil) != (c.ascii != "") || err == nil && got != (Address{"Ann", c.ascii}) {
+			t.Errorf("%s in A-labels: got %q, %v, want %q", c.in, got.Address, err, c.ascii)
+		}
+		if got := (Address{"Ann", c.in}).Unicode(); got != (Address{"Ann", c.unicode}) {
+			t.Errorf("%s in U-labels: got %q, want %q", c.in, got.Address, c.unicode)
+		}
+	}
+}

@@ -131,15 +131,18 @@ func (r *readWatch) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// bodySize tells how much writeBody writes. For base64 of a known length nothing is read.
+// bodySize tells how much writeBody writes. For base64 and binary of a known length nothing is read.
 // The size is announced to servers (RFC 1870, 6) before the first octet goes out, so it has to be right, and is
 // measured where it cannot be computed.
 func (pl *plan) bodySize(buffers *copyBuffers) (int64, error) {
 	if pl.enc == encNested {
 		return pl.nested.Size()
 	}
-	if pl.enc == encBase64 && !pl.isText {
+	if !pl.isText && (pl.enc == encBase64 || pl.enc == encBinary) {
 		if n, ok, err := pl.rawSize(); ok || err != nil {
+			if pl.enc == encBinary {
+				return n, err
+			}
 			lines := (n + 56) / 57 // RFC 2045, 6.8: 57 octets make a line of 76 characters
 			return (n+2)/3*4 + 2*lines, err
 		}

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode/utf32"
 )
 
 // Charsets. Labels are read as the WHATWG does, which knows what mail calls them, then as the IANA does, then by a short
@@ -27,7 +30,8 @@ func (p *Parser) convert(label string, b []byte) (s string, ok bool) {
 	switch {
 	// RFC 2045, 5.2: text without a charset is US-ASCII, of which UTF-8 is what has come of it. QUIRK: cron and
 	// scripts send UTF-8 and say nothing.
-	case label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii") || equalFold(label, "utf8"):
+	// "unknown-8bit" says the same (RFC 1428).
+	case label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii") || equalFold(label, "utf8") || equalFold(label, "unknown-8bit"):
 		if utf8.Valid(b) {
 			return string(b), true
 		}
@@ -49,6 +53,9 @@ func (p *Parser) convert(label string, b []byte) (s string, ok bool) {
 		}
 		if e := charset(label); e != nil {
 			return decodeWith(e, b), true
+		}
+		if _, ok := cutPrefixFold(label, "iso-2022-"); ok || equalFold(label, "csISO2022KR") {
+			return decodeISO2022(b), true
 		}
 		if utf8.Valid(b) {
 			return string(b), false
@@ -82,9 +89,20 @@ func (p *Parser) repair(s string) string {
 	return out
 }
 
+// ownCharsets are those that mail has and browsers do not. QUIRK: cp932 is how Python and Ruby call Microsoft's Shift_JIS.
+var ownCharsets = map[string]encoding.Encoding{
+	"hz-gb-2312": simplifiedchinese.HZGB2312, // RFC 1843
+	"utf-32":     utf32.UTF32(utf32.BigEndian, utf32.UseBOM), "utf-32be": utf32.UTF32(utf32.BigEndian, utf32.IgnoreBOM),
+	"utf-32le": utf32.UTF32(utf32.LittleEndian, utf32.IgnoreBOM),
+	"cp932":    japanese.ShiftJIS, "cp858": charmap.CodePage858, "ibm858": charmap.CodePage858, "ibm00858": charmap.CodePage858,
+}
+
 // charset finds a charset by its label; nil if there is none.
 func charset(label string) encoding.Encoding {
 	label = strings.Trim(toLower(label), " \t\"'")
+	if e := ownCharsets[label]; e != nil {
+		return e
+	}
 	if e, err := htmlindex.Get(label); err == nil {
 		if name, _ := htmlindex.Name(e); name == "replacement" {
 			// The replacement charset shows one U+FFFD for a whole text. Ours is to show what can be read of

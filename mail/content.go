@@ -15,9 +15,8 @@ import (
 //
 // Encoding depends on the content alone and never on what the reader might be: the same message gives the same
 // octets each time. Text is never sent with lines over 998 characters or with a bare CR or LF (RFC 5322, 2.3),
-// because each of these is where two hosts can come to read different messages out of the same octets. binary
-// (RFC 2045, 2.9) is not written at all: servers that take it (RFC 3030, 3) are too few for it to be worth a
-// form of its own.
+// because each of these is where two hosts can come to read different messages out of the same octets. So only files are
+// ever written as binary (RFC 2045, 2.9), and only to servers that take it.
 
 // A transferEncoding is how a body is written.
 type transferEncoding uint8
@@ -25,16 +24,16 @@ type transferEncoding uint8
 const (
 	enc7bit transferEncoding = iota
 	enc8bit
+	encBinary
 	encQuoted
 	encBase64
 	encRaw    // as it was parsed, its encoding included
 	encNested // another message, written by its own Freeze
 )
 
-// String gives the encoding as its field has it. A part that is copied keeps its own field; a message in a message says
-// nothing, which means 7bit.
+// String gives the encoding as its field has it. A part that is copied keeps its own field.
 func (e transferEncoding) String() string {
-	return [...]string{"7bit", "8bit", "quoted-printable", "base64", "", "7bit"}[e]
+	return [...]string{"7bit", "8bit", "binary", "quoted-printable", "base64", "", ""}[e]
 }
 
 // A survey is what one pass over a content finds.
@@ -285,6 +284,10 @@ func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, t
 	}
 	if c.in == nil {
 		c.in = make([]byte, copyBlock)
+	}
+	if enc == encBinary {
+		written, err := io.CopyBuffer(w, r, c.in)
+		return written, true, err
 	}
 	// Attachments are encoded octet by octet as they are; text has its line ends made CRLF on the way.
 	var t transform.Transformer

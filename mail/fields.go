@@ -258,10 +258,7 @@ func validParam(name string) bool {
 // line.
 func (f *folder) param(p param) {
 	// The plain form is wanted wherever it will do: everything that reads mail understands it.
-	plain := len(p.name)+len(p.value)+6 <= maxLine
-	for i := 0; plain && i < len(p.value); i++ {
-		plain = classes[p.value[i]]&classPlain != 0 && p.value[i] != '\t'
-	}
+	plain := len(p.name)+f.width(p.value)+6 <= maxLine && f.plain(p.value) && strings.IndexByte(p.value, '\t') < 0
 	if plain && !strings.Contains(p.value, "=?") {
 		var room [2*maxLine + 8]byte
 		b := append(append(room[:0], p.name...), '=')
@@ -270,13 +267,14 @@ func (f *folder) param(p param) {
 		} else {
 			b = appendQuoted(b, p.value)
 		}
-		f.gap(" ", len(b)+1)
-		f.b = append(f.b, b...)
-		f.col += len(b)
+		s := stringOf(b)
+		f.gap(" ", f.width(s)+1)
+		f.stick(s)
 		return
 	}
 	// RFC 2231, 4.1: pieces, each marked as encoded; the first one tells the charset.
 	s := strings.ToValidUTF8(p.value, "\ufffd")
+	f.beyond = f.beyond || !isASCII(s)
 	// One piece needs no number (RFC 2231, 4), and more readers know that form than the one in pieces.
 	whole := len(p.name)+len("*=utf-8''")+percentLen(s) < maxLine
 	for n := 0; s != "" || n == 0; n++ {

@@ -22,10 +22,35 @@ const (
 )
 
 // A folder appends a field and knows how far its line has come.
-// col counts octets, not characters: RFC 5322, 2.1.1 limits what is on the wire.
+// In UTF-8, characters are counted (RFC 6532, 3.4): 76 of them never have more than 998 octets.
 type folder struct {
-	b   []byte
-	col int
+	b      []byte
+	col    int
+	utf8   bool // what is beyond ASCII is written as it is
+	beyond bool // there was something beyond ASCII
+}
+
+// width counts the characters of what is written as it is.
+func (f *folder) width(s string) int {
+	if f.utf8 {
+		return utf8.RuneCountInString(s)
+	}
+	return len(s)
+}
+
+// plain says that all of s may be written as it is.
+func (f *folder) plain(s string) bool {
+	beyond := false
+	for i := range len(s) {
+		if classes[s[i]]&classPlain == 0 {
+			if !f.utf8 || s[i] < utf8.RuneSelf {
+				return false
+			}
+			beyond = true
+		}
+	}
+	f.beyond = f.beyond || beyond
+	return !beyond || utf8.ValidString(s)
 }
 
 // start begins a field.
@@ -39,18 +64,14 @@ func (f *folder) end() { f.b = append(f.b, "\r\n"...) }
 
 // token appends a space and a word, on a new line if this one has no room for it.
 func (f *folder) token(s string) {
-	if f.col+1+len(s) > maxLine && f.col > 1 {
-		f.b = append(f.b, "\r\n"...)
-		f.col = 0
-	}
-	f.b = append(append(f.b, ' '), s...)
-	f.col += 1 + len(s)
+	f.gap(" ", f.width(s))
+	f.stick(s)
 }
 
 // stick appends to the last word.
 func (f *folder) stick(s string) {
 	f.b = append(f.b, s...)
-	f.col += len(s)
+	f.col += f.width(s)
 }
 
 // gap appends white space, after a fold if the word behind it would not fit.
@@ -80,20 +101,20 @@ func (f *folder) text(s string) {
 		if first {
 			sep = " "
 		}
-		room := maxLine - 1
+		room := maxLine - len(sep)
 		if first {
-			room = maxLine - f.col - 1
+			room -= f.col
 		}
 		// White space at the edges and in long runs does not survive: QUIRK: many relays trim and
 		// squeeze it.
 		odd := first && space != "" || len(space) > 8 || word == ""
-		if !odd && !needsWord(word, room) {
-			f.gap(sep, len(word))
+		if !odd && !f.needsWord(word, room) {
+			f.gap(sep, f.width(word))
 			f.stick(word)
 			s = s[len(space)+len(word):]
 			continue
 		}
-		run := encodedRun(s, len(space), len(word))
+		run := f.encodedRun(s, len(space), len(word))
 		text := s[:run]
 		if !odd {
 			text = text[len(space):]
@@ -110,11 +131,11 @@ func (f *folder) text(s string) {
 
 // encodedRun tells how much of s belongs into encoded words, from its first word on: white space between two of them
 // would be lost (RFC 2047, 6.2), so it goes inside.
-func encodedRun(s string, space, word int) int {
+func (f *folder) encodedRun(s string, space, word int) int {
 	n := space + word
 	for n < len(s) {
 		sp, w := cutText(s[n:])
-		if w != "" && len(sp) <= 8 && !needsWord(w, maxLine-1) {
+		if w != "" && len(sp) <= 8 && !f.needsWord(w, maxLine-len(sp)) {
 			break
 		}
 		n += len(sp) + len(w)
@@ -126,16 +147,11 @@ func encodedRun(s string, space, word int) int {
 // What looks like the beginning of an encoded word is encoded itself, or readers would decode what nobody has
 // encoded.
 func (f *folder) plainText(s string) bool {
-	if f.col+1+len(s) > maxLine+2 || s == "" {
+	if f.col+1+f.width(s) > maxLine+2 || s == "" {
 		return s == ""
 	}
-	for i := range len(s) {
-		c := s[i]
-		if classes[c]&classPlain == 0 || c == '=' && i+1 < len(s) && s[i+1] == '?' {
-			return false
-		}
-	}
-	return s[0] != ' ' && s[0] != '\t' && s[len(s)-1] != ' ' && s[len(s)-1] != '\t'
+	return f.plain(s) && !strings.Contains(s, "=?") &&
+		s[0] != ' ' && s[0] != '\t' && s[len(s)-1] != ' ' && s[len(s)-1] != '\t'
 }
 
 // cutText takes the white space that s begins with, and the word behind it.
@@ -154,22 +170,15 @@ func cutText(s string) (space, word string) {
 // needsWord says that a word must be encoded: it is not plain, looks like an encoded word, or does not fit in a line.
 // A word without white space that is longer than a line cannot be folded as it is, but as several encoded words
 // it can, which a reader joins again (RFC 2047, 6.2).
-func needsWord(w string, room int) bool {
-	if len(w) > room {
-		return true
-	}
-	for i := range len(w) {
-		if classes[w[i]]&classPlain == 0 {
-			return true
-		}
-	}
-	return strings.Contains(w, "=?")
+func (f *folder) needsWord(w string, room int) bool {
+	return f.width(w) > room || !f.plain(w) || strings.Contains(w, "=?")
 }
 
 // words appends s in encoded words of whole characters, the first behind the white space sep, each other on a line of
 // its own.
 func (f *folder) words(s, sep string) {
 	s = strings.ToValidUTF8(s, "\ufffd")
+	f.beyond = f.beyond || !isASCII(s)
 	const open, shut = "=?utf-8?q?", "?="
 	// The shorter of the two; Q if they are alike, for a human can guess at it. RFC 2047, 4 leaves the choice
 	// to the writer.
@@ -276,17 +285,13 @@ func appendQWord(b []byte, s string) []byte {
 // phrase appends a name as RFC 5322, 3.2.5 wants it: atoms, a quoted string, or encoded words.
 // Quotes are preferred to encoded words where both would do, because they can be read without decoding.
 func (f *folder) phrase(s string) {
-	plain := len(s) < maxLine-4
-	for i := 0; plain && i < len(s); i++ {
-		plain = classes[s[i]]&classPlain != 0 && s[i] != '\t'
-	}
 	switch {
 	// A quoted "=?" would be legal, but QUIRK: Outlook, Gmail and most others decode encoded words inside
 	// quotes.
-	case !plain || strings.Contains(s, "=?"):
+	case f.width(s) >= maxLine-4 || !f.plain(s) || strings.IndexByte(s, '\t') >= 0 || strings.Contains(s, "=?"):
 		f.words(s, " ")
 	case isPhrase(s):
-		if f.col+1+len(s) <= maxLine {
+		if f.col+1+f.width(s) <= maxLine {
 			f.stick(" ")
 			f.stick(s)
 			return
@@ -298,13 +303,7 @@ func (f *folder) phrase(s string) {
 		}
 	default:
 		var room [2 * maxLine]byte
-		q := appendQuoted(room[:0], s)
-		if f.col+1+len(q) > maxLine && f.col > 1 {
-			f.b = append(f.b, "\r\n"...)
-			f.col = 0
-		}
-		f.b = append(append(f.b, ' '), q...)
-		f.col += 1 + len(q)
+		f.token(stringOf(appendQuoted(room[:0], s)))
 	}
 }
 
@@ -334,11 +333,11 @@ func (f *folder) address(a Address, last bool) (needs string, err error) {
 		comma = 0
 	}
 	if a.Name == "" {
-		f.gap(" ", len(spec)+comma)
+		f.gap(" ", f.width(spec)+comma)
 		f.stick(spec)
 	} else {
 		f.phrase(a.Name)
-		f.gap(" ", len(spec)+2+comma)
+		f.gap(" ", f.width(spec)+2+comma)
 		f.stick("<")
 		f.stick(spec)
 		f.stick(">")

@@ -1,7 +1,6 @@
 package mail
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -21,18 +20,25 @@ import (
 // What is in it is only read after render, but for the size, which is guarded: hence several goroutines at
 // once.
 type frozen struct {
-	msg      *Message  // a copy that is nobody else's, where the form outlives the call
-	date     time.Time // its Date and ID, or those that it was given
-	id       string
-	lit      []byte    // all that is ready, one segment behind the other
-	segs     []segment // nil: lit alone is the message
-	eightBit bool      // bodies are written 8bit where that helps
-	gains    bool      // 8bit would help
-	needs    string    // an address that only SMTPUTF8 can carry
+	msg   *Message  // a copy that is nobody else's, where the form outlives the call
+	date  time.Time // its Date and ID, or those that it was given
+	id    string
+	lit   []byte    // all that is ready, one segment behind the other
+	segs  []segment // nil: lit alone is the message
+	form  form      // how it is written
+	gains form      // what would make it shorter
+	needs string    // an address that only SMTPUTF8 can carry
 
 	sizing sync.Once
 	size   int64
 	err    error
+}
+
+// A form is what a server must take besides the usual; the zero form is 7bit, which all do.
+type form struct {
+	eightBit bool // 8BITMIME (RFC 6152): text in lines as it is
+	binary   bool // BINARYMIME (RFC 3030): attachments as they are
+	utf8     bool // SMTPUTF8 (RFC 6531): fields in UTF-8
 }
 
 // A segment is octets of lit, then a body, which may be nil.
@@ -47,7 +53,7 @@ type segment struct {
 // files must not be changed as long as it is in use. An error says which field or part is wrong, and why.
 func (m *Message) Freeze() (io.WriterTo, error) {
 	own := *m // what the caller does with the fields of m later is not our concern
-	f, err := own.freeze(false)
+	f, err := own.freeze(form{}, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -58,19 +64,16 @@ func (m *Message) Freeze() (io.WriterTo, error) {
 // case nothing is written, and of attachments that cannot be read, in which case a part of it is. It may be called by
 // several goroutines at once.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
-	f, err := m.freeze(false)
+	f, err := m.freeze(form{}, 0)
 	if err != nil {
 		return 0, err
 	}
 	return f.WriteTo(w)
 }
 
-// freeze fixes and lays out the message without copying it, for those who need the result no longer than the call.
-// The message must stay as it is for that long, which its caller sees to.
-func (m *Message) freeze(eightBit bool) (*frozen, error) { return m.freezeIn(eightBit, 0) }
-
-// freezeIn is freeze for a message that lies in others, nesting of them.
-func (m *Message) freezeIn(eightBit bool, nesting int) (*frozen, error) {
+// freeze fixes and lays out the message, which lies in as many others as nesting says, without copying it. The message must
+// stay as it is for as long as the result is in use, which its caller sees to.
+func (m *Message) freeze(want form, nesting int) (*frozen, error) {
 	date, id := m.Date, m.ID
 	// RFC 5322, 3.6: Date is required and Message-ID should be there. What the author or an earlier host has
 	// set stays.
@@ -80,13 +83,13 @@ func (m *Message) freezeIn(eightBit bool, nesting int) (*frozen, error) {
 	if id == "" && !m.Header.Has("Message-ID") {
 		id = newID(m.From)
 	}
-	return m.render(eightBit, nesting, date, id)
+	return m.render(want, nesting, date, id)
 }
 
 // render lays the message out with the identity that it is to have.
-func (m *Message) render(eightBit bool, nesting int, date time.Time, id string) (*frozen, error) {
-	f := &frozen{msg: m, date: date, id: id, eightBit: eightBit}
-	r := renderer{frozen: f, m: m, nesting: nesting}
+func (m *Message) render(want form, nesting int, date time.Time, id string) (*frozen, error) {
+	f := &frozen{msg: m, date: date, id: id, form: want}
+	r := renderer{frozen: f, m: m, nesting: nesting, f: folder{utf8: want.utf8}}
 	if err := r.message(); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
 	}
@@ -151,32 +154,39 @@ func errNeedsUTF8(address string) error {
 }
 
 // Adapt gives the form of the message for a server, of which offered tells the extensions, and the extensions that the
-// form uses. Bodies go as 8bit (RFC 6152) where that saves an encoding. An address with a local part beyond ASCII uses
-// SMTPUTF8 (RFC 6531); if that is not offered the error names the address.
+// form uses. Bodies go as 8bit (RFC 6152) where that saves an encoding, attachments as binary (RFC 3030) where the message
+// asks for it. An address with a local part beyond ASCII uses SMTPUTF8 (RFC 6531), and then the fields are in UTF-8; if it
+// is not offered the error names the address.
 // The form is f itself if nothing is to be changed. Date, Message-ID and boundaries are those of f in any form.
 // A nil offered is not allowed. Several goroutines may call it at once.
-func (f *frozen) Adapt(offered func(extension string) bool) (form io.WriterTo, uses []string, err error) {
-	if f.needs != "" {
-		if !offered("SMTPUTF8") {
-			return nil, nil, errNeedsUTF8(f.needs)
-		}
+func (f *frozen) Adapt(offered func(extension string) bool) (_ io.WriterTo, uses []string, err error) {
+	if f.needs != "" && !offered("SMTPUTF8") {
+		return nil, nil, errNeedsUTF8(f.needs)
+	}
+	want := form{
+		eightBit: f.gains.eightBit && offered("8BITMIME"),
+		// RFC 3030, 3: lines mean nothing in it, so DATA cannot carry it.
+		binary: f.gains.binary && offered("BINARYMIME") && offered("CHUNKING"),
+		utf8:   f.gains.utf8 && (f.msg.UTF8 || f.needs != "") && offered("SMTPUTF8"),
+	}
+	if f.needs != "" || want.utf8 {
 		uses = append(uses, "SMTPUTF8")
 	}
-	if !f.gains || f.eightBit || !offered("8BITMIME") {
-		if f.eightBit && f.gains {
-			if !offered("8BITMIME") {
-				return nil, nil, errors.New("mail: this form is 8bit already, which the server does not take")
-			}
-			uses = append(uses, "8BITMIME")
-		}
+	switch {
+	case want.binary:
+		uses = append(uses, "BINARYMIME")
+	case want.eightBit:
+		uses = append(uses, "8BITMIME")
+	}
+	if want == f.form {
 		return f, uses, nil
 	}
 	// Boundaries come out the same, as they are hashes of the Message-ID and the place (see chooseBoundary).
-	eight, err := f.msg.render(true, 0, f.date, f.id)
+	other, err := f.msg.render(want, 0, f.date, f.id)
 	if err != nil {
 		return nil, nil, err
 	}
-	return eight, append(uses, "8BITMIME"), nil
+	return other, uses, nil
 }
 
 // A renderer lays a message out.
@@ -210,7 +220,7 @@ func (r *renderer) message() error {
 	if r.segs != nil {
 		r.cut(nil)
 	}
-	r.lit = r.f.b
+	r.lit, r.gains.utf8 = r.f.b, r.f.beyond
 	return nil
 }
 

@@ -115,7 +115,7 @@ func FuzzAddressList(f *testing.F) {
 }
 
 func FuzzText(f *testing.F) {
-	for _, s := range []string{"", "plain", "ü", "=?utf-8?q?x?=", " a ", "a  b", strings.Repeat("x", 100), "=?a?b?c", "?==?", "\x01", "a\tb"} {
+	for _, s := range []string{"", "plain", "ü", "=?utf-8?q?x?=", " a ", "a  b", strings.Repeat("x", 100), "=?a?b?c", "?==?", "\x01", "a\tb", "0      " + strings.Repeat("0", 75)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -63,15 +63,26 @@ func TestAddressTable(t *testing.T) {
 	c.check(t, "addresses", 42)
 }
 
+// A dateRow is a date as the tables have it.
+type dateRow struct {
+	Year, Month, Day, Hour, Minute, Second int
+	Before                                 bool `json:"tz_before_gmt"`
+	TZHour                                 int  `json:"tz_hour"`
+	TZMinute                               int  `json:"tz_minute"`
+}
+
+func (e *dateRow) time() time.Time {
+	offset := (e.TZHour*60 + e.TZMinute) * 60
+	if e.Before {
+		offset = -offset
+	}
+	return time.Date(e.Year, time.Month(e.Month), e.Day, e.Hour, e.Minute, e.Second, 0, time.FixedZone("", offset))
+}
+
 func TestDateTable(t *testing.T) {
 	var rows []struct {
 		Header   string `json:"header"`
-		Expected *struct {
-			Year, Month, Day, Hour, Minute, Second int
-			Before                                 bool `json:"tz_before_gmt"`
-			TZHour                                 int  `json:"tz_hour"`
-			TZMinute                               int  `json:"tz_minute"`
-		} `json:"expected"`
+		Expected *dateRow
 	}
 	readJSON(t, filepath.Join(peers.Corpora(t), stalwart, "date.json"), &rows)
 	var c tally
@@ -84,12 +95,7 @@ func TestDateTable(t *testing.T) {
 			}
 			continue
 		}
-		e := row.Expected
-		offset := (e.TZHour*60 + e.TZMinute) * 60
-		if e.Before {
-			offset = -offset
-		}
-		want := time.Date(e.Year, time.Month(e.Month), e.Day, e.Hour, e.Minute, e.Second, 0, time.FixedZone("", offset))
+		want := row.Expected.time()
 		c.add(got.Equal(want))
 		if !got.Equal(want) {
 			t.Logf("%q: got %v, want %v", row.Header, got, want)
@@ -217,4 +223,61 @@ func TestAddressValidity(t *testing.T) {
 		}
 	}
 	c.check(t, "egulias", 43)
+}
+
+func TestReceivedTable(t *testing.T) {
+	type host struct {
+		Name, IPAddr string `json:",omitempty"`
+	}
+	var rows []struct {
+		Header   string
+		Expected *struct {
+			From, By, Helo *host
+			IP             string `json:"from_ip"`
+			For            string `json:"for_"`
+			With, ID       string
+			Date           *dateRow
+		}
+	}
+	readJSON(t, filepath.Join(peers.Corpora(t), stalwart, "received.json"), &rows)
+	var c tally
+	for _, row := range rows {
+		e, r := row.Expected, ParseReceived(row.Header)
+		why := ""
+		check := func(what, got, want string) {
+			if !strings.EqualFold(got, want) && why == "" {
+				why = what + ": got " + got + ", want " + want
+			}
+		}
+		name := func(h *host) string {
+			if h == nil {
+				return ""
+			}
+			return h.Name + h.IPAddr
+		}
+		if e != nil {
+			if e.From != nil {
+				check("from", strings.Trim(r.From, "[]"), name(e.From))
+			}
+			if e.By != nil {
+				check("by", strings.Trim(r.By, "[]"), name(e.By))
+			}
+			if e.Helo != nil {
+				check("hello", strings.Trim(r.Hello, "[]"), name(e.Helo))
+			}
+			if e.IP != "" {
+				check("IP", r.IP.String(), e.IP)
+			}
+			check("id", r.ID, e.ID)
+			check("for", r.For, e.For)
+			if e.Date != nil && !r.Date.Equal(e.Date.time()) {
+				check("date", r.Date.String(), e.Date.time().String())
+			}
+		}
+		c.add(why == "")
+		if why != "" {
+			t.Logf("%q:\n %s", row.Header, why)
+		}
+	}
+	c.check(t, "Received", 1)
 }

@@ -11,14 +11,16 @@ import (
 	"iter"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Files and directories of messages: the mbox of RFC 4155 and its older kin, and the maildir of qmail.
 //
-// All kinds of mbox are read alike. A message begins at a line "From " that looks like a separator: other lines that begin
-// so are text, whoever forgot to quote them. ">From " loses one ">". Content-Length, which some kinds go by, is not looked
-// at: who writes a message can write it too, and with it hide the messages behind.
+// Three of the four kinds of mbox (rd, o, cl) are read alike. A message begins at a line "From " that looks like a separator:
+// other lines that begin so are text, whoever forgot to quote them. ">From " loses one ">". Content-Length is not looked at:
+// who writes a message can write it too, and with it hide the messages behind. Only cl2, which quotes nothing, has to be
+// read by it.
 
 // errNoMbox says what is missing.
 var errNoMbox = errors.New("mail: no mbox: it does not begin with a line \"From \"")
@@ -27,9 +29,17 @@ var errNoMbox = errors.New("mail: no mbox: it does not begin with a line \"From 
 // without the line that separates them and its empty line; what is not read is passed over. A message is good until the
 // next step. An error, with a nil reader, is one of r's, or says that r holds something else; an empty file is an empty
 // mbox.
-func Mbox(r io.Reader) iter.Seq2[io.Reader, error] {
+func Mbox(r io.Reader) iter.Seq2[io.Reader, error] { return readMbox(r, false) }
+
+// MboxCL2 is [Mbox] for the kind that goes by Content-Length and quotes no lines. It is for files whose program is known to
+// write it, and to write over any Content-Length that a message came with. A message without the field, or that goes on behind
+// its length, is read up to the next separator.
+func MboxCL2(r io.Reader) iter.Seq2[io.Reader, error] { return readMbox(r, true) }
+
+// readMbox is both.
+func readMbox(r io.Reader, lengths bool) iter.Seq2[io.Reader, error] {
 	return func(yield func(io.Reader, error) bool) {
-		b := &mbox{r: bufio.NewReaderSize(r, windowSize)}
+		b := &mbox{r: bufio.NewReaderSize(r, windowSize), lengths: lengths}
 		if !b.first() {
 			if b.err != io.EOF {
 				yield(nil, b.err)
@@ -38,7 +48,7 @@ func Mbox(r io.Reader) iter.Seq2[io.Reader, error] {
 		}
 		for {
 			m := &mboxMessage{box: b}
-			b.message, b.begins, b.blank, b.ended = m, true, nil, false
+			b.message, b.begins, b.blank, b.ended, b.header, b.left = m, true, nil, false, lengths, 0
 			if !yield(m, nil) {
 				return
 			}
@@ -63,6 +73,10 @@ type mbox struct {
 	ended     bool         // the message has
 	separated bool         // by a separator: another one follows
 	err       error        // io.EOF at the end
+
+	lengths bool  // messages are read by their Content-Length, and nothing is quoted
+	header  bool  // we are in the header, where that stands
+	left    int64 // octets of the body that are to come, by it
 }
 
 // first reads the first separator. Empty lines may be before it.
@@ -101,6 +115,10 @@ func (b *mbox) line() (line []byte, begins bool) {
 // step reads on, until there is something to give or the message has ended.
 func (b *mbox) step() {
 	for len(b.out) == 0 && !b.ended {
+		if b.header || b.left > 0 {
+			b.measured()
+			continue
+		}
 		line, begins := b.line()
 		switch {
 		case b.err != nil && len(line) == 0:
@@ -119,7 +137,7 @@ func (b *mbox) step() {
 			b.out, b.blank = blank, bytes.Clone(line)
 			return
 		}
-		if begins && line[0] == '>' && bytes.HasPrefix(bytes.TrimLeft(line[:min(len(line), 100)], ">"), []byte("From ")) {
+		if begins && !b.lengths && line[0] == '>' && bytes.HasPrefix(bytes.TrimLeft(line[:min(len(line), 100)], ">"), []byte("From ")) {
 			line = line[1:]
 		}
 		b.out = line
@@ -127,6 +145,31 @@ func (b *mbox) step() {
 			b.out = slices.Concat(blank, line)
 		}
 	}
+}
+
+// measured gives a line of the header, or octets of the body as far as Content-Length goes.
+func (b *mbox) measured() {
+	if !b.header {
+		n := int(min(b.left, windowSize))
+		out, err := b.r.Peek(min(n, max(b.r.Buffered(), 1)))
+		b.r.Discard(len(out)) // they are buffered
+		b.out, b.left, b.begins = out, b.left-int64(len(out)), true
+		if err != nil {
+			b.left = 0 // the next line meets the error
+		}
+		return
+	}
+	line, begins := b.line()
+	switch value, ok := cutPrefixFold(string(line[:min(len(line), 100)]), "Content-Length:"); {
+	case b.err != nil && len(line) == 0:
+		b.header, b.ended, b.separated = false, true, false
+	case begins && isBlankLine(string(line)):
+		b.header = false
+	case begins && ok && b.left == 0:
+		b.left, _ = strconv.ParseInt(trimSpace(value), 10, 64) // what is no number is none
+		b.left = max(b.left, 0)
+	}
+	b.out = line
 }
 
 // pass goes to the end of the message.

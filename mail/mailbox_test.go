@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,10 +19,10 @@ import (
 	"github.com/postrider/postrider/internal/peers"
 )
 
-func mboxMessages(t *testing.T, r io.Reader) []string {
+func mboxMessages(t *testing.T, messages iter.Seq2[io.Reader, error]) []string {
 	t.Helper()
 	var got []string
-	for m, err := range Mbox(r) {
+	for m, err := range messages {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,10 +56,10 @@ func TestMbox(t *testing.T) {
 		{separator + "A: b\n\nFrom \"a b\"@c Sat Nov 21 09:00 2026\n\n", []string{"A: b\n", ""}},
 		{separator + strings.Repeat("x", 3*windowSize) + "\n\n" + separator, []string{strings.Repeat("x", 3*windowSize) + "\n", ""}},
 	} {
-		if got := mboxMessages(t, strings.NewReader(c.in)); !slices.Equal(got, c.want) {
+		if got := mboxMessages(t, Mbox(strings.NewReader(c.in))); !slices.Equal(got, c.want) {
 			t.Errorf("%.300q:\ngot  %.300q\nwant %.300q", c.in, got, c.want)
 		}
-		if got := mboxMessages(t, iotest.OneByteReader(strings.NewReader(c.in))); !slices.Equal(got, c.want) {
+		if got := mboxMessages(t, Mbox(iotest.OneByteReader(strings.NewReader(c.in)))); !slices.Equal(got, c.want) {
 			t.Errorf("%.300q, byte by byte: got %.300q", c.in, got)
 		}
 	}
@@ -122,7 +123,7 @@ func TestMboxCorpus(t *testing.T) {
 		}
 		var want []struct{ BeginOffset, EndOffset int }
 		readJSON(t, filepath.Join(dir, name+".unix-offsets.json"), &want)
-		got := mboxMessages(t, bytes.NewReader(raw))
+		got := mboxMessages(t, Mbox(bytes.NewReader(raw)))
 		if len(got) != len(want) {
 			t.Errorf("%s: got %d messages, want %d", name, len(got), len(want))
 			continue
@@ -139,7 +140,7 @@ func TestMboxCorpus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := mboxMessages(t, bytes.NewReader(raw)); len(got) != want {
+		if got := mboxMessages(t, Mbox(bytes.NewReader(raw))); len(got) != want {
 			t.Errorf("%s: got %d messages, want %d", name, len(got), want)
 		}
 	}
@@ -177,7 +178,7 @@ func FuzzMbox(f *testing.F) {
 			s += "\n"
 		}
 		box.WriteString("\n" + separator + "last\n")
-		if got := mboxMessages(t, strings.NewReader(box.String())); len(got) != 2 || got[0] != s || got[1] != "last\n" {
+		if got := mboxMessages(t, Mbox(strings.NewReader(box.String()))); len(got) != 2 || got[0] != s || got[1] != "last\n" {
 			t.Errorf("%q is read as %q", box.String(), got)
 		}
 	})
@@ -216,6 +217,34 @@ func TestMaildir(t *testing.T) {
 	for _, err := range Maildir(fstest.MapFS{"x": file("y")}) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a directory that is no maildir: got %v", err)
+		}
+	}
+}
+
+func TestMboxCL2(t *testing.T) {
+	long := strings.Repeat("long line ", 20000) + "\n"
+	for _, c := range []struct {
+		in   string
+		want []string
+	}{
+		{"", nil},
+		{separator + "Content-Length: 4\n\nx\ny\n\n" + separator + "A: b\ncontent-length: 2\n\nz\n", []string{"Content-Length: 4\n\nx\ny\n", "A: b\ncontent-length: 2\n\nz\n"}},
+		// Nothing is quoted, so nothing is unquoted, and what looks like a separator is text.
+		{separator + fmt.Sprintf("Content-Length: %d\n\n%s>From z\n\n%sA: b\n\n>From w\n", len(separator)+8, separator, separator), []string{
+			fmt.Sprintf("Content-Length: %d\n\n%s>From z\n", len(separator)+8, separator), "A: b\n\n>From w\n"}},
+		// A length that is missing, wrong or none: up to the next separator.
+		{separator + "A: b\n\nx\n\n" + separator + "C: d\n\ny\n", []string{"A: b\n\nx\n", "C: d\n\ny\n"}},
+		{separator + "Content-Length: 1\n\nx and y\nz\n\n" + separator, []string{"Content-Length: 1\n\nx and y\nz\n", ""}},
+		{separator + "Content-Length: -5\n\nx\n\n" + separator, []string{"Content-Length: -5\n\nx\n", ""}},
+		{separator + "Content-Length: 5000\n\nx\n", []string{"Content-Length: 5000\n\nx\n"}},
+		{separator + "Content-Length: 5", []string{"Content-Length: 5"}},
+		{separator + fmt.Sprintf("Content-Length: %d\n\n%s\n", len(long), long) + separator, []string{fmt.Sprintf("Content-Length: %d\n\n%s", len(long), long), ""}},
+	} {
+		if got := mboxMessages(t, MboxCL2(strings.NewReader(c.in))); !slices.Equal(got, c.want) {
+			t.Errorf("%.300q:\ngot  %.300q\nwant %.300q", c.in, got, c.want)
+		}
+		if got := mboxMessages(t, MboxCL2(iotest.OneByteReader(strings.NewReader(c.in)))); !slices.Equal(got, c.want) {
+			t.Errorf("octet by octet, %.300q: got  %.300q", c.in, got)
 		}
 	}
 }

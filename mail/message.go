@@ -44,6 +44,11 @@ type Message struct {
 	HTMLOnly bool // no text is made out of HTML; readers of plain text then see none
 	Flowed   bool // Text is written as format=flowed (RFC 3676): its lines are paragraphs, which readers wrap to their width
 
+	// Binary and UTF8 ask for forms that are shorter and that not every host behind the server takes, which then returns the
+	// message. A server that does not offer them gets the usual form.
+	Binary bool // attachments go without an encoding to a server with BINARYMIME (RFC 3030)
+	UTF8   bool // fields go in UTF-8 to a server with SMTPUTF8 (RFC 6532), not only where an address needs it
+
 	Body    *Part    // the general shape, any depth; used instead of all that is above if set
 	Defects []Defect // what Parse found odd, and how it was read; at most 100
 }

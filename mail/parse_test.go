@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +64,11 @@ func TestCharsets(t *testing.T) {
 		{"x-windows-1251", "\xef", "п"}, {"koi8-r", "\xd0", "п"}, {"big5", "\xa4\xa4", "中"}, {"shift_jis", "\x93\xfa", "日"}, {"euc-kr", "\xc7\xd1", "한"}, {"gb18030", "\xd6\xd0", "中"},
 		{"iso-2022-jp", "\x1b$BF|\x1b(B", "日"}, {"utf-16be", "\x00a", "a"}, {"ibm850", "\x84", "ä"}, {"utf-7", "+AOQ- a+-b", "ä a+b"}, {"", "\xe4", "ä"}, {"us-ascii", "\xc3\xa4", "ä"}, {"unknown", "a\xe4", "aä"},
 		{"utf-8", "a\xff", "a\ufffd"}, {"iso-8859-15", "\xa4", "€"}, {"macintosh", "\x8a", "ä"},
+		{"iso-2022-kr", "\x1b$)C\x0eGQ19>n\x0f abc\n\x0e5Q\x0f", "한국어 abc\n둘"}, {"iso-2022-kr", "\x0eGQ\x0f a", "\ufffd a"},
+		{"ISO-2022-JP-2", "\x1b$BF|K\\\x1b.A\x1bNi\x1b(B \x1b.F\x1bNa\x1b(B \x1b$(CGQ\x1b(B \x1b$AVP\x1b(B.", "日本é α 한 中."},
+		{"iso-2022-jp-1", "\x1b$(D0!\x1b(B x\x1b(I12\x1b(J.", "丂 xｱｲ."}, {"iso-2022-cn", "\x1b$)A\x0eVPND\x0f.\n\x1b$*H\x1bN!!", "中文.\n\ufffd"},
+		{"iso-2022-jp-3", "\x1b$(OF|\x1b\x1b(Ba\x80\x1b$", "日a\ufffd"}, {"hz-gb-2312", "~{VPND~}", "中文"}, {"utf-32be", "\x00\x00\x00x\x00\x00\x4e\x2d", "x中"},
+		{"cp932", "\x93\xfa", "日"}, {"unknown-8bit", "\xc3\xa4", "ä"}, {"iso-8859-8-i", "\xe0", "א"}, {"windows-874", "\xa1", "ก"}, {"x-mac-cyrillic", "\x80", "А"},
 	} {
 		m := parse(t, "Content-Type: text/plain; charset="+c.label, "", c.in)
 		if m.Text != c.want {
@@ -78,6 +84,51 @@ func TestCharsets(t *testing.T) {
 	m, _ := own.Parse(strings.NewReader("Content-Type: text/plain; charset=x-own\n\n\xd0"))
 	if m.Text != "а" || len(m.Defects) > 0 {
 		t.Errorf("a charset of the Parser's: got %q, %v", m.Text, m.Defects)
+	}
+}
+
+// The labels of the WHATWG's Encoding Standard, all of them.
+const labelsOfWHATWG = `
+unicode-1-1-utf-8 unicode11utf8 unicode20utf8 utf-8 utf8 x-unicode20utf8 866 cp866 csibm866 ibm866 csisolatin2 iso-8859-2 iso-ir-101 iso8859-2
+iso88592 iso_8859-2 iso_8859-2:1987 l2 latin2 csisolatin3 iso-8859-3 iso-ir-109 iso8859-3 iso88593 iso_8859-3 iso_8859-3:1988 l3 latin3 csisolatin4
+iso-8859-4 iso-ir-110 iso8859-4 iso88594 iso_8859-4 iso_8859-4:1988 l4 latin4 csisolatincyrillic cyrillic iso-8859-5 iso-ir-144 iso8859-5 iso88595
+iso_8859-5 iso_8859-5:1988 arabic asmo-708 csiso88596e csiso88596i csisolatinarabic ecma-114 iso-8859-6 iso-8859-6-e iso-8859-6-i iso-ir-127 iso8859-6
+iso88596 iso_8859-6 iso_8859-6:1987 csisolatingreek ecma-118 elot_928 greek greek8 iso-8859-7 iso-ir-126 iso8859-7 iso88597 iso_8859-7 iso_8859-7:1987
+sun_eu_greek csiso88598e csisolatinhebrew hebrew iso-8859-8 iso-8859-8-e iso-ir-138 iso8859-8 iso88598 iso_8859-8 iso_8859-8:1988 visual csiso88598i
+iso-8859-8-i logical csisolatin6 iso-8859-10 iso-ir-157 iso8859-10 iso885910 l6 latin6 iso-8859-13 iso8859-13 iso885913 iso-8859-14 iso8859-14
+iso885914 csisolatin9 iso-8859-15 iso8859-15 iso885915 iso_8859-15 l9 iso-8859-16 cskoi8r koi koi8 koi8-r koi8_r koi8-ru koi8-u csmacintosh mac
+macintosh x-mac-roman dos-874 iso-8859-11 iso8859-11 iso885911 tis-620 windows-874 cp1250 windows-1250 x-cp1250 cp1251 windows-1251 x-cp1251
+ansi_x3.4-1968 ascii cp1252 cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 iso8859-1 iso88591 iso_8859-1 iso_8859-1:1987 l1 latin1 us-ascii
+windows-1252 x-cp1252 cp1253 windows-1253 x-cp1253 cp1254 csisolatin5 iso-8859-9 iso-ir-148 iso8859-9 iso88599 iso_8859-9 iso_8859-9:1989 l5 latin5
+windows-1254 x-cp1254 cp1255 windows-1255 x-cp1255 cp1256 windows-1256 x-cp1256 cp1257 windows-1257 x-cp1257 cp1258 windows-1258 x-cp1258
+x-mac-cyrillic x-mac-ukrainian chinese csgb2312 csiso58gb231280 gb2312 gb_2312 gb_2312-80 gbk iso-ir-58 x-gbk gb18030 big5 big5-hkscs cn-big5 csbig5
+x-x-big5 cseucpkdfmtjapanese euc-jp x-euc-jp csiso2022jp iso-2022-jp csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis cseuckr
+csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 ksc_5601 windows-949 csiso2022kr hz-gb-2312 iso-2022-cn iso-2022-cn-ext
+iso-2022-kr replacement unicodefffe utf-16be csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff utf-16 utf-16le x-user-defined
+`
+
+func TestLabels(t *testing.T) {
+	for label := range strings.FieldsSeq(labelsOfWHATWG) {
+		if label == "replacement" {
+			continue // it stands for what nobody should read
+		}
+		in := "a"
+		if strings.HasPrefix(label, "utf-16be") || strings.HasPrefix(label, "unicodefffe") {
+			in = "\x00a"
+		} else if wide := []string{"utf-16", "ucs-2", "unicode", "csunicode", "iso-10646-ucs-2", "utf-16le", "unicodefeff"}; slices.Contains(wide, label) {
+			in = "a\x00"
+		}
+		for _, spelt := range []string{label, strings.ToUpper(label)} {
+			if got, ok := new(Parser).convert(spelt, []byte(in)); got != "a" || !ok {
+				t.Errorf("%s: got %q, known %v", spelt, got, ok)
+			}
+		}
+	}
+	// Of the IANA's names, those of charsets that were ever used in mail.
+	for label := range strings.FieldsSeq("US-ASCII ISO-8859-1 ISO-8859-9 ISO_8859-15 ISO-8859-16 KOI8-U windows-1257 IBM437 IBM850 IBM852 IBM855 IBM858 IBM862 IBM865 IBM866 macintosh TIS-620 GBK GB2312 GB18030 Big5 Big5-HKSCS EUC-JP EUC-KR Shift_JIS Windows-31J ISO-2022-JP ISO-2022-JP-2 ISO-2022-KR ISO-2022-CN ISO-2022-CN-EXT HZ-GB-2312 UTF-8 UTF-7 csISO2022KR") {
+		if got, ok := new(Parser).convert(label, []byte("a")); got != "a" || !ok {
+			t.Errorf("%s: got %q, known %v", label, got, ok)
+		}
 	}
 }
 
@@ -309,5 +360,40 @@ func TestParts(t *testing.T) {
 	}
 	if m.Body.At("3") != nil || m.Body.At("1.1") != nil || (&Part{}).Type() != "text/plain" {
 		t.Error("parts that are not there are found")
+	}
+}
+
+func TestPreview(t *testing.T) {
+	for _, c := range []struct{ text, html, want string }{
+		{"", "", ""},
+		{"Hello,\n\n  the minutes\tare attached.\n-- \nAnn\n", "", "Hello, the minutes are attached."},
+		{"> quoted\n>> twice\nnew\n---\n> more\n", "", "new"},
+		{"> quoted alone\n", "", "> quoted alone"},
+		{" \n", "<head><title>no</title></head><p>Out of <b>HTML</b></p><p>two", "Out of HTML two"},
+		{"a\u200b\u034f\u200b b\u202ec \u00ad \x07 d", "", "a bc d"},
+		{strings.Repeat("ü", 300), "", strings.Repeat("ü", 256)},
+		{strings.Repeat("x", 255) + " y z", "", strings.Repeat("x", 255)},
+		{strings.Repeat("ab ", 200), "", strings.TrimSpace(strings.Repeat("ab ", 85) + "a")},
+	} {
+		if got := (&Message{Text: c.text, HTML: c.html}).Preview(); got != c.want {
+			t.Errorf("%.60q, %.60q: got %q, want %q", c.text, c.html, got, c.want)
+		}
+	}
+}
+
+func TestReceived(t *testing.T) {
+	r := ParseReceived("from mx.example.com (HELO mail.example.com) ([IPv6:2001:db8::1]) by in.example.net (Postfix (Debian/GNU)) via TCP\r\n\twith ESMTPS id 4Bx7 for <bob@example.net>; Sat, 21 Nov 2026 09:00:00 +0100 (CET)\r\n")
+	want := Received{"mx.example.com", "mail.example.com", netip.MustParseAddr("2001:db8::1"), "in.example.net", "TCP", "ESMTPS", "4Bx7", "bob@example.net", time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)}
+	if when := r.Date; !when.Equal(want.Date) {
+		t.Errorf("got the date %v", when)
+	}
+	if r.Date = want.Date; r != want {
+		t.Errorf("got %+v, want %+v", r, want)
+	}
+	for _, s := range []string{"", ";", "(", "from", "from (((", "from [", "from by with id for via", strings.Repeat("from (", 10000)} {
+		_ = ParseReceived(s) // it does not fail
+	}
+	if r := ParseReceived("(qmail 1 invoked by uid 2); 21 Nov 2026 08:00:00 -0000"); !r.Date.Equal(want.Date) || r.From != "" {
+		t.Errorf("qmail's: got %+v", r)
 	}
 }

@@ -88,6 +88,7 @@ func (r *renderer) plan(p *Part, path string, depth int) (*plan, error) {
 			return nil, err
 		}
 		pl.parts = append(pl.parts, one)
+		pl.enc = max(pl.enc, one.carries())
 	}
 	// RFC 2046, 5: a type that is no multipart has no parts, and readers would show the boundaries as text.
 	// Only where nothing was said may we say it.
@@ -241,8 +242,7 @@ func (r *renderer) leaf(pl *plan) error {
 			s.bareCR = true
 		}
 	default:
-		// Not text: it is not read before it is written, and base64 carries anything.
-		pl.enc = encBase64
+		r.octets(pl)
 		return nil
 	}
 	switch {
@@ -252,7 +252,7 @@ func (r *renderer) leaf(pl *plan) error {
 		// It had no parts when it was read, and cannot have an encoding (RFC 2045, 6.4): it goes as the text that it is.
 		pl.media, pl.isText = "text/plain", true
 	case !pl.isText:
-		pl.enc = encBase64
+		r.octets(pl)
 		return nil
 	}
 	// QUIRK: text with CRs alone comes from old Macs and from progress bars that were piped into mail. It was
@@ -261,14 +261,38 @@ func (r *renderer) leaf(pl *plan) error {
 		s.control++ // a CR in text that was parsed stays one
 		pl.isText = false
 	}
-	pl.enc = s.choose(r.eightBit)
-	r.gains = r.gains || pl.enc == enc8bit || pl.enc > enc8bit && s.choose(true) == enc8bit
+	pl.enc = s.choose(r.form.eightBit)
+	r.gains.eightBit = r.gains.eightBit || pl.enc != enc7bit && s.choose(true) == enc8bit
 	return nil
 }
 
+// octets plans what is not text: it is not read before it is written, for base64 carries anything, as binary does where that
+// is asked for and taken. A body that is nothing but such a part has to end with a line end, which would be one more octet.
+func (r *renderer) octets(pl *plan) {
+	pl.enc = encBase64
+	if r.m.Binary && !pl.last {
+		r.gains.binary = true
+		if r.form.binary {
+			pl.enc = encBinary
+		}
+	}
+}
+
+// carries tells which of 7bit, 8bit and binary the octets are that a part is written in: the multiparts around it say the
+// same (RFC 2045, 6.4).
+func (pl *plan) carries() transferEncoding {
+	switch {
+	case pl.enc <= encBinary:
+		return pl.enc
+	case pl.enc == encRaw && pl.part.encoding == "8bit", pl.enc == encNested && pl.nested.form.eightBit && pl.nested.gains.eightBit:
+		return enc8bit
+	}
+	return enc7bit
+}
+
 // parsedLeaf keeps a part as it was read, if its transfer encoding was not changed and its octets can be sent.
-// Decoding and encoding again would give the same content in other octets, and signatures over the part would no longer fit. What cannot be sent so, as binary or lines that are too long, has to be
-// encoded all the same.
+// Decoding and encoding again would give the same content in other octets, and signatures over the part would no longer fit.
+// What cannot be sent so, as binary or lines that are too long, has to be encoded all the same.
 func (r *renderer) parsedLeaf(pl *plan) (bool, error) {
 	p := pl.part
 	if encodingName(p.Header.Value("Content-Transfer-Encoding")) != p.encoding || !knownEncoding(p.encoding) {
@@ -280,8 +304,8 @@ func (r *renderer) parsedLeaf(pl *plan) (bool, error) {
 	}
 	clean := s.control == 0 && !s.bareCR && !s.cr && max(s.longest, s.width) <= maxBodyLine && p.encoding != "binary"
 	if clean && s.high > 0 && p.encoding == "8bit" {
-		r.gains = true
-		clean = r.eightBit
+		r.gains.eightBit = true
+		clean = r.form.eightBit
 	} else {
 		clean = clean && s.high == 0
 	}
@@ -301,7 +325,7 @@ const maxNested = 5
 // QUIRK: some gateways and phones encode whole messages in base64 in spite of the rule; many readers then show
 // nothing but a file of that name.
 func (r *renderer) message822(pl *plan, s *survey) error {
-	if e := s.choose(r.eightBit); (e == enc7bit || e == enc8bit) && !s.bareCR {
+	if e := s.choose(r.form.eightBit); (e == enc7bit || e == enc8bit) && !s.bareCR {
 		pl.enc, pl.isText = e, true
 		return nil
 	}
@@ -319,7 +343,7 @@ func (r *renderer) message822(pl *plan, s *survey) error {
 		return pl.wrap(err)
 	}
 	if r.nesting < maxNested {
-		pl.nested, _ = m.freezeIn(r.eightBit, r.nesting+1) // why it cannot be written does not matter here
+		pl.nested, _ = m.freeze(form{eightBit: r.form.eightBit}, r.nesting+1) // why it cannot be written does not matter here
 	}
 	if pl.nested == nil {
 		// It has no author, or something else that writing refuses: as octets it still gets there.
@@ -327,6 +351,7 @@ func (r *renderer) message822(pl *plan, s *survey) error {
 		return nil
 	}
 	pl.enc = encNested
+	r.gains.eightBit = r.gains.eightBit || pl.nested.gains.eightBit
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Laying out: the header, then the parts. The fields of Message come in their usual order; those of Header keep theirs,
@@ -90,7 +91,7 @@ func (r *renderer) placed(f *Field, done *uint32, body *plan) error {
 	case k == fieldMIMEVersion && f.raw == "":
 		r.f.b = append(r.f.b, "MIME-Version: 1.0\r\n"...)
 		return nil
-	case k == fieldMIMEVersion || !r.has(k) || f.raw != "" && r.same(k, f) && cleanRaw(f.raw):
+	case k == fieldMIMEVersion || !r.has(k) || f.raw != "" && r.same(k, f) && r.cleanRaw(f.raw):
 		return r.field(f)
 	}
 	return r.known(k)
@@ -278,7 +279,7 @@ func (r *renderer) field(f *Field) error {
 	if f.name == "" || !isName(f.name) || len(f.name) > maxName {
 		return nil // what was no field when it was read does not become one
 	}
-	if cleanRaw(f.raw) {
+	if r.cleanRaw(f.raw) {
 		r.f.b = appendText(r.f.b, f.raw)
 		if f.raw[len(f.raw)-1] != '\n' {
 			r.f.end()
@@ -314,12 +315,18 @@ func asciiOnly(s string) string {
 	}, s)
 }
 
-// cleanRaw says that a field can go as it was read: ASCII, no line over 998, no CR but before LF, no NUL.
+// cleanRaw says that a field can go as it was read: ASCII, or UTF-8 in that form, no line over 998, no CR but before LF, no
+// NUL.
 // RFC 5322, 2.1.1 and 2.2: these are what any host may refuse or change.
-func cleanRaw(raw string) bool {
+func (r *renderer) cleanRaw(raw string) bool {
 	var s survey
 	s.text(raw)
-	return s.high+s.control == 0 && !s.bareCR && s.longest <= maxBodyLine
+	clean := s.control == 0 && !s.bareCR && s.longest <= maxBodyLine
+	if clean && s.high > 0 {
+		r.f.beyond = true
+		clean = r.form.utf8 && utf8.ValidString(raw)
+	}
+	return clean
 }
 
 // content lays out the fields that describe a body.
@@ -361,8 +368,11 @@ func (r *renderer) content(pl *plan) error {
 			return err
 		}
 	}
-	// RFC 2045, 6.4: a multipart says nothing of an encoding, for it has none.
-	if !encoded && pl.enc != encRaw && len(pl.parts) == 0 {
+	switch {
+	case encoded || pl.enc == encRaw:
+	case pl.enc == encNested:
+		r.encoding(pl.carries())
+	default:
 		r.encoding(pl.enc)
 	}
 	return nil
@@ -371,7 +381,7 @@ func (r *renderer) content(pl *plan) error {
 // encoding lays out Content-Transfer-Encoding; 7bit goes without saying (RFC 2045, 6.1).
 // Saying it would be legal and is what most programs do; ours is the shorter header.
 func (r *renderer) encoding(enc transferEncoding) {
-	if enc != enc7bit && enc != encNested {
+	if enc != enc7bit {
 		r.f.b = append(append(append(r.f.b, "Content-Transfer-Encoding: "...), enc.String()...), "\r\n"...)
 	}
 }
@@ -390,7 +400,7 @@ func (r *renderer) contentType(pl *plan, f *Field) error {
 	}
 	// The field's octets are kept if they still say what is done.
 	keep := f != nil && f.raw != "" && own && pl.media == pl.part.media && pl.boundary == pl.part.boundary
-	if keep && cleanRaw(f.raw) {
+	if keep && r.cleanRaw(f.raw) {
 		return r.field(f)
 	}
 	l := paramList{value: media}
@@ -437,8 +447,8 @@ func (r *renderer) textFields() {
 	}
 	var s survey
 	s.text(r.m.Text)
-	r.textEnc = s.choose(r.eightBit)
-	r.gains = r.gains || r.textEnc == enc8bit || r.textEnc != enc7bit && s.choose(true) == enc8bit
+	r.textEnc = s.choose(r.form.eightBit)
+	r.gains.eightBit = r.textEnc != enc7bit && s.choose(true) == enc8bit
 	r.f.b = append(r.f.b, "Content-Type: text/plain; charset=utf-8\r\n"...)
 	r.encoding(r.textEnc)
 }

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -294,6 +295,68 @@ func (v *view) text(parts []*Part, media string, is bool) string {
 		return more.String()
 	}
 	return out
+}
+
+// maxPreview is how long a preview is, in characters (RFC 8621, 4.1.4).
+const maxPreview = 256
+
+// Preview gives the beginning of what a message says, in one line of at most 256 characters (RFC 8621, 4.1.4): for lists of
+// messages. It is of Text or, if that is empty, of HTML; what is quoted, and rules, are left out unless there is nothing
+// else. It is empty if the message has no text.
+func (m *Message) Preview() string {
+	const enough = 64 << 10 // of a text; what is quoted at its beginning may be long
+	text := m.Text[:wholeRunes(m.Text, enough)]
+	if strings.TrimSpace(text) == "" {
+		text = TextFromHTML(m.HTML[:wholeRunes(m.HTML, 4*enough)])
+	}
+	own := func(line string) bool {
+		return !strings.HasPrefix(line, ">") && strings.Trim(line, "-=_*#~+ \t\r\n") != ""
+	}
+	if p := preview(text, own); p != "" {
+		return p
+	}
+	return preview(text, func(string) bool { return true })
+}
+
+// preview puts the lines that are wanted into one.
+func preview(text string, wanted func(line string) bool) string {
+	var b strings.Builder
+	count := 0
+	for line := range strings.Lines(text) {
+		if line == "-- \n" {
+			break // the signature (RFC 3676, 4.3)
+		}
+		if !wanted(line) {
+			continue
+		}
+		for word := range strings.FieldsSeq(line) {
+			// Senders fill the beginning of newsletters with characters that show nothing.
+			word = strings.Map(visible, word)
+			if word == "" {
+				continue
+			}
+			if count > 0 && count < maxPreview {
+				b.WriteByte(' ')
+				count++
+			}
+			for _, r := range word {
+				if count == maxPreview {
+					return strings.TrimSuffix(b.String(), " ")
+				}
+				b.WriteRune(r)
+				count++
+			}
+		}
+	}
+	return b.String()
+}
+
+// visible drops controls, and characters that direct text or have no width.
+func visible(r rune) rune {
+	if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != '\u200d' || r == '\u034f' || r == '\ufffc' {
+		return -1
+	}
+	return r
 }
 
 // parseIDs reads message identifiers, without their angle brackets (RFC 5322, 3.6.4).

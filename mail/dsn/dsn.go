@@ -1,16 +1,17 @@
-// Package dsn reads reports about mail: delivery status notifications, which tell what became of a message, and message
-// disposition notifications, which tell that somebody has seen it.
+// Package dsn reads reports about mail: delivery status notifications, which tell what became of a message, message
+// disposition notifications, which tell that somebody has seen it, and feedback, which tells that somebody has complained.
 //
 // [Parse] takes a message that was parsed and gives what its report says of each recipient, or [ErrNoReport]. Bounces that
 // follow no standard are read as far as they can be, and say so.
 //
-// RFC 3464 and RFC 6533 (delivery status), RFC 6522 (multipart/report), RFC 8098 (disposition).
+// RFC 3464 and RFC 6533 (delivery status), RFC 6522 (multipart/report), RFC 8098 (disposition), RFC 5965 and 6591 (feedback).
 package dsn
 
 import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,40 +92,53 @@ const (
 // qmail, Exim and Gmail write. Without either the error is [ErrNoReport]; other errors are those of reading the message.
 // At most 1 MiB of a report is read, and 10,000 recipients.
 func Parse(m *mail.Message) (*Report, error) {
+	s, original, err := found(m, "message/delivery-status", "message/global-delivery-status")
 	var r *Report
-	var original *mail.Part
-	for _, p := range m.Body.Walk() {
-		switch p.Type() {
-		case "message/delivery-status", "message/global-delivery-status":
-			if r != nil {
-				continue
-			}
-			s, err := content(p)
-			if err != nil {
-				return nil, err
-			}
-			r = readReport(s)
-		// QUIRK: message/rfc822-headers is in no registry and in many reports.
-		case "message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers":
-			if original == nil {
-				original = p
-			}
-		}
-	}
-	if r == nil {
+	switch {
+	case err == nil:
+		r = readReport(s)
+	case !errors.Is(err, ErrNoReport):
+		return nil, err
+	default:
 		if r = guess(m); r == nil {
 			return nil, ErrNoReport
 		}
 	}
-	if original != nil {
-		s, err := content(original)
-		if err != nil {
-			return nil, err
-		}
-		r.Original = mail.ParseHeader(s)
+	if original.Len() > 0 {
+		r.Original = original
 	}
 	return r, nil
 }
+
+// found finds the first part of one of these types, and the header of the message that came back with it. Without such a part
+// the error is ErrNoReport, and the header counts all the same.
+func found(m *mail.Message, types ...string) (report string, original mail.Header, err error) {
+	var of, back *mail.Part
+	for _, p := range m.Body.Walk() {
+		switch t := p.Type(); {
+		case of == nil && slices.Contains(types, t):
+			of = p
+		case back == nil && slices.Contains(returnedTypes, t):
+			back = p
+		}
+	}
+	if back != nil {
+		s, err := content(back)
+		if err != nil {
+			return "", original, err
+		}
+		original = mail.ParseHeader(s)
+	}
+	if of == nil {
+		return "", original, ErrNoReport
+	}
+	report, err = content(of)
+	return report, original, err
+}
+
+// returnedTypes are the types of what comes back (RFC 6522, 4). QUIRK: message/rfc822-headers is in no registry and in many
+// reports.
+var returnedTypes = []string{"message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers"}
 
 // content reads the beginning of a part.
 func content(p *mail.Part) (string, error) {

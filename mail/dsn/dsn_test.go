@@ -218,6 +218,77 @@ func TestOtherCorpus(t *testing.T) {
 	}
 }
 
+func TestFeedback(t *testing.T) {
+	f, err := ParseFeedback(parse(t, "Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\nspam\n--b\nContent-Type: message/feedback-report\n\n"+
+		"Feedback-Type: Abuse\nUser-Agent: x/1\nVersion: 1\nIncidents: 3\nOriginal-Rcpt-To: <a@b.c>\nOriginal-Rcpt-To: d@b.c\nReceived-Date: Sat, 21 Nov 2026 09:00:00 +0000\nSource-IP: 2001:db8::1\n"+
+		"--b\nContent-Type: message/rfc822\n\nSubject: bought?\n\nx\n--b--\n"))
+	if err != nil || f.Type != "abuse" || f.Incidents != 3 || !slices.Equal(f.Recipients, []string{"a@b.c", "d@b.c"}) || f.Arrival.Hour() != 9 || f.SourceIP.String() != "2001:db8::1" || f.Original.Text("Subject") != "bought?" {
+		t.Errorf("got %+v, %v", f, err)
+	}
+	if _, err := ParseFeedback(parse(t, sample)); !errors.Is(err, ErrNoReport) {
+		t.Errorf("a delivery report: got %v", err)
+	}
+}
+
+func TestFeedbackCorpus(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(peers.Corpora(t), "reports", "arf", "*.eml"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		var want struct {
+			Type     string   `json:"feedback_type"`
+			Arrival  *int64   `json:"arrival_date"`
+			Results  []string `json:"authentication_results"`
+			N        int      `json:"incidents"`
+			ENVID    string   `json:"original_envelope_id"`
+			From     string   `json:"original_mail_from"`
+			To       string   `json:"original_rcpt_to"`
+			Domains  []string `json:"reported_domain"`
+			URIs     []string `json:"reported_uri"`
+			IP       string   `json:"source_ip"`
+			Agent    string   `json:"user_agent"`
+			Failure  string   `json:"auth_failure"`
+			Selector string   `json:"dkim_selector"`
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(strings.TrimSuffix(name, ".eml") + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, &want); err != nil {
+			t.Fatal(err)
+		}
+		f, err := ParseFeedback(parse(t, string(raw)))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		words := func(list []string) string { return strings.Join(strings.Fields(strings.Join(list, " ")), " ") }
+		var to string
+		if len(f.Recipients) > 0 {
+			to = f.Recipients[0]
+		}
+		for what, pair := range map[string][2]string{
+			"type":    {strings.ReplaceAll(f.Type, "-", ""), strings.ToLower(want.Type)},
+			"results": {words(f.Results), words(want.Results)}, "envelope": {f.EnvelopeID, want.ENVID}, "from": {f.From, bare(want.From)}, "to": {to, bare(want.To)},
+			"domains": {words(f.Domains), words(want.Domains)}, "URIs": {words(f.URIs), words(want.URIs)}, "agent": {f.UserAgent, want.Agent},
+			"incidents": {fmt.Sprint(f.Incidents), fmt.Sprint(want.N)}, "selector": {f.Header.Value("DKIM-Selector"), want.Selector},
+			"failure": {f.Failure, strings.Replace(strings.ToLower(want.Failure), "unspecified", "", 1)},
+		} {
+			if pair[0] != pair[1] {
+				t.Errorf("%s: %s: got %q, want %q", name, what, pair[0], pair[1])
+			}
+		}
+		if want.Arrival != nil && f.Arrival.Unix() != *want.Arrival || want.IP != "" && f.SourceIP.String() != want.IP || f.Original.Len() == 0 {
+			t.Errorf("%s: got %v, %v, %d original fields", name, f.Arrival, f.SourceIP, f.Original.Len())
+		}
+	}
+}
+
 // hostile reports grow with n.
 var hostile = map[string]func(n int) string{
 	"recipients": func(n int) string {
@@ -300,6 +371,9 @@ func FuzzParse(f *testing.F) {
 					t.Errorf("%q holds a line end", s)
 				}
 			}
+		}
+		if _, err := ParseFeedback(m); err != nil && !errors.Is(err, ErrNoReport) {
+			t.Fatal(err)
 		}
 		if _, err := ParseReceipt(m); err != nil && !errors.Is(err, ErrNoReport) {
 			t.Fatal(err)

@@ -25,17 +25,11 @@ type Receipt struct {
 // ParseReceipt reads the message/disposition-notification in a message. Without one the error is [ErrNoReport]; other
 // errors are those of reading the message.
 func ParseReceipt(m *mail.Message) (*Receipt, error) {
-	for _, p := range m.Body.Walk() {
-		if t := p.Type(); t != "message/disposition-notification" && t != "message/global-disposition-notification" {
-			continue
-		}
-		s, err := content(p)
-		if err != nil {
-			return nil, err
-		}
-		return readReceipt(mail.ParseHeader(strings.TrimLeft(s, "\r\n"))), nil
+	s, _, err := found(m, "message/disposition-notification", "message/global-disposition-notification")
+	if err != nil {
+		return nil, err
 	}
-	return nil, ErrNoReport
+	return readReceipt(mail.ParseHeader(strings.TrimLeft(s, "\r\n"))), nil
 }
 
 // readReceipt takes the fields (RFC 8098, 3.2).

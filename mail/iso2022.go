@@ -1,0 +1,161 @@
+package mail
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/korean"
+	"golang.org/x/text/encoding/simplifiedchinese"
+)
+
+// The charsets that switch between others by escape sequences (ISO 2022), as mail has them: ISO-2022-KR (RFC 1557),
+// ISO-2022-CN (RFC 1922), and those of Japan beyond the one that browsers know (RFC 1554, 2237). WHATWG leaves them out, for
+// a page in one of them can be made to look harmless; a text in a message is not run.
+//
+// The octets of one set are gathered and converted at once, in the charset of eight bits that has the same characters. CNS
+// 11643, which the traditional half of ISO-2022-CN is in, no table here has: its characters are U+FFFD.
+
+// An isoSet is a set of characters that an escape sequence calls for.
+type isoSet struct {
+	charset encoding.Encoding // in which its octets, with their eighth bit set, mean the same; nil for ASCII
+	octets  int               // of one character
+	lead    string            // goes before each of its characters there
+}
+
+var (
+	isoASCII   = isoSet{octets: 1}
+	isoUnknown = isoSet{charset: encoding.Replacement, octets: 2}
+)
+
+// isoSets are the sets by the end of their escape sequences: the final octet, behind "$" for those of two octets a
+// character, and "." for those of 96 characters.
+var isoSets = map[string]isoSet{
+	"B": isoASCII, "J": isoASCII, "I": {japanese.ShiftJIS, 1, ""},
+	"$@": {japanese.EUCJP, 2, ""}, "$B": {japanese.EUCJP, 2, ""}, "$D": {japanese.EUCJP, 2, "\x8f"},
+	"$O": {japanese.EUCJP, 2, ""}, "$Q": {japanese.EUCJP, 2, ""},
+	"$A": {simplifiedchinese.GBK, 2, ""}, "$C": {korean.EUCKR, 2, ""},
+	".A": {charmap.ISO8859_1, 1, ""}, ".F": {charmap.ISO8859_7, 1, ""},
+}
+
+// decodeISO2022 decodes a text. What cannot be converted is U+FFFD.
+func decodeISO2022(b []byte) string {
+	d := isoDecoder{}
+	d.reset()
+	for len(b) > 0 {
+		switch c := b[0]; {
+		case c == 0x1b:
+			b = b[d.escape(b):]
+			continue
+		case c == 0x0e || c == 0x0f: // SO and SI: the other of two sets
+			d.flush()
+			d.shifted = c == 0x0e
+		case c == '\n':
+			d.flush()
+			d.out.WriteByte(c)
+			d.reset()
+		case c <= ' ' || c == 0x7f:
+			d.flush()
+			d.out.WriteByte(c)
+		default:
+			set := d.sets[0]
+			if d.shifted {
+				set = d.sets[1]
+			}
+			n := min(set.octets, len(b))
+			d.character(set, b[:n])
+			b = b[n:]
+			continue
+		}
+		b = b[1:]
+	}
+	d.flush()
+	return d.out.String()
+}
+
+// An isoDecoder is a text that is being decoded.
+type isoDecoder struct {
+	out     strings.Builder
+	sets    [4]isoSet // G0 to G3
+	shifted bool      // G1 counts instead of G0
+	set     isoSet    // what held is in
+	held    []byte
+}
+
+// reset begins a line, where G0 is ASCII again. QUIRK: ISO-2022-KR designates G1 once, at the beginning of the text; the
+// others do in each line.
+func (d *isoDecoder) reset() {
+	d.sets[0], d.shifted = isoASCII, false
+	if d.sets[1].octets == 0 {
+		d.sets[1] = isoUnknown
+	}
+}
+
+// escape takes an escape sequence and gives its length. One that is not known goes without a trace.
+func (d *isoDecoder) escape(b []byte) int {
+	if len(b) > 1 && (b[1] == 'N' || b[1] == 'O') { // SS2 and SS3: one character of G2 or G3
+		set := d.sets[b[1]-'N'+2]
+		n := min(2+max(set.octets, 1), len(b))
+		d.character(set, b[2:n])
+		return n
+	}
+	// ISO 2022: intermediate octets from space to "/", then a final one. "(" to "+" and "," to "/" say which of G0 to G3.
+	n, which, kind := 1, 0, ""
+	for ; n < len(b) && n < 4 && ' ' <= b[n] && b[n] <= '/'; n++ {
+		switch c := b[n]; {
+		case c == '$':
+			kind = "$"
+		case '(' <= c && c <= '+':
+			which = int(c - '(')
+		case '-' <= c && c <= '/':
+			which, kind = int(c-','), "."
+		}
+	}
+	if n == len(b) || n == 1 {
+		return n
+	}
+	set, ok := isoSets[kind+string(b[n])]
+	if !ok && kind == "$" {
+		set = isoUnknown
+	} else if !ok {
+		set = isoASCII
+	}
+	d.sets[which] = set
+	return n + 1
+}
+
+// character holds a character until one of another set comes.
+func (d *isoDecoder) character(set isoSet, b []byte) {
+	if d.set != set {
+		d.flush()
+		d.set = set
+	}
+	if set.charset == nil || len(b) < set.octets || set.octets == 2 && b[1] <= ' ' {
+		for _, c := range b {
+			if c >= utf8.RuneSelf {
+				d.out.WriteRune(utf8.RuneError)
+				continue
+			}
+			d.out.WriteByte(c)
+		}
+		return
+	}
+	if set == isoUnknown {
+		d.out.WriteRune(utf8.RuneError)
+		return
+	}
+	d.held = append(d.held, set.lead...)
+	for _, c := range b {
+		d.held = append(d.held, c|0x80)
+	}
+}
+
+// flush converts what is held.
+func (d *isoDecoder) flush() {
+	if len(d.held) > 0 {
+		d.out.WriteString(decodeWith(d.set.charset, d.held))
+	}
+	d.held = d.held[:0]
+}
