@@ -12,7 +12,7 @@ import (
 )
 
 // The charsets that switch between others by escape sequences (ISO 2022), as mail has them: ISO-2022-KR (RFC 1557),
-// ISO-2022-CN (RFC 1922), and those of Japan beyond the one that browsers know (RFC 1554, 2237). WHATWG leaves them out, for
+// ISO-2022-CN (RFC 1922), and those of Japan beyond the one that browsers know (RFC 1554, RFC 2237). WHATWG leaves them out, for
 // a page in one of them can be made to look harmless; a text in a message is not run.
 //
 // The octets of one set are gathered and converted at once, in the charset of eight bits that has the same characters. CNS
