@@ -67,6 +67,9 @@ func exitCode(err error) int {
 	if e, ok := errors.AsType[*smtp.Error](err); ok {
 		return replyCode(e)
 	}
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return exitNoHost // a name that is spelt wrong does not become right by waiting
+	}
 	switch {
 	// Before temporary: who tries again now may deliver twice.
 	case errors.Is(err, smtp.ErrUnknown):
@@ -83,6 +86,11 @@ func exitCode(err error) int {
 		return exitTempFail
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return exitNoInput
+	}
+	// Some have it and others were only deferred: 75 would have the message sent to
+	// the first ones again.
+	if _, ok := errors.AsType[*smtp.SendError](err); ok {
+		return exitUnavailable
 	}
 	if strings.HasPrefix(err.Error(), "unknown ") || strings.Contains(err.Error(), " arg(s)") {
 		return exitUsage // cobra's, which have no type

@@ -3,22 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/postrider/postrider"
-	"github.com/postrider/postrider/sasl"
+	"github.com/postrider/postrider/internal/mailjson"
+	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -30,31 +26,25 @@ import (
 
 // sendOptions are the flags of send; flags says what each means.
 type sendOptions struct {
-	server       string
-	from         string
-	to, cc, bcc  []string
-	replyTo      []string
-	subject      string
-	text, html   string
-	attach       []string
-	embed        []string
-	header       []string
-	eml          string
-	user         string
-	passwordFile string
-	auth         string
-	tls          string
-	caFile       string
-	trace        bool
-	dryRun       bool
-	json         bool
+	server      []string
+	from        string
+	to, cc, bcc []string
+	replyTo     []string
+	subject     string
+	text, html  string
+	attach      []string
+	embed       []string
+	header      []string
+	eml         string
+	connect     connectOptions
+	dryRun      bool
+	json        bool
 }
 
-// flags defines the flags in the order in which the help shows them. There is none
-// for a password: everybody on the machine can read command lines.
+// flags defines the flags in the order in which the help shows them.
 func (o *sendOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringVar(&o.server, "server", "", "`URL` of the server, or HOST[:PORT]")
+	f.StringArrayVar(&o.server, "server", nil, "`URL` of the server, or HOST[:PORT]; one more is for those whom the one before did not take for now")
 	f.StringVar(&o.from, "from", "", "`ADDRESS` of the author, with or without a name")
 	f.StringArrayVar(&o.to, "to", nil, "`ADDRESSES` of recipients: a list with commas; may be repeated")
 	f.StringArrayVar(&o.cc, "cc", nil, "`ADDRESSES` that get a copy")
@@ -67,12 +57,7 @@ func (o *sendOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.embed, "embed", nil, "`FILE` that the HTML shows as cid:NAME, NAME being the file's; may be repeated")
 	f.StringArrayVar(&o.header, "header", nil, "further `\"NAME: VALUE\"` for the header; may be repeated")
 	f.StringVar(&o.eml, "eml", "", "send a message that is complete: a `FILE`, or - for standard input")
-	f.StringVar(&o.user, "user", "", "`USER` to authenticate as")
-	f.StringVar(&o.passwordFile, "password-file", "", "`FILE` with the user's password on its first line; else POSTRIDER_PASSWORD is taken")
-	f.StringVar(&o.auth, "auth", "", "the only `MECHANISM` to authenticate with: PLAIN or LOGIN")
-	f.StringVar(&o.tls, "tls", "auto", "`MODE` of TLS: auto, implicit, starttls, opportunistic or none")
-	f.StringVar(&o.caFile, "ca-file", "", "`FILE` with the certificates in PEM that vouch for the server's, in place of the system's")
-	f.BoolVar(&o.trace, "trace", false, "print the dialogue with the server on standard error")
+	o.connect.flags(f)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the message, send nothing")
 	f.BoolVar(&o.json, "json", false, "print what became of each recipient as JSON")
 }
@@ -92,8 +77,8 @@ none of these, those of the message. Each flag can also be given in the environm
 --server as POSTRIDER_SERVER. A password comes from a file or from POSTRIDER_PASSWORD.
 
 It prints what became of each recipient. The exit code is 0 if all were accepted,
-75 if trying again may help, 69 if not, 76 if the message may have been delivered
-but its reply was lost; see also sysexits(3).`,
+75 if trying again may help, 69 if not, or if some have it and others may still get
+it; 76 if the message may have been delivered but its reply was lost; see also sysexits(3).`,
 		Example: `  postrider send --server 127.0.0.1:2525 --from ann@example.com --to bob@example.net --subject Hello --text "Hello, Bob."
   postrider send --server smtps://smtp.example.com --user ann --password-file ~/.password \
     --from "Ann <ann@example.com>" --to bob@example.net,eve@example.net --subject Minutes --text @minutes.txt --attach minutes.pdf
@@ -112,8 +97,16 @@ but its reply was lost; see also sysexits(3).`,
 
 // send carries out one run of the command.
 func send(ctx context.Context, o sendOptions, s streams) error {
-	if n := o.fromStdin(); n > 1 {
-		return usagef("standard input can be one of --text, --html and --eml")
+	if err := o.mixed(); err != nil {
+		return err
+	}
+	if o.eml != "" && o.eml != "-" {
+		f, err := os.Open(o.eml)
+		if err != nil {
+			return exitf(exitNoInput, "--eml: %w", err)
+		}
+		defer f.Close()
+		s.in = f
 	}
 	m, err := o.message(s.in)
 	if err != nil {
@@ -121,147 +114,75 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 	}
 	// No server is needed to look at a message.
 	if o.dryRun {
-		if _, err := m.body.WriteTo(s.out); err != nil {
-			return messageError(err)
-		}
-		return nil
+		return o.show(m, s)
 	}
-	transport, err := o.transport(s)
+	sender, err := o.sender(s)
 	if err != nil {
 		return err
 	}
-	defer transport.Close()
+	defer sender.Close()
+	body, done := withProgress(m.body, s)
+	results, err := sender.Send(ctx, m.envelope, body)
+	done(err)
 	// What could not be printed matters only if all else went well: the fate of
 	// the message is worth more than a closed pipe.
-	results, err := transport.Send(ctx, m.envelope, m.body)
-	if printErr := o.print(s, results); printErr != nil && err == nil {
+	if printErr := o.print(s, results, err); printErr != nil && err == nil {
 		return exitf(exitIO, "%w", printErr)
 	}
-	return o.explain(err)
+	return o.connect.explain(err)
 }
 
-// transport makes the connection's settings of the flags. --tls comes before
-// what the URL says, but cannot undo smtps://.
-func (o *sendOptions) transport(s streams) (*smtp.Transport, error) {
-	if o.server == "" {
+// sender makes a Sender of --server. The servers are made before the first one is
+// asked: that the last is spelt wrong is better known before the message is out.
+func (o *sendOptions) sender(s streams) (smtp.SendCloser, error) {
+	var all servers
+	for _, address := range o.server {
+		one, err := o.connect.sender(address, s)
+		if err != nil {
+			all.Close()
+			return nil, fmt.Errorf("--server: %w", err)
+		}
+		all = append(all, one)
+	}
+	if len(all) == 0 {
 		return nil, usagef("say where to send to: --server HOST[:PORT], or a URL as smtps://smtp.example.com")
 	}
-	address := o.server
-	if !strings.Contains(address, "://") {
-		address = "smtp://" + address
-		if u, err := url.Parse(address); err == nil && u.Port() == "" && o.user != "" {
-			address += ":587" // RFC 6409, 3.1: submission
-		}
-	}
-	opened, err := postrider.Open(address)
-	if err != nil {
-		return nil, usagef("--server: %s", strings.TrimPrefix(err.Error(), "postrider: "))
-	}
-	t := opened.(*smtp.Transport) // what Open makes of these schemes
-	mode, ok := map[string]smtp.TLSMode{
-		"implicit": smtp.TLSImplicit, "starttls": smtp.TLSStartTLS, "opportunistic": smtp.TLSOpportunistic, "none": smtp.TLSNone,
-	}[o.tls]
-	switch {
-	case ok && t.Dialer.TLS == smtp.TLSImplicit && mode != smtp.TLSImplicit:
-		return nil, usagef("--tls %s contradicts smtps://, which is TLS from the beginning", o.tls)
-	case ok:
-		t.Dialer.TLS = mode
-	case o.tls != "auto":
-		return nil, usagef("--tls %q: it is auto, implicit, starttls, opportunistic or none", o.tls)
-	}
-	if err := o.credentials(t.Dialer); err != nil {
-		return nil, err
-	}
-	if o.caFile != "" {
-		pem, err := os.ReadFile(o.caFile)
-		if err != nil {
-			return nil, exitf(exitNoInput, "--ca-file: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, exitf(exitData, "--ca-file: %s holds no certificate in PEM", o.caFile)
-		}
-		// In place of the system's, not added to them: who names an authority
-		// means that one. Set, it is looked at on loopback too.
-		t.Dialer.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	if o.trace {
-		t.Dialer.Trace = func(l smtp.Line) {
-			side := "S: "
-			if l.FromClient {
-				side = "C: "
-			}
-			// A server's text goes to a terminal.
-			fmt.Fprintln(s.err, side+printable(l.Text))
-		}
-	}
-	return t, nil
+	return all, nil
 }
 
-// credentials sets the user and the password, which never come from a flag. Those
-// of the URL stay unless --user is given.
-func (o *sendOptions) credentials(d *smtp.Dialer) error {
-	if o.user == "" && o.passwordFile != "" {
-		return usagef("--password-file needs --user")
+// show prints what would be sent: the message on standard output, and on standard
+// error its envelope, which no message tells.
+func (o *sendOptions) show(m outgoing, s streams) error {
+	to := make([]string, len(m.envelope.To))
+	for i := range to {
+		to[i] = m.envelope.To[i].Address
 	}
-	if o.user != "" {
-		password, err := o.password()
-		if err != nil {
-			return err
-		}
-		d.Auth = sasl.Password(o.user, password)
+	if o.json {
+		return showJSON(m, to, s.out)
 	}
-	if o.auth == "" {
-		return nil
+	fmt.Fprintf(s.err, "from <%s> to <%s>; nothing is sent\n", printable(m.envelope.From), printable(strings.Join(to, ">, <")))
+	if _, err := m.body.WriteTo(s.out); err != nil {
+		return messageError(err)
 	}
-	mechanism := strings.ToUpper(o.auth)
-	if !slices.Contains([]string{"PLAIN", "LOGIN"}, mechanism) {
-		return usagef("--auth %q: it is PLAIN or LOGIN", o.auth)
-	}
-	if d.Auth == nil {
-		return usagef("--auth needs --user, or a URL with credentials")
-	}
-	d.Auth = onlyMechanism{d.Auth, mechanism}
 	return nil
 }
 
-// password reads the first line of the file, without its end: editors add one that
-// is not meant. An empty password is one; that there is none is an error.
-func (o *sendOptions) password() (string, error) {
-	if o.passwordFile == "" {
-		password, ok := os.LookupEnv("POSTRIDER_PASSWORD")
-		if !ok {
-			return "", usagef("--user needs a password: give --password-file FILE, or set POSTRIDER_PASSWORD")
-		}
-		return password, nil
+// showJSON prints it in the form that all of the program's JSON of a message has.
+func showJSON(m outgoing, to []string, w io.Writer) error {
+	var b bytes.Buffer
+	if _, err := m.body.WriteTo(&b); err != nil {
+		return messageError(err)
 	}
-	f, err := os.Open(o.passwordFile)
+	parsed, err := mail.Parse(&b)
 	if err != nil {
-		return "", exitf(exitNoInput, "--password-file: %w", err)
+		return messageError(err)
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	j, err := mailjson.New(parsed, mailjson.Options{})
 	if err != nil {
-		return "", exitf(exitNoInput, "--password-file: %w", err)
+		return messageError(err)
 	}
-	line, _, _ := bytes.Cut(b, []byte("\n"))
-	return strings.TrimSuffix(string(line), "\r"), nil
-}
-
-// onlyMechanism is a credential that is used with one mechanism. It takes the rest
-// out of the offer, so that a server cannot have a weaker one chosen (RFC 4422, 6.1.2).
-type onlyMechanism struct {
-	sasl.Credential
-	mechanism string
-}
-
-// Exchange implements sasl.Credential.
-func (m onlyMechanism) Exchange(ctx context.Context, offer sasl.Offer) (sasl.Exchange, error) {
-	if !slices.Contains(offer.Mechanisms, m.mechanism) {
-		return nil, fmt.Errorf("%w: %s is asked for, the server offers %s", sasl.ErrNoMechanism, m.mechanism, strings.Join(offer.Mechanisms, " "))
-	}
-	offer.Mechanisms = []string{m.mechanism}
-	return m.Credential.Exchange(ctx, offer)
+	j.Sender, j.Recipients = m.envelope.From, to
+	return printJSON(w, j)
 }
 
 // A sentResult is the JSON of a recipient's fate.
@@ -293,7 +214,7 @@ func outcome(err error) string {
 // print tells what became of each recipient. If all share one error it is told once, by the caller.
 // What was accepted goes to standard output, the rest to standard error; with
 // --json all of it is one array on standard output, empty if nothing was tried.
-func (o *sendOptions) print(s streams, results []smtp.Result) error {
+func (o *sendOptions) print(s streams, results []smtp.Result, err error) error {
 	if o.json {
 		out := make([]sentResult, 0, len(results))
 		for _, r := range results {
@@ -303,22 +224,35 @@ func (o *sendOptions) print(s streams, results []smtp.Result) error {
 			}
 			out = append(out, one)
 		}
-		e := json.NewEncoder(s.out)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		return e.Encode(out)
+		return printJSON(s.out, out)
 	}
+	sent, _ := errors.AsType[*smtp.SendError](err)
+	shared := sent != nil && sent.Unwrap() != nil
 	for _, r := range results {
-		if r.Err == nil {
-			if _, err := fmt.Fprintf(s.out, "%s  accepted  %s\n", printable(r.Rcpt), printable(r.Reply.String())); err != nil {
+		why := r.Reply.String()
+		switch {
+		case r.Err == nil:
+			if r.Reply.Code == 0 {
+				why = r.Host // no server's: a file or a program took it
+			}
+			if _, err := fmt.Fprintf(s.out, "%s  accepted  %s\n", printable(r.Rcpt), printable(why)); err != nil {
 				return err
 			}
 			continue
+		case r.Reply.Code == 0 && shared:
+			continue
+		case r.Reply.Code == 0:
+			why = strings.TrimPrefix(r.Err.Error(), "smtp: ")
 		}
-		if r.Reply.Code == 0 {
-			continue // the connection's error, which is told once
-		}
-		fmt.Fprintf(s.err, "%s  %s  %s\n", printable(r.Rcpt), outcome(r.Err), printable(r.Reply.String()))
+		fmt.Fprintf(s.err, "%s  %s  %s\n", printable(r.Rcpt), outcome(r.Err), printable(why))
 	}
 	return nil
+}
+
+// printJSON prints what people may read too.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }

@@ -7,11 +7,15 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/internal/mailjson"
+	"github.com/postrider/postrider/internal/peers"
 	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/smtp"
 )
@@ -28,6 +32,20 @@ type arrival struct {
 // receiver runs a server until the test ends. Recipients named nobody are refused for good, later for now.
 func receiver(t *testing.T) (addr string, got <-chan arrival) {
 	t.Helper()
+	return receiving(t, func(_ context.Context, to string) error {
+		switch local, _, _ := strings.Cut(to, "@"); local {
+		case "nobody":
+			return smtp.Errorf(550, "5.1.1", "nobody here")
+		case "later":
+			return smtp.Errorf(451, "4.2.0", "not now")
+		}
+		return nil
+	})
+}
+
+// receiving is receiver with another opinion of recipients; nil accepts all.
+func receiving(t *testing.T, onRcpt func(context.Context, string) error) (addr string, got <-chan arrival) {
+	t.Helper()
 	arrivals := make(chan arrival, 1)
 	h := postrider.Handlers{
 		OnMail: func(_ context.Context, m *postrider.Received) error {
@@ -39,15 +57,7 @@ func receiver(t *testing.T) (addr string, got <-chan arrival) {
 			arrivals <- arrival{m.User, m.Sender, string(raw), m.Recipients, parsed}
 			return err
 		},
-		OnRcpt: func(_ context.Context, to string) error {
-			switch local, _, _ := strings.Cut(to, "@"); local {
-			case "nobody":
-				return smtp.Errorf(550, "5.1.1", "nobody here")
-			case "later":
-				return smtp.Errorf(451, "4.2.0", "not now")
-			}
-			return nil
-		},
+		OnRcpt: onRcpt,
 		OnAuth: func(_ context.Context, user, password string) error {
 			if user != "ann" || password != "secret" {
 				return smtp.Errorf(535, "5.7.8", "no")
@@ -117,7 +127,7 @@ func TestSend(t *testing.T) {
 	if strings.Count(out, "accepted") != 5 {
 		t.Errorf("printed\n%s", out)
 	}
-	if !strings.Contains(errs, "C: MAIL FROM:<ann@example.com>") || strings.Contains(errs, "secret") || strings.Contains(errs, "AGFubgBzZWNyZXQ") {
+	if !regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d\d\d C: MAIL FROM:<ann@example.com>`).MatchString(errs) || strings.Contains(errs, "secret") || strings.Contains(errs, "AGFubgBzZWNyZXQ") {
 		t.Errorf("the trace lacks the dialogue, or tells the password:\n%s", errs)
 	}
 }
@@ -154,8 +164,76 @@ func TestSendEML(t *testing.T) {
 
 func TestSendDryRun(t *testing.T) {
 	code, out, errs := sent(t, "", "--from", "ann@example.com", "--to", "bob@example.net", "--subject", "s", "--text", "t", "--dry-run")
-	if code != 0 || !strings.Contains(out, "Subject: s\r\n") || !strings.HasSuffix(out, "\r\n\r\nt\r\n") {
+	if code != 0 || !strings.Contains(out, "Subject: s\r\n") || !strings.HasSuffix(out, "\r\n\r\nt\r\n") || !strings.Contains(errs, "from <ann@example.com> to <bob@example.net>") {
 		t.Errorf("got %d\n%s%s", code, out, errs)
+	}
+	// The JSON tells the envelope too: who is in Bcc.
+	code, out, errs = sent(t, "", "--from", "ann@example.com", "--to", "bob@example.net", "--bcc", "hidden@example.net", "--text", "t", "--dry-run", "--json")
+	var m mailjson.Message
+	if err := json.Unmarshal([]byte(out), &m); err != nil || code != 0 {
+		t.Fatalf("%v: %d\n%s%s", err, code, out, errs)
+	}
+	if got := strings.Join(m.Recipients, " "); got != "bob@example.net hidden@example.net" || m.Sender != "ann@example.com" || m.Text != "t\n" || len(m.Bcc) != 0 {
+		t.Errorf("--json: got\n%s", out)
+	}
+}
+
+// Those whom one server did not take for now are tried at the next one, and nobody else.
+func TestSendSeveralServers(t *testing.T) {
+	first, got := receiver(t)
+	addr, second := receiving(t, nil)
+	code, out, errs := sent(t, "", "--server", first, "--server", addr, "--from", "ann@example.com", "--to", "bob@example.net,later@example.net,nobody@example.net,later2@example.net", "--text", "t")
+	if a := <-got; strings.Join(a.recipients, " ") != "bob@example.net later2@example.net" {
+		t.Errorf("the first server: got %q", a.recipients)
+	}
+	if a := <-second; strings.Join(a.recipients, " ") != "later@example.net" {
+		t.Errorf("the second server: got %q", a.recipients)
+	}
+	if code != exitUnavailable || strings.Count(out, "accepted") != 3 || !strings.Contains(errs, "nobody@example.net  refused  550 5.1.1 nobody here") {
+		t.Errorf("got %d\n%s%s", code, out, errs)
+	}
+	closed := peers.FreeAddr(t)
+	code, out, errs = sent(t, "", "--server", closed, "--server", addr, "--from", "ann@example.com", "--to", "bob@example.net", "--text", "t", "--trace")
+	<-second
+	if code != 0 || strings.Count(out, "accepted") != 1 {
+		t.Errorf("the first one is down: got %d\n%s%s", code, out, errs)
+	}
+}
+
+// A message that some have and others may still get must not look as if it could be sent again as it is.
+func TestSendSomeDeferred(t *testing.T) {
+	addr, got := receiver(t)
+	code, out, errs := sent(t, "", "--server", addr, "--from", "ann@example.com", "--to", "bob@example.net,later@example.net", "--text", "t")
+	<-got
+	if code != exitUnavailable || !strings.Contains(errs, "these alone: later@example.net") {
+		t.Errorf("got %d\n%s%s", code, out, errs)
+	}
+}
+
+// In a terminal a large message shows how far it is.
+func TestSendProgress(t *testing.T) {
+	script, err := exec.LookPath("script")
+	if err != nil {
+		t.Skip("needs script, of Debian's bsdutils")
+	}
+	addr, got := receiver(t)
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := file(t, "large.bin", strings.Repeat("0123456789abcdef", 2<<20/16))
+	line := program + " send --server " + addr + " --from ann@example.com --to bob@example.net --attach " + large
+	out, err := exec.CommandContext(t.Context(), script, "-qec", line, "/dev/null").CombinedOutput()
+	<-got
+	if err != nil || !strings.Contains(string(out), "sending") || !strings.Contains(string(out), "done") || !strings.Contains(string(out), "accepted") {
+		t.Errorf("got %v\n%s", err, out)
+	}
+	// Without one it does not.
+	cmd := command(t, "send", "--server", addr, "--from", "ann@example.com", "--to", "bob@example.net", "--attach", large)
+	plain, err := cmd.CombinedOutput()
+	<-got
+	if err != nil || strings.Contains(string(plain), "sending") {
+		t.Errorf("without a terminal: got %v\n%s", err, plain)
 	}
 }
 
@@ -214,7 +292,8 @@ func TestSendErrors(t *testing.T) {
 		{exitData, "no author", []string{"--server", addr, "--eml", file(t, "a.eml", "To: a@b.c\n\nx")}},
 		{exitData, "no recipients", []string{"--server", addr, "--eml", file(t, "a.eml", "From: a@b.c\n\nx")}},
 		{exitNoUser, "nobody here", []string{"--server", addr, "--from", "ann@example.com", "--to", "nobody@example.net", "--text", "t"}},
-		{exitTempFail, "nothing listens", append(good, "--server", closed.Addr().String())},
+		{exitTempFail, "nothing listens", append(good[2:], "--server", closed.Addr().String())},
+		{exitNoHost, "check its spelling", append(good[2:], "--server", "nowhere.invalid")},
 		{exitNoPerm, "user or password is wrong", append(good, "--user", "ann", "--password-file", file(t, "p", "wrong"))},
 	} {
 		code, out, errs := sent(t, "", c.args...)

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/smtp"
@@ -63,7 +58,7 @@ func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 		}
 	}
 	if o.eml != "" {
-		return o.complete(in, from, m.Recipients())
+		return complete(in, from, m.Recipients())
 	}
 	switch {
 	case len(from) == 0:
@@ -162,35 +157,40 @@ func valueOf(flag, value string, in io.Reader) (string, error) {
 	return value, nil
 }
 
-// complete reads a message that is complete. It goes out as it is, but for Bcc, which nobody may see.
-// The flags and the message do not mix: which of two subjects is meant, nobody can tell. Only the
-// envelope is taken from the flags first, as who passes a message on is not its author.
-func (o *sendOptions) complete(in io.Reader, from []mail.Address, to []string) (outgoing, error) {
+// mixed refuses flags that do not go together. With --eml the message is complete: which of two
+// subjects is meant, nobody can tell.
+func (o *sendOptions) mixed() error {
+	if n := o.fromStdin(); n > 1 {
+		return usagef("standard input can be one of --text, --html and --eml")
+	}
 	for _, other := range []struct {
 		flag string
 		set  bool
 	}{{"subject", o.subject != ""}, {"text", o.text != ""}, {"html", o.html != ""}, {"attach", len(o.attach) > 0}, {"embed", len(o.embed) > 0}, {"header", len(o.header) > 0}, {"reply-to", len(o.replyTo) > 0}} {
-		if other.set {
-			return outgoing{}, usagef("--%s and --eml do not go together: with --eml the message is complete", other.flag)
+		if other.set && o.eml != "" {
+			return usagef("--%s and --eml do not go together: with --eml the message is complete", other.flag)
 		}
 	}
-	raw, err := o.readEML(in)
+	return nil
+}
+
+// complete reads a message that is complete. It goes out as it is, but for Bcc, which nobody may see.
+func complete(in io.Reader, from []mail.Address, to []string) (outgoing, error) {
+	message, err := readOriginal(in)
 	if err != nil {
-		return outgoing{}, err
+		return outgoing{}, emlError(err)
 	}
-	m, err := mail.Parse(bytes.NewReader(raw))
+	// Who passes a message on is not its author: the flags come first.
+	said, err := message.parsed()
 	if err != nil {
-		return outgoing{}, exitf(exitNoInput, "--eml: %w", err)
+		return outgoing{}, emlError(err)
 	}
-	sender := m.Sender.Address
-	if sender == "" && len(m.From) > 0 {
-		sender = m.From[0].Address
-	}
+	sender := said.Originator()
 	if len(from) > 0 {
 		sender = from[0].Address
 	}
 	if len(to) == 0 {
-		to = m.Recipients()
+		to = said.Recipients()
 	}
 	switch {
 	case sender == "":
@@ -198,52 +198,21 @@ func (o *sendOptions) complete(in io.Reader, from []mail.Address, to []string) (
 	case len(to) == 0:
 		return outgoing{}, exitf(exitData, "--eml: the message has no recipients; say with --to who it is for")
 	}
-	return outgoing{smtp.NewEnvelope(sender, to...), rawMessage(withoutBcc(m.Header, raw))}, nil
+	message.withoutBcc()
+	env := smtp.NewEnvelope(sender, to...)
+	// What the body holds is not looked at. To say that there may be octets beyond
+	// ASCII in it is true of every message (RFC 6152, 3).
+	env.Options.Body = smtp.Body8BitMIME
+	return outgoing{env, message}, nil
 }
 
-// readEML reads all of it: the recipients are in the header, and it may be a pipe,
-// which cannot be read again.
-func (o *sendOptions) readEML(in io.Reader) ([]byte, error) {
-	if o.eml != "-" {
-		b, err := os.ReadFile(o.eml)
-		if err != nil {
-			return nil, exitf(exitNoInput, "--eml: %w", err)
-		}
-		return b, nil
+// emlError tells a file that cannot be read from one that is no message.
+func emlError(err error) error {
+	if errors.Is(err, errLongHeader) {
+		return exitf(exitData, "--eml: %w", err)
 	}
-	s, err := valueOf("eml", "-", in)
-	return []byte(s), err
+	return exitf(exitNoInput, "--eml: %w", err)
 }
-
-// withoutBcc takes the Bcc fields out of a message's octets (RFC 5322, 3.6.3 and
-// 3.6.6). It compares them with the header as it was parsed and copies the rest
-// untouched, so that nothing is folded or spelt anew.
-func withoutBcc(h mail.Header, raw []byte) []byte {
-	out, at := make([]byte, 0, len(raw)), 0
-	for f := range h.All() {
-		end := at + len(f.Raw())
-		if end > len(raw) || string(raw[at:end]) != f.Raw() {
-			break // a header that was cut at a limit: what follows is left as it is
-		}
-		if name := strings.ToLower(f.Name()); name != "bcc" && name != "resent-bcc" {
-			out = append(out, raw[at:end]...)
-		}
-		at = end
-	}
-	return append(out, raw[at:]...)
-}
-
-// A rawMessage is a message that is complete.
-type rawMessage []byte
-
-// WriteTo implements io.WriterTo.
-func (m rawMessage) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(m)
-	return int64(n), err
-}
-
-// Repeatable says that it can be written again: smtp then keeps no copy of it.
-func (m rawMessage) Repeatable() bool { return true }
 
 // messageError says what is wrong with the message that the flags make. A file
 // that went away in between is the input's fault, anything else the data's.
@@ -253,44 +222,4 @@ func messageError(err error) error {
 		return exitf(exitNoInput, "%w", pathErr)
 	}
 	return exitf(exitData, "the message cannot be written: %s", text)
-}
-
-// explain adds to an error what can be done about it, in the words of the flags.
-// It goes by types and codes, never by text, which is the server's and may be in
-// any language. Where it knows nothing better it adds nothing.
-func (o *sendOptions) explain(err error) error {
-	if err == nil {
-		return nil
-	}
-	advice := ""
-	reply, refused := errors.AsType[*smtp.Error](err)
-	_, unknownCA := errors.AsType[x509.UnknownAuthorityError](err)
-	_, wrongName := errors.AsType[x509.HostnameError](err)
-	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
-	switch {
-	case unknownCA:
-		advice = "give the certificate that vouches for the server's with --ca-file"
-	case wrongName:
-		advice = "the certificate is for another name: give --server the name that it is for"
-	case notTLS:
-		advice = "the server does not begin with TLS: try --tls starttls"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		advice = "nothing listens there: check host and port, and that the server runs"
-	case errors.Is(err, smtp.ErrNoMechanism):
-		advice = "the server takes none of the ways to authenticate that can be used"
-	// RFC 4954, 6: 535 is wrong credentials, 530 none. QUIRK: Gmail and others say 535
-	// to the account's own password too and want one made for the application.
-	case refused && reply.Code == 535:
-		advice = "user or password is wrong; large providers want an application password here"
-	case refused && reply.Code == 530:
-		advice = "the server wants credentials: give --user and --password-file"
-	case errors.Is(err, smtp.ErrUnsupported) && !refused:
-		advice = "the server cannot do it; if that is about TLS, --tls none sends in clear"
-	case errors.Is(err, smtp.ErrUnknown):
-		advice = "it may have been delivered: do not send it again before you know"
-	}
-	if advice == "" {
-		return err
-	}
-	return fmt.Errorf("%w (%s)", err, advice)
 }

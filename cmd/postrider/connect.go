@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/sasl"
+	"github.com/postrider/postrider/smtp"
+)
+
+// How a command gets to a server: the flags that several commands share, and the
+// Sender that is made of them. The address is what postrider.Open takes, or a host
+// alone. The flags come before what the URL says.
+
+// connectOptions are the flags of a command that talks to a server.
+type connectOptions struct {
+	user         string
+	passwordFile string
+	auth         string
+	tls          string
+	caFile       string
+	trace        bool
+}
+
+// mechanisms are what --auth takes.
+var mechanisms = []string{
+	"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS",
+	"SCRAM-SHA-512", "SCRAM-SHA-512-PLUS", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "ANONYMOUS",
+}
+
+// flags defines the flags. There is none for a password: everybody on the machine
+// can read command lines.
+func (o *connectOptions) flags(f *pflag.FlagSet) {
+	f.StringVar(&o.user, "user", "", "`USER` to authenticate as")
+	f.StringVar(&o.passwordFile, "password-file", "", "`FILE` with the user's password or token on its first line; else POSTRIDER_PASSWORD is taken")
+	f.StringVar(&o.auth, "auth", "", "the only `MECHANISM` to authenticate with, as SCRAM-SHA-256 or XOAUTH2; else the best that is offered")
+	f.StringVar(&o.tls, "tls", "auto", "`MODE` of TLS: auto, implicit, starttls, opportunistic or none")
+	f.StringVar(&o.caFile, "ca-file", "", "`FILE` with the certificates in PEM that vouch for the server's, in place of the system's")
+	f.BoolVar(&o.trace, "trace", false, "print the dialogue with the server on standard error: times, and no secrets")
+}
+
+// local begins the addresses that are no server.
+var local = []string{"sendmail:", "maildir:", "mbox:", "eml:"}
+
+// sender makes a Sender of an address. Nothing is connected yet.
+func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, error) {
+	isLocal := slices.ContainsFunc(local, func(scheme string) bool { return strings.HasPrefix(address, scheme) })
+	if !isLocal && !strings.Contains(address, "://") {
+		address = "smtp://" + address
+		if u, err := url.Parse(address); err == nil && u.Port() == "" && o.user != "" {
+			address += ":587" // RFC 6409, 3.1: submission
+		}
+	}
+	opened, err := postrider.Open(address)
+	if err != nil {
+		return nil, usagef("%s", strings.TrimPrefix(err.Error(), "postrider: "))
+	}
+	t, ok := opened.(*smtp.Transport)
+	if !ok {
+		// Somebody who asks for TLS or a trace must not believe that there is some.
+		if *o != (connectOptions{tls: "auto"}) {
+			return nil, usagef("--user, --password-file, --auth, --tls, --ca-file and --trace are for servers, which this is not")
+		}
+		return opened, nil
+	}
+	return t, o.set(t.Dialer, s)
+}
+
+// set makes the settings of the flags. --tls cannot undo smtps://.
+func (o *connectOptions) set(d *smtp.Dialer, s streams) error {
+	mode, ok := map[string]smtp.TLSMode{
+		"implicit": smtp.TLSImplicit, "starttls": smtp.TLSStartTLS, "opportunistic": smtp.TLSOpportunistic, "none": smtp.TLSNone,
+	}[o.tls]
+	switch {
+	case ok && d.TLS == smtp.TLSImplicit && mode != smtp.TLSImplicit:
+		return usagef("--tls %s contradicts smtps://, which is TLS from the beginning", o.tls)
+	case ok:
+		d.TLS = mode
+	case o.tls != "auto":
+		return usagef("--tls %q: it is auto, implicit, starttls, opportunistic or none", o.tls)
+	}
+	if err := o.credentials(d); err != nil {
+		return err
+	}
+	if o.caFile != "" {
+		pem, err := os.ReadFile(o.caFile)
+		if err != nil {
+			return exitf(exitNoInput, "--ca-file: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return exitf(exitData, "--ca-file: %s holds no certificate in PEM", o.caFile)
+		}
+		// In place of the system's, not added to them: who names an authority
+		// means that one. Set, it is looked at on loopback too.
+		d.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	if o.trace {
+		d.Trace = transcript(s.err)
+	}
+	return nil
+}
+
+// transcript returns a Trace that prints the dialogue. The time is that of the day,
+// to the millisecond, so that it can be held against a server's log.
+func transcript(w io.Writer) func(smtp.Line) {
+	return func(l smtp.Line) {
+		side := "S:"
+		if l.FromClient {
+			side = "C:"
+		}
+		// A server's text goes to a terminal.
+		fmt.Fprintln(w, l.Time.Format("15:04:05.000"), side, printable(l.Text))
+	}
+}
+
+// credentials sets whom to authenticate as. Those of the URL stay unless --user is
+// given.
+func (o *connectOptions) credentials(d *smtp.Dialer) error {
+	mechanism := strings.ToUpper(o.auth)
+	if o.auth != "" && !slices.Contains(mechanisms, mechanism) {
+		return usagef("--auth %q: it is one of %s", o.auth, strings.Join(mechanisms, ", "))
+	}
+	// These two prove nothing by a password: the user is all that they tell.
+	switch mechanism {
+	case "EXTERNAL":
+		d.Auth = sasl.External(o.user)
+		return nil
+	case "ANONYMOUS":
+		d.Auth = sasl.Anonymous(o.user)
+		return nil
+	}
+	if o.user == "" && o.passwordFile != "" {
+		return usagef("--password-file needs --user")
+	}
+	if o.user != "" {
+		secret, err := o.password()
+		if err != nil {
+			return err
+		}
+		d.Auth = sasl.Password(o.user, secret)
+		if mechanism == "XOAUTH2" || mechanism == "OAUTHBEARER" {
+			d.Auth = sasl.Token(o.user, func(context.Context) (string, time.Time, error) { return secret, time.Time{}, nil })
+		}
+	}
+	if o.auth == "" {
+		return nil
+	}
+	if d.Auth == nil {
+		return usagef("--auth needs --user, or a URL with credentials")
+	}
+	d.Auth = sasl.Only(d.Auth, mechanism)
+	return nil
+}
+
+// password reads the first line of the file, without its end: editors add one that
+// is not meant. An empty password is one; that there is none is an error.
+func (o *connectOptions) password() (string, error) {
+	if o.passwordFile == "" {
+		password, ok := os.LookupEnv("POSTRIDER_PASSWORD")
+		if !ok {
+			return "", usagef("--user needs a password: give --password-file FILE, or set POSTRIDER_PASSWORD")
+		}
+		return password, nil
+	}
+	f, err := os.Open(o.passwordFile)
+	if err != nil {
+		return "", exitf(exitNoInput, "--password-file: %w", err)
+	}
+	defer f.Close()
+	// A token can have some thousand characters.
+	b, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	if err != nil {
+		return "", exitf(exitNoInput, "--password-file: %w", err)
+	}
+	line, _, _ := bytes.Cut(b, []byte("\n"))
+	return strings.TrimSuffix(string(line), "\r"), nil
+}
+
+// servers are tried in turn, each for the recipients whom the one before did not
+// take for now. Who may have got the message is not tried again.
+type servers []smtp.SendCloser
+
+// Send implements smtp.Sender.
+func (all servers) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
+	if len(all) == 1 {
+		return all[0].Send(ctx, env, msg)
+	}
+	msg, err := smtp.Prepare(msg)
+	if err != nil {
+		return nil, err
+	}
+	if spool, ok := msg.(io.Closer); ok {
+		defer spool.Close()
+	}
+	results, err := all[0].Send(ctx, env, msg)
+	for _, next := range all[1:] {
+		rest := smtp.Remaining(env, results)
+		if rest == nil || ctx.Err() != nil {
+			break
+		}
+		more, _ := next.Send(ctx, rest, msg)
+		err = nil
+		for i := range results {
+			if len(more) > 0 && results[i].Rcpt == more[0].Rcpt && smtp.Remaining(rest, results[i:i+1]) != nil {
+				results[i], more = more[0], more[1:]
+			}
+			if results[i].Err != nil {
+				err = &smtp.SendError{Results: results}
+			}
+		}
+	}
+	return results, err
+}
+
+// Close closes all of them.
+func (all servers) Close() error {
+	var errs []error
+	for _, one := range all {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
+}
