@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/postrider/postrider/internal/address"
 	"github.com/postrider/postrider/sasl"
@@ -98,8 +99,21 @@ func (c *Conn) authFailed(err error) {
 	if log {
 		c.server.log().Error("smtp: authentication failed on this side", "session", c.id, "error", err)
 	}
+	// The reply waits, twice as long each time: guessing takes a session's time.
+	timer := time.NewTimer(authDelay << c.authErrors)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
+	}
 	c.wrong(e.Code, e.Enhanced, e.Text)
+	if c.authErrors++; c.authErrors >= orInt(c.server.MaxAuthErrors, 5) && !c.done {
+		c.giveUp(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many failed authentications"})
+	}
 }
+
+// authDelay is how long the first failure is not told.
+const authDelay = 250 * time.Millisecond
 
 var (
 	errConnection = errors.New("smtp: the connection failed")

@@ -21,13 +21,9 @@ func (c *Conn) bdat(arg string) {
 		c.giveUp(&Error{Code: 501, Enhanced: "5.5.4", Text: "expected BDAT size [LAST]"})
 		return
 	}
-	chunks := &chunks{conn: c, left: size, last: last, limit: c.server.maxSize()}
 	if c.txn == nil || len(c.txn.rcpts) == 0 {
-		c.reading(true)
-		chunks.skipChunk(c.server.maxSize())
-		c.reading(false)
 		switch {
-		case chunks.err != nil:
+		case !c.skip(size):
 			c.giveUp(&Error{Code: 503, Enhanced: "5.5.1", Text: "say MAIL and RCPT first"})
 		case c.txn == nil:
 			c.wrong(503, "5.5.1", "say MAIL first")
@@ -36,8 +32,18 @@ func (c *Conn) bdat(arg string) {
 		}
 		return
 	}
+	chunks := &chunks{conn: c, left: size, last: last, limit: c.server.maxSize()}
 	chunks.loose = c.txn.body == BodyBinaryMIME || c.policy.Profile == Normalize
 	c.receive(chunks)
+}
+
+// skip takes a chunk that nobody wants, and reports whether that could be done.
+func (c *Conn) skip(size int64) bool {
+	k := &chunks{conn: c, left: size}
+	c.reading(true)
+	k.skipChunk(c.server.maxSize())
+	c.reading(false)
+	return k.err == nil
 }
 
 func parseBdat(arg string) (size int64, last, ok bool) {

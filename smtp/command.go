@@ -48,6 +48,7 @@ var verbs = verbTable(
 	verb{"RSET", noArgument | idle, (*Conn).rset},
 	verb{"NOOP", idle, (*Conn).noop},
 	verb{"VRFY", argument | cleared | idle, (*Conn).vrfy},
+	verb{"EXPN", argument | cleared | idle, (*Conn).expn},
 	verb{"HELP", idle, (*Conn).help},
 	verb{"QUIT", noArgument, (*Conn).quit},
 	verb{"STARTTLS", afterHello | noMail | noArgument, (*Conn).startTLS},
@@ -101,9 +102,30 @@ func (c *Conn) command(line string) {
 		return
 	}
 	arg = strings.TrimRight(arg, " ")
-	if c.permitted(v, arg) {
+	if c.permitted(v, arg) && c.agreed(v, arg) {
 		v.run(c, arg)
 	}
+}
+
+// agreed asks OnCommand, and says what it has against the command. The octets of
+// a refused chunk follow all the same.
+func (c *Conn) agreed(v *verb, arg string) bool {
+	if c.server.OnCommand == nil {
+		return true
+	}
+	if v.name == "AUTH" {
+		arg, _, _ = strings.Cut(arg, " ")
+	}
+	e := c.handlerError(c.call(func() error { return c.server.OnCommand(c.ctx, c, v.name, arg) }))
+	if e == nil {
+		return true
+	}
+	if size, _, ok := parseBdat(arg); v.name == "BDAT" && ok && !c.skip(size) {
+		c.giveUp(e)
+		return false
+	}
+	c.refuse(e)
+	return false
 }
 
 // count counts a command, and ends the session when there were too many.
@@ -211,15 +233,36 @@ var extensions = []struct {
 	{"BINARYMIME", ifHandler("BINARYMIME")},
 	{"ENHANCEDSTATUSCODES", always},
 	{"DSN", ifHandler("DSN")},
+	{"DELIVERBY", ifHandler("DELIVERBY")},
+	{"FUTURERELEASE", (*Conn).futureRelease},
+	{"MT-PRIORITY", ifHandler("MT-PRIORITY")},
+	{"PRDR", ifHandler("PRDR")},
+	{"LIMITS", func(c *Conn) (string, bool) { return "RCPTMAX=" + strconv.Itoa(c.server.maxRecipients()), true }}, // RFC 9422, 4
+	{"HELP", always},
+	{"EXPN", func(c *Conn) (string, bool) { return "", c.server.OnExpand != nil }},
 	{"STARTTLS", func(c *Conn) (string, bool) { return "", c.server.TLSConfig != nil && c.tls == nil }},
-	{"REQUIRETLS", func(c *Conn) (string, bool) { return "", c.tls != nil && c.server.offers("REQUIRETLS") }},
+	{"REQUIRETLS", func(c *Conn) (string, bool) { _, ok := c.server.offers("REQUIRETLS"); return "", ok && c.tls != nil }}, // RFC 8689, 2
 	{"AUTH", func(c *Conn) (string, bool) { m := c.mechanisms(); return m, m != "" }},
 }
 
 func always(*Conn) (string, bool) { return "", true }
 
 func ifHandler(extension string) func(*Conn) (string, bool) {
-	return func(c *Conn) (string, bool) { return "", c.server.offers(extension) }
+	return func(c *Conn) (string, bool) { return c.server.offers(extension) }
+}
+
+// futureRelease announces how long a message may be held at most, in seconds, and
+// until when that is (RFC 4865, 4): both must be told.
+func (c *Conn) futureRelease() (params string, ok bool) {
+	params, ok = c.server.offers("FUTURERELEASE")
+	if !ok {
+		return "", false
+	}
+	seconds, err := strconv.ParseInt(params, 10, 32)
+	if err != nil {
+		return params, params != ""
+	}
+	return params + " " + time.Now().Add(time.Duration(seconds)*time.Second).UTC().Format(time.RFC3339), true
 }
 
 // offered tells whether an extension's parameters may be used now.
@@ -317,7 +360,7 @@ func (c *Conn) rcpt(arg string) {
 	case to == "":
 		c.wrong(501, "5.1.3", "a recipient must have an address")
 		return
-	case len(c.txn.rcpts) >= orInt(c.server.MaxRecipients, 1000):
+	case len(c.txn.rcpts) >= c.server.maxRecipients():
 		c.refuse(&Error{Code: 452, Enhanced: "4.5.3", Text: "too many recipients"}) // RFC 5321, 4.5.3.1.10
 		return
 	}
@@ -333,16 +376,6 @@ func (c *Conn) rcpt(arg string) {
 func (c *Conn) rset(string) {
 	c.reset()
 	c.say(250, "2.0.0", "ok")
-}
-
-func (c *Conn) noop(string) { c.say(250, "2.0.0", "ok") }
-
-func (c *Conn) vrfy(string) {
-	c.say(252, "2.0.0", "cannot verify, but will take mail and try") // RFC 5321, 3.5.3
-}
-
-func (c *Conn) help(string) {
-	c.say(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\nSTARTTLS AUTH where announced; see RFC 5321")
 }
 
 func (c *Conn) quit(string) {

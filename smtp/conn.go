@@ -43,17 +43,18 @@ type Conn struct {
 	user  string
 	tls   *tls.ConnectionState
 
-	txn      *transaction // nil: none is open
-	serial   int          // counts transactions
-	commands int          // since the last message
-	noops    int          // those of them that lead to nothing
-	errors   int          // wrong commands so far
-	pending  string       // a command that was read where a chunk was expected
-	inData   bool         // reading a message
-	text     wire.Data    // that of DATA
-	rcptOpts RcptOptions  // of the RCPT under way
-	done     bool         // the session ends after the reply
-	watch    watch
+	txn        *transaction // nil: none is open
+	serial     int          // counts transactions
+	commands   int          // since the last message
+	noops      int          // those of them that lead to nothing
+	errors     int          // wrong commands so far
+	authErrors int          // failed AUTH so far
+	pending    string       // a command that was read where a chunk was expected
+	inData     bool         // reading a message
+	text       wire.Data    // that of DATA
+	rcptOpts   RcptOptions  // of the RCPT under way
+	done       bool         // the session ends after the reply
+	watch      watch
 }
 
 // A transaction is what MAIL opened.
@@ -94,8 +95,8 @@ func (c *Conn) User() string { c.mu.Lock(); defer c.mu.Unlock(); return c.user }
 // TLS returns the state of the TLS connection, nil outside TLS.
 func (c *Conn) TLS() *tls.ConnectionState { c.mu.Lock(); defer c.mu.Unlock(); return c.tls }
 
-// Protocol returns the name of what is spoken as Received fields have it (RFC
-// 3848): SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, LMTP and so on.
+// Protocol returns the name of what is spoken as Received fields have it:
+// SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, LMTP and so on (RFC 3848).
 func (c *Conn) Protocol() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

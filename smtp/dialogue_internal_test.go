@@ -143,9 +143,10 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 	number("rcpts", func(n int) { srv.MaxRecipients = n })
 	number("errors", func(n int) { srv.MaxErrors = n })
 	number("commands", func(n int) { srv.MaxCommands = n })
+	number("auth-errors", func(n int) { srv.MaxAuthErrors = n })
 	number("noops", func(n int) { srv.MaxNoops = n })
 	if v, ok := s.Has("offers"); ok {
-		h.offers = strings.Split(v, ",")
+		h.offers = strings.Split(strings.ReplaceAll(v, "_", " "), ",")
 	}
 	if _, ok := s.Has("tls"); ok {
 		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
@@ -156,6 +157,8 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 		srv.AllowInsecureAuth = auth
 		srv.OnAuth = func(_ context.Context, _ *Conn, user, password string) error {
 			switch {
+			case user == "panic":
+				panic("OnAuth")
 			case user == "fault":
 				return errors.New("the user list cannot be read")
 			case user != "ann" || password != "secret":
@@ -164,6 +167,7 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 			return nil
 		}
 	}
+	testQueries(s, srv)
 	var p Policy
 	_, p.LMTP = s.Has("lmtp")
 	_, p.RequireTLS = s.Has("require-tls")
@@ -174,6 +178,51 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 		p.Profile = Normalize
 	}
 	return srv, h, p
+}
+
+// testQueries sets what answers commands that are not about mail.
+func testQueries(s *dialogue.Script, srv *Server) {
+	if _, ok := s.Has("verify"); ok {
+		srv.OnVerify = func(_ context.Context, _ *Conn, name string) (string, error) {
+			switch name {
+			case "ann":
+				return "Ann <ann@example.com>", nil
+			case "jörg":
+				return "Jörg <jörg@example.com>", nil
+			case "smith":
+				return "", Errorf(553, "5.1.4", "ambiguous\n<ann.smith@example.com>\n<bob.smith@example.com>")
+			case "nobody":
+				return "", Errorf(550, "5.1.1", "no such user")
+			case "fault":
+				return "", errors.New("the user list cannot be read")
+			case "panic":
+				panic("OnVerify")
+			}
+			return "", nil
+		}
+	}
+	if _, ok := s.Has("expand"); ok {
+		srv.OnExpand = func(_ context.Context, _ *Conn, list string) ([]string, error) {
+			switch list {
+			case "staff":
+				return []string{"Ann <ann@example.com>", "<bob@example.com>"}, nil
+			case "empty":
+				return nil, nil
+			}
+			return nil, Errorf(550, "5.1.1", "no such list")
+		}
+	}
+	if _, ok := s.Has("command"); ok {
+		srv.OnCommand = func(_ context.Context, _ *Conn, verb, arg string) error {
+			switch {
+			case verb == "BDAT":
+				return Errorf(452, "4.3.1", "no chunks now")
+			case arg == "no":
+				return Errorf(450, "4.3.0", "no to %s", verb)
+			}
+			return nil
+		}
+	}
 }
 
 func playServer(t *testing.T, s *dialogue.Script, cert tls.Certificate, split bool) {

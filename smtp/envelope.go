@@ -48,6 +48,7 @@ type MailOptions struct {
 	Return     Return // what a report gives back (RFC 3461, 4.3); "": not told
 	EnvelopeID string // goes into reports (RFC 3461, 4.4), at most 100 octets; "": none
 	Auth       string // who submitted it (RFC 4954, 5); "": not told, "<>": unknown
+	PRDR       bool   // the client takes a reply for each recipient (draft-hall-prdr); a Client never asks
 }
 
 // A Body is the kind of octets that a message holds.

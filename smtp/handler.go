@@ -42,9 +42,18 @@ type Transaction interface {
 	Data(ctx context.Context, r io.Reader) (id string, err error)
 }
 
-// An Offerer is a Handler that honours more than every Handler must: of DSN,
-// DELIVERBY, FUTURERELEASE, MT-PRIORITY, REQUIRETLS and BINARYMIME a Server
-// announces those that Offers returns.
+// An Offerer is a Handler that honours more than every Handler must. Of these a
+// Server announces those that Offers returns, with the parameters behind the name:
+//
+//	DSN                reports as they were asked for (RFC 3461)
+//	DELIVERBY [60]     delivers or reports in time (RFC 2852); 60: no sooner than that
+//	FUTURERELEASE 600  holds a message until then, for at most so many seconds (RFC 4865)
+//	MT-PRIORITY [NAME] treats messages by priority (RFC 6710)
+//	REQUIRETLS         TLS all the way (RFC 8689); announced inside TLS only
+//	BINARYMIME         takes lines of any length and any octets (RFC 3030)
+//	PRDR               returns RcptErrors: a reply for each recipient (draft-hall-prdr)
+//
+// It is asked for each session and must always answer alike.
 type Offerer interface {
 	Offers() []string
 }

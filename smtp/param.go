@@ -95,6 +95,11 @@ var mailParams = []param[MailOptions]{
 			return wire.EncodeXtext(o.Auth), o.Auth != ""
 		},
 	},
+	{ // draft-hall-prdr; a client asks for LMTP where it wants to know
+		keyword: "PRDR", extension: "PRDR",
+		parse:  func(o *MailOptions, v string) error { o.PRDR = true; return bare(v) },
+		format: func(*MailOptions) (string, bool) { return "", false },
+	},
 }
 
 var rcptParams = []param[RcptOptions]{

@@ -185,24 +185,34 @@ func (c *Conn) answered(src source, rcpts []string) []string {
 }
 
 // answer says what became of a message that was read to its end: once, or for
-// each of the recipients in each.
+// each of the recipients in each. With PRDR it is both where recipients differ.
 func (c *Conn) answer(id string, err error, each []string) {
 	text := "ok"
 	if id != "" {
 		text = "ok: queued as " + id
 	}
 	refused := rcptErrors(err)
-	if each == nil {
-		switch {
-		case err == nil:
-			c.say(250, "2.0.0", text)
-		case refused == nil:
-			c.refuse(c.handlerError(err))
-		default:
-			c.refuse(c.oneRefusal(refused))
-		}
+	if each != nil {
+		c.answerEach(text, err, refused, each)
 		return
 	}
+	if c.txn.opts.PRDR && refused != nil && len(refused) < len(c.txn.rcpts) {
+		c.say(353, "", "the recipients differ")
+		c.answerEach(text, nil, refused, c.txn.rcpts)
+		err, refused = nil, nil
+	}
+	switch {
+	case err == nil:
+		c.say(250, "2.0.0", text)
+	case refused == nil:
+		c.refuse(c.handlerError(err))
+	default:
+		c.refuse(c.oneRefusal(refused))
+	}
+}
+
+// answerEach gives each recipient what refused says of it, else err.
+func (c *Conn) answerEach(text string, err error, refused []*RcptError, each []string) {
 	for _, rcpt := range each {
 		e := err
 		if refused != nil {

@@ -3,6 +3,7 @@ package smtp
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ type relay struct{ sender Sender }
 
 // Offers implements Offerer: what an Envelope carries is honoured by whom it is
 // sent to.
-func (relay) Offers() []string { return []string{"DSN", "REQUIRETLS"} }
+func (relay) Offers() []string { return []string{"DSN", "REQUIRETLS", "PRDR"} }
 
 func (h relay) Mail(_ context.Context, c *Conn, from string, opts *MailOptions) (Transaction, error) {
 	return &relayed{h.sender, c, Envelope{From: from, Options: onward(c, opts)}}, nil
@@ -55,7 +56,7 @@ func (t *relayed) Rcpt(_ context.Context, to string, opts *RcptOptions) error {
 
 func (t *relayed) Data(ctx context.Context, r io.Reader) (string, error) {
 	id := t.conn.transaction()
-	msg := &incoming{trace: received(t.conn, id, t.env.To), body: hopReader{r: r}}
+	msg := &incoming{trace: t.conn.Received(id, t.env.To...), body: hopReader{r: r}}
 	results, err := t.sender.Send(ctx, &t.env, msg)
 	switch {
 	case msg.body.loop():
@@ -65,7 +66,7 @@ func (t *relayed) Data(ctx context.Context, r io.Reader) (string, error) {
 			id = results[0].ID
 		}
 		return id, nil
-	case t.conn.policy.LMTP:
+	case t.conn.policy.LMTP, t.env.Options.PRDR:
 		return id, eachRefused(results)
 	}
 	return "", oneForAll(results, err)
@@ -174,15 +175,21 @@ func onward(c *Conn, opts *MailOptions) MailOptions {
 // transaction returns the id of the open transaction.
 func (c *Conn) transaction() string { return fmt.Sprintf("%s-%d", c.id, c.serial) }
 
-// received writes the Received field of a message (RFC 5321, 4.4): from whom, by
-// whom, how, as what, and when. A single recipient is named; of several none is,
-// since they need not know of each other.
-func received(c *Conn, id string, to []Recipient) string {
+// Received returns the Received field (RFC 5321, 4.4) that whoever passes a
+// message on puts before it, for use within Transaction.Data: from whom, by whom,
+// how, as what, and when; its lines end in CRLF. id is what the message is known
+// as here. A single recipient is named; of several none is, since they need not
+// know of each other. What the client said stands in it only where it can do no
+// harm: no word of it begins a clause or a field.
+func (c *Conn) Received(id string, to ...Recipient) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Received: from %s (%s)\r\n", heloWord(c.Hello()), literal(c.RemoteAddr()))
 	fmt.Fprintf(&b, "\tby %s with %s id %s", c.hostname, c.Protocol(), id)
 	if len(to) == 1 && address.IsASCII(to[0].Address) {
 		fmt.Fprintf(&b, "\r\n\tfor <%s>", to[0].Address)
+	}
+	if state := c.TLS(); state != nil { // RFC 8314, 4.3
+		fmt.Fprintf(&b, "\r\n\ttls %s", tls.CipherSuiteName(state.CipherSuite))
 	}
 	fmt.Fprintf(&b, ";\r\n\t%s\r\n", time.Now().Format("Mon, 2 Jan 2006 15:04:05 -0700"))
 	return b.String()
@@ -286,7 +293,7 @@ func (x *proxied) Data(ctx context.Context, r io.Reader) (string, error) {
 		return "", err
 	}
 	id := x.conn.transaction()
-	msg := &incoming{trace: received(x.conn, id, x.to), body: hopReader{r: r}}
+	msg := &incoming{trace: x.conn.Received(id, x.to...), body: hopReader{r: r}}
 	if _, err := msg.WriteTo(w); err != nil {
 		w.Abort()
 		return "", err

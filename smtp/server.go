@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +28,7 @@ import (
 //	MaxCommands       10,000   commands between two messages
 //	MaxNoops          200      those of them that lead to nothing: NOOP, RSET, EHLO, VRFY, HELP …
 //	MaxErrors         20       wrong commands in a session
+//	MaxAuthErrors     5        failed AUTH in a session; they are answered after 1/4 s, 1/2 s, 1 s …
 //	MaxConns          10,000   sessions at a time
 //	MaxConnsPerHost   50       sessions of an IPv4 address or an IPv6 /64; loopback exempt
 //	MaxSession        6 hours  life of a session
@@ -66,12 +67,26 @@ type Server struct {
 	// the way. Zero: only inside TLS.
 	AllowInsecureAuth bool
 
+	// OnVerify answers VRFY: with a mailbox, such as "Ann <ann@example.com>" or
+	// "<ann@example.com>", or with "" for what cannot be told (252). An error refuses
+	// as a Handler's does; RFC 5321, 3.5 has 550 for nobody and 553 for several. nil:
+	// 252 for everything.
+	OnVerify func(ctx context.Context, c *Conn, name string) (mailbox string, err error)
+	// OnExpand answers EXPN with the mailboxes of a list. nil: EXPN is not offered.
+	OnExpand func(ctx context.Context, c *Conn, list string) (mailboxes []string, err error)
+	// OnCommand is called for each command that the state permits, before it is
+	// carried out: verb is in upper case, arg what follows it, but nothing of what
+	// follows the mechanism of AUTH. An error refuses the command, as a Handler's
+	// does. nil permits all.
+	OnCommand func(ctx context.Context, c *Conn, verb, arg string) error
+
 	MaxSize         int64
 	MaxLine         int
 	MaxRecipients   int
 	MaxCommands     int
 	MaxNoops        int
 	MaxErrors       int
+	MaxAuthErrors   int
 	MaxConns        int
 	MaxConnsPerHost int
 	MaxSession      time.Duration
@@ -105,47 +120,6 @@ const (
 	serving  serverState = iota
 	draining             // Shutdown: transactions under way may end
 	closed
-)
-
-// A Listener is a net.Listener with a policy for its sessions. Server.Serve
-// takes one wherever it takes a net.Listener; its zero policy is that of a bare
-// net.Listener: STARTTLS is offered if the Server has a TLSConfig, nothing is
-// required.
-type Listener struct {
-	net.Listener
-	Policy
-}
-
-// A Policy is what a listener asks of its sessions.
-type Policy struct {
-	ImplicitTLS bool // TLS from the first octet (RFC 8314, 3.3)
-	RequireTLS  bool // no MAIL outside TLS
-	RequireAuth bool // no MAIL before AUTH
-	LMTP        bool // speak LMTP (RFC 2033) in place of SMTP
-
-	// Profile says what becomes of a CR or LF in a message that stands alone.
-	Profile Profile
-	// WildPaths takes "RCPT TO: <ann@example.com>" and "RCPT TO:ann@example.com"
-	// too, which RFC 5321, 3.3 forbids and some devices say.
-	WildPaths bool
-	// RefuseEarly ends the session of a client that speaks before the greeting or
-	// sends more behind EHLO before its reply: programs that do not listen do so,
-	// clients never (RFC 5321, 4.3.1). Nobody is made to wait for it. What comes
-	// before the greeting is noticed on Linux only.
-	RefuseEarly bool
-}
-
-// A Profile is how a listener reads the line ends of messages (RFC 5321, 2.3.8).
-// In every one of them only CRLF . CRLF ends a message, and commands end in CRLF.
-type Profile uint8
-
-const (
-	// Strict refuses a message that holds a CR or LF which is not part of CRLF, and
-	// ends the session.
-	Strict Profile = iota
-	// Normalize takes it for text and hands it on as CRLF: for clients that are
-	// known to send such messages and cannot be mended.
-	Normalize
 )
 
 // ListenAndServe receives mail for h on addr, such as "127.0.0.1:2525", with the
@@ -267,42 +241,6 @@ func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
 	c.end()
 }
 
-// admit counts c in, or tells why not.
-func (s *Server) admit(c *Conn) *Error {
-	host := hostPrefix(c.raw.RemoteAddr())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.state != serving:
-		return errShuttingDown
-	case len(s.conns) >= orInt(s.MaxConns, 10_000):
-		return &Error{Code: 421, Enhanced: "4.3.2", Text: "too many sessions, try again later"}
-	case host.IsValid() && s.hosts[host] >= orInt(s.MaxConnsPerHost, 50):
-		return &Error{Code: 421, Enhanced: "4.7.0", Text: "too many sessions from your address"}
-	}
-	s.conns[c] = struct{}{}
-	if host.IsValid() {
-		s.hosts[host]++
-	}
-	return nil
-}
-
-// leave counts c out.
-func (s *Server) leave(c *Conn) {
-	host := hostPrefix(c.raw.RemoteAddr())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-	if host.IsValid() {
-		if s.hosts[host]--; s.hosts[host] == 0 {
-			delete(s.hosts, host)
-		}
-	}
-	if s.state != serving && len(s.conns) == 0 {
-		s.finished()
-	}
-}
-
 // finished tells Shutdown that no session is left. s.mu is held.
 func (s *Server) finished() {
 	select {
@@ -310,25 +248,6 @@ func (s *Server) finished() {
 	default:
 		close(s.idle)
 	}
-}
-
-// hostPrefix returns what sessions are counted by: an IPv4 address or an IPv6
-// /64. It is invalid for loopback and for what is not TCP.
-func hostPrefix(a net.Addr) netip.Prefix {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	ip, ok := netip.AddrFromSlice(tcp.IP)
-	if ip = ip.Unmap(); !ok || ip.IsLoopback() {
-		return netip.Prefix{}
-	}
-	bits := 64
-	if ip.Is4() {
-		bits = 32
-	}
-	p, _ := ip.Prefix(bits)
-	return p
 }
 
 var errShuttingDown = &Error{Code: 421, Enhanced: "4.3.2", Text: "the server is shutting down"}
@@ -404,34 +323,19 @@ func localName() string {
 	return name
 }
 
-func (s *Server) maxSize() int64 {
-	if s.MaxSize != 0 {
-		return s.MaxSize
-	}
-	return 50 << 20
-}
-
-func (s *Server) maxMemory() int64 {
-	if s.MaxMemory != 0 {
-		return s.MaxMemory
-	}
-	return 64 << 20
-}
-
-// offers tells whether the Handler honours an extension that not all do.
-func (s *Server) offers(extension string) bool {
+// offers tells whether the Handler honours an extension that not all do, and
+// with which parameters it is announced.
+func (s *Server) offers(extension string) (params string, ok bool) {
 	o, ok := s.Handler.(Offerer)
 	if !ok {
-		return false
+		return "", false
 	}
-	return slices.Contains(o.Offers(), extension)
-}
-
-func orInt(n, standard int) int {
-	if n == 0 {
-		return standard
+	for _, offer := range o.Offers() {
+		if name, params, _ := strings.Cut(offer, " "); name == extension {
+			return params, true
+		}
 	}
-	return n
+	return "", false
 }
 
 // isTimeout tells whether a deadline passed.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -23,8 +24,8 @@ func TestShutdown(t *testing.T) {
 	srv := &smtp.Server{Hostname: "mx", Handler: box.hooks()}
 	addr := serve(t, srv, smtp.Policy{})
 	idle, busy := raw(t, addr), raw(t, addr)
-	idle.say("EHLO x", "250 ENHANCEDSTATUSCODES")
-	busy.say("EHLO x", "250 ENHANCEDSTATUSCODES")
+	idle.say("EHLO x", "250 HELP")
+	busy.say("EHLO x", "250 HELP")
 	busy.say("MAIL FROM:<a@b>", "250 2.1.0 sender ok")
 	busy.say("RCPT TO:<c@d>", "250 2.1.5 recipient ok")
 	done := make(chan error, 1)
@@ -319,6 +320,95 @@ func TestTrace(t *testing.T) {
 			if strings.Contains(log, secret) {
 				t.Errorf("%s: %q is in the trace:\n%s", name, secret, log)
 			}
+		}
+	}
+}
+
+// The reply to a failed AUTH waits twice as long each time.
+func TestFailedAuthIsSlowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		srv := &smtp.Server{AllowInsecureAuth: true, OnAuth: func(context.Context, *smtp.Conn, string, string) error { return smtp.Errorf(535, "5.7.8", "no") }}
+		go srv.ServeConn(there, smtp.Policy{})
+		c := &rawClient{t, here, bufio.NewReader(here)}
+		c.expect("220 ")
+		c.say("EHLO x", "250")
+		for i := range 5 {
+			begin := time.Now()
+			c.say("AUTH PLAIN AGFubgB3cm9uZw==", "535 5.7.8")
+			if took, want := time.Since(begin), 250*time.Millisecond<<i; took != want {
+				t.Errorf("failure %d: told after %v, want %v", i+1, took, want)
+			}
+		}
+		c.expect("421 4.7.0 ")
+		here.Close()
+	})
+}
+
+// A server listens on a unix socket too, where nobody has an address.
+func TestUnixSocket(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "smtp"))
+	if err != nil {
+		t.Skip("no unix sockets here: ", err)
+	}
+	var field string
+	srv := &smtp.Server{Hostname: "mx", MaxConnsPerHost: 1, Handler: &smtp.Hooks{OnData: func(_ context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader) (string, error) {
+		field = c.Received("Q1", env.To...)
+		_, err := io.Copy(io.Discard, r)
+		return "Q1", err
+	}}}
+	go srv.Serve(smtp.Listener{Listener: l, Policy: smtp.Policy{LMTP: true}})
+	defer srv.Close()
+	other, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	nc, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := dialer()
+	d.LMTP = true
+	c, err := d.Client(t.Context(), nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	results, err := c.Send(t.Context(), toBob, text("x\r\n"))
+	if err != nil || results[0].ID != "Q1" {
+		t.Errorf("got %+v, %v, want it queued as Q1", results, err)
+	}
+	if want := "Received: from c.example.org (local)\r\n\tby mx with LMTP id Q1\r\n\tfor <bob@example.net>;\r\n\t"; !strings.HasPrefix(field, want) {
+		t.Errorf("got %q, want it to begin with %q", field, want)
+	}
+}
+
+// What a client says of itself cannot become a field or a clause of Received.
+func TestReceivedIsSafe(t *testing.T) {
+	for said, want := range map[string]string{
+		"mail.example.org":            "from mail.example.org (",
+		"[192.0.2.1]":                 "from [192.0.2.1] (",
+		"x;\tmx.example.com;spf=pass": "",
+		"(spf=pass)":                  "from unknown (",
+		"x)(by;mx":                    "from unknown (",
+		"jörg.example":                "from unknown (",
+		strings.Repeat("a.", 120) + "example.com": "from " + strings.Repeat("a.", 120) + "example.com (",
+	} {
+		got := make(chan string, 1)
+		srv := &smtp.Server{Hostname: "mx", Handler: &smtp.Hooks{OnSender: func(_ context.Context, c *smtp.Conn, _ string, _ *smtp.MailOptions) error {
+			got <- c.Received("1")
+			return nil
+		}}}
+		c := raw(t, serve(t, srv, smtp.Policy{}))
+		if want == "" {
+			c.say("EHLO "+said, "501 5.5.4")
+			continue
+		}
+		c.say("EHLO "+said, "250")
+		c.say("MAIL FROM:<>", "250")
+		if field := <-got; !strings.Contains(field, want) || strings.Count(field, "\n") != 3 {
+			t.Errorf("%q: got %q, want it to hold %q", said, field, want)
 		}
 	}
 }

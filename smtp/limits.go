@@ -1,0 +1,87 @@
+package smtp
+
+import (
+	"net"
+	"net/netip"
+)
+
+// The limits of a Server: their defaults, and who is counted against those that
+// sessions share. The table of them all is Server's documentation.
+
+func (s *Server) maxSize() int64 {
+	if s.MaxSize != 0 {
+		return s.MaxSize
+	}
+	return 50 << 20
+}
+
+func (s *Server) maxRecipients() int { return orInt(s.MaxRecipients, 1000) }
+
+func (s *Server) maxMemory() int64 {
+	if s.MaxMemory != 0 {
+		return s.MaxMemory
+	}
+	return 64 << 20
+}
+
+func orInt(n, standard int) int {
+	if n == 0 {
+		return standard
+	}
+	return n
+}
+
+// admit counts c in, or tells why not.
+func (s *Server) admit(c *Conn) *Error {
+	host := hostPrefix(c.raw.RemoteAddr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state != serving:
+		return errShuttingDown
+	case len(s.conns) >= orInt(s.MaxConns, 10_000):
+		return &Error{Code: 421, Enhanced: "4.3.2", Text: "too many sessions, try again later"}
+	case host.IsValid() && s.hosts[host] >= orInt(s.MaxConnsPerHost, 50):
+		return &Error{Code: 421, Enhanced: "4.7.0", Text: "too many sessions from your address"}
+	}
+	s.conns[c] = struct{}{}
+	if host.IsValid() {
+		s.hosts[host]++
+	}
+	return nil
+}
+
+// leave counts c out.
+func (s *Server) leave(c *Conn) {
+	host := hostPrefix(c.raw.RemoteAddr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if host.IsValid() {
+		if s.hosts[host]--; s.hosts[host] == 0 {
+			delete(s.hosts, host)
+		}
+	}
+	if s.state != serving && len(s.conns) == 0 {
+		s.finished()
+	}
+}
+
+// hostPrefix returns what sessions are counted by: an IPv4 address or an IPv6
+// /64. It is invalid for loopback and for what is not TCP.
+func hostPrefix(a net.Addr) netip.Prefix {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	ip, ok := netip.AddrFromSlice(tcp.IP)
+	if ip = ip.Unmap(); !ok || ip.IsLoopback() {
+		return netip.Prefix{}
+	}
+	bits := 64
+	if ip.Is4() {
+		bits = 32
+	}
+	p, _ := ip.Prefix(bits)
+	return p
+}

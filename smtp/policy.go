@@ -1,0 +1,47 @@
+package smtp
+
+import "net"
+
+// What differs between the ports of one server. A field here is off when it is
+// zero, so that a bare net.Listener is served with the zero policy.
+
+// A Listener is a net.Listener with a policy for its sessions. Server.Serve
+// takes one wherever it takes a net.Listener; its zero policy is that of a bare
+// net.Listener: STARTTLS is offered if the Server has a TLSConfig, nothing is
+// required.
+type Listener struct {
+	net.Listener
+	Policy
+}
+
+// A Policy is what a listener asks of its sessions.
+type Policy struct {
+	ImplicitTLS bool // TLS from the first octet (RFC 8314, 3.3)
+	RequireTLS  bool // no MAIL outside TLS
+	RequireAuth bool // no MAIL before AUTH
+	LMTP        bool // speak LMTP (RFC 2033) in place of SMTP
+
+	// Profile says what becomes of a CR or LF in a message that stands alone.
+	Profile Profile
+	// WildPaths takes "RCPT TO: <ann@example.com>" and "RCPT TO:ann@example.com"
+	// too, which RFC 5321, 3.3 forbids and some devices say.
+	WildPaths bool
+	// RefuseEarly ends the session of a client that speaks before the greeting or
+	// sends more behind EHLO before its reply: programs that do not listen do so,
+	// clients never (RFC 5321, 4.3.1). Nobody is made to wait for it. What comes
+	// before the greeting is noticed on Linux only.
+	RefuseEarly bool
+}
+
+// A Profile is how a listener reads the line ends of messages (RFC 5321, 2.3.8).
+// In every one of them only CRLF . CRLF ends a message, and commands end in CRLF.
+type Profile uint8
+
+const (
+	// Strict refuses a message that holds a CR or LF which is not part of CRLF, and
+	// ends the session.
+	Strict Profile = iota
+	// Normalize takes it for text and hands it on as CRLF: for clients that are
+	// known to send such messages and cannot be mended.
+	Normalize
+)
