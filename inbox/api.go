@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/oklog/ulid/v2"
@@ -85,6 +86,9 @@ func (in *Inbox) statusOf(r *http.Request, err error) (int, string) {
 	if e, ok := errors.AsType[*smtp.Error](err); ok && errors.Is(err, smtp.ErrTemporary) {
 		return http.StatusInsufficientStorage, e.Text
 	}
+	if e, ok := errors.AsType[*QueryError](err); ok {
+		return http.StatusBadRequest, e.Error()
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return http.StatusNotFound, "no such message"
@@ -132,7 +136,7 @@ type summaryJSON struct {
 // client may go over them without looking first.
 func summaryOf(e *Entry) *summaryJSON {
 	s := &summaryJSON{ID: e.ID, Received: e.Received.UTC().Format(timeFormat), Sender: e.Envelope.From, Recipients: e.recipients(),
-		From: []mailjson.Address{}, To: []mailjson.Address{}, Size: e.Size, Unread: e.Unread, Tags: e.Tags}
+		From: []mailjson.Address{}, To: []mailjson.Address{}, Size: e.Size, Unread: e.Unread, Tags: e.Tags, Inbox: e.Inbox}
 	if s.Tags == nil {
 		s.Tags = []string{}
 	}
@@ -167,7 +171,9 @@ func (e *Entry) recipients() []string {
 // list answers a query as a page and the JSON interface have it, with summaries
 // also of the newest messages that have not been indexed yet.
 func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
-	in.settle(ctx)
+	if q.Match.Op != Every {
+		in.settle(ctx)
+	}
 	page, err := in.Store.List(ctx, q)
 	if err != nil {
 		return nil, err
@@ -190,7 +196,11 @@ func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
 
 // queryOf reads the parameters of a list.
 func queryOf(r *http.Request) (Query, error) {
-	q := Query{Words: words(r.FormValue("query")), Before: r.FormValue("before"), After: r.FormValue("after")}
+	q := Query{Before: r.FormValue("before"), After: r.FormValue("after")}
+	var err error
+	if q.Match, err = ParseQuery(r.FormValue("query"), time.Now()); err != nil {
+		return q, err
+	}
 	for _, id := range []string{q.Before, q.After} {
 		if _, err := ulid.ParseStrict(id); id != "" && err != nil {
 			return q, refuse(http.StatusBadRequest, "before and after are ids of messages")
@@ -334,11 +344,15 @@ func (in *Inbox) apiDelete(w http.ResponseWriter, r *http.Request) error {
 // apiDeleteMany deletes what a query finds, or everything if that is said: a
 // forgotten parameter must not empty the inbox.
 func (in *Inbox) apiDeleteMany(w http.ResponseWriter, r *http.Request) error {
-	query, all := words(r.FormValue("query")), r.FormValue("all") == "true"
-	if all == (len(query) > 0) {
-		return refuse(http.StatusBadRequest, "say which messages: query=WORDS, or all=true for every one")
+	query, err := ParseQuery(r.FormValue("query"), time.Now())
+	if err != nil {
+		return err
 	}
-	n, err := 0, error(nil)
+	all := r.FormValue("all") == "true"
+	if all == (query.Op != Every) {
+		return refuse(http.StatusBadRequest, "say which messages: query=…, or all=true for every one")
+	}
+	n := 0
 	if all {
 		n, err = in.Store.DeleteAll(r.Context())
 	} else {
@@ -356,10 +370,10 @@ func (in *Inbox) apiDeleteMany(w http.ResponseWriter, r *http.Request) error {
 
 // deleteFound deletes what matches, a page at a time, until nothing does: what
 // arrives meanwhile and matches goes too.
-func (in *Inbox) deleteFound(ctx context.Context, query []string) (deleted int, err error) {
+func (in *Inbox) deleteFound(ctx context.Context, query Expr) (deleted int, err error) {
 	in.settle(ctx)
 	for {
-		page, err := in.Store.List(ctx, Query{Words: query, Limit: MaxLimit})
+		page, err := in.Store.List(ctx, Query{Match: query, Limit: MaxLimit})
 		if err != nil || len(page.Entries) == 0 {
 			return deleted, err
 		}

@@ -8,7 +8,7 @@ import "sync"
 type EventKind string
 
 const (
-	EventMessage EventKind = "message" // a message has arrived and been indexed
+	EventMessage EventKind = "message" // a message has arrived
 	EventUpdate  EventKind = "update"  // unread or tags have changed
 	EventDelete  EventKind = "delete"  // a message is gone
 	EventReset   EventKind = "reset"   // much has changed, or events were lost: read the list again
@@ -16,9 +16,8 @@ const (
 
 // An Event is one thing that has happened.
 type Event struct {
-	Kind  EventKind
-	ID    string // "" for EventReset
-	Entry *Entry // of EventMessage; must not be changed
+	Kind EventKind
+	ID   string // "" for EventReset
 }
 
 // eventsBehind is how many events a listener may be behind before it is told to

@@ -415,7 +415,7 @@ func TestPages(t *testing.T) {
 		{"/", 200, []string{"&lt;script&gt;", id, plain, "2 messages", "2 unread"}, []string{"<script>alert"}},
 		{"/list", 200, []string{id, plain}, []string{"<html"}},
 		{"/?query=parts", 200, []string{"Nothing matches", "parts"}, nil},
-		{"/?query=%22%3E%3Cscript%3E", 200, []string{"&lt;script&gt;"}, []string{`"><script>`}},
+		{"/?query=%22%3E%3Cscript%3E%22", 200, []string{"&lt;script&gt;"}, []string{`"><script>`}},
 		{"/?before=" + plain, 200, []string{id, "Back to the newest"}, nil},
 		{"/messages/" + plain, 200, []string{`<a href="http://example.com/?a="`, "&lt;b&gt;&amp;c", "&lt;i&gt;", "&lt;ann@example.com&gt;"}, []string{"<b>&c", "<iframe"}},
 		{"/messages/" + id, 200, []string{"Grüße", "evil.html", "ä.png", "parts/2"}, []string{"../", "<script>x"}},

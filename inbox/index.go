@@ -18,28 +18,29 @@ import (
 // it has come, after a restart too.
 
 const (
-	indexBatch = 64
+	indexBatch = 128
 	// Accepting mail comes first: after a batch the indexer rests, so that a
 	// stream of messages is read in few batches, not one by one. What comes alone
 	// is read at once.
 	indexRest = 20 * time.Millisecond
-	// busyRest is for when more arrives than a batch holds.
+	// busyRest is for when more arrives than a batch holds, and still does.
 	busyRest = 200 * time.Millisecond
 	// settleTime is how long a request waits for the indexer to have read what
 	// was accepted before the request came.
 	settleTime = 2 * time.Second
 
 	previewLen = 160      // characters
+	maxWordsTo = 1000     // recipients of an envelope by whom a message is found
 	indexText  = 64 << 10 // octets of text that are decoded for the preview
 )
 
 // Run indexes what arrives until ctx ends, and first what was left over when
-// the program last ended. Without it messages are kept and can be read, but
-// lists show no more of them than their envelopes, and nothing is told of them
-// to the page.
+// the program last ended. Without it messages are kept and can be read and listed,
+// but not found by their words, and OnMail is not called.
 func (in *Inbox) Run(ctx context.Context) error {
 	in.setUp()
 	for {
+		before := in.newestID()
 		n, err := in.index(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -47,8 +48,9 @@ func (in *Inbox) Run(ctx context.Context) error {
 		case err != nil:
 			in.logger().Error("indexing failed, will be tried again", "err", err)
 			in.rest(ctx, time.Second)
-		case n == indexBatch:
+		case n == indexBatch && in.newestID() != before:
 			in.rest(ctx, busyRest)
+		case n == indexBatch:
 		default:
 			if n > 0 {
 				in.rest(ctx, indexRest)
@@ -72,37 +74,49 @@ func (in *Inbox) rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// arrived notes a message that has been accepted.
+// arrived notes a message that has been accepted, and tells whoever listens. That
+// comes before the index: a page shows it at once, however much is to be read.
 func (in *Inbox) arrived(id string) {
 	in.setUp()
 	in.mu.Lock()
 	in.newest = max(in.newest, id)
 	in.mu.Unlock()
+	in.hub.publish(Event{Kind: EventMessage, ID: id})
 	select {
 	case in.wake <- struct{}{}:
 	default:
 	}
 }
 
-// index gives the next few messages their summaries and returns how many.
-func (in *Inbox) index(ctx context.Context) (int, error) {
+func (in *Inbox) newestID() string {
 	in.mu.Lock()
-	newest := in.newest
-	in.mu.Unlock()
+	defer in.mu.Unlock()
+	return in.newest
+}
+
+// index reads the next few messages and returns how many.
+func (in *Inbox) index(ctx context.Context) (int, error) {
 	// Whatever is accepted from here on may be missing from the answer, so what is
 	// known to be indexed afterwards is what was the newest before.
+	newest := in.newestID()
 	entries, err := in.Store.Unindexed(ctx, indexBatch)
 	if err != nil {
 		return 0, err
 	}
-	read := len(entries)
-	last := ""
-	if read > 0 {
-		last = entries[read-1].ID
-	}
-	list, entries, err := in.summaries(ctx, entries)
-	if err != nil {
-		return 0, err
+	var list []Indexed
+	for i := range entries {
+		e := &entries[i]
+		x, err := in.words(ctx, e)
+		switch {
+		case errors.Is(err, ErrNotFound): // deleted meanwhile
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case err != nil:
+			// It cannot be read, and trying again would keep all others waiting.
+			in.logger().Error("message cannot be read", "id", e.ID, "err", err)
+		}
+		e.Summary = &x.Summary
+		list = append(list, *x)
 	}
 	if err := in.Store.Index(ctx, list); err != nil {
 		return 0, err
@@ -111,36 +125,12 @@ func (in *Inbox) index(ctx context.Context) (int, error) {
 		if in.OnMail != nil {
 			in.OnMail(&entries[i])
 		}
-		in.hub.publish(Event{Kind: EventMessage, ID: entries[i].ID, Entry: &entries[i]})
 	}
-	if read == indexBatch {
-		newest = last // there may be more
+	if len(entries) == indexBatch {
+		newest = entries[len(entries)-1].ID // there may be more
 	}
 	in.settled(newest)
-	return read, nil
-}
-
-// summaries reads messages. It returns those entries that are still there, with
-// their summaries.
-func (in *Inbox) summaries(ctx context.Context, entries []Entry) ([]Indexed, []Entry, error) {
-	var list []Indexed
-	kept := entries[:0]
-	for _, e := range entries {
-		s, err := in.summary(ctx, &e)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			continue // deleted meanwhile
-		case ctx.Err() != nil:
-			return nil, nil, ctx.Err()
-		case err != nil:
-			// It cannot be read, and trying again would keep all others waiting.
-			in.logger().Error("message cannot be read", "id", e.ID, "err", err)
-		}
-		e.Summary = s
-		list = append(list, Indexed{e.ID, *s})
-		kept = append(kept, e)
-	}
-	return list, kept, nil
+	return len(entries), nil
 }
 
 // settled notes that everything up to id is indexed.
@@ -156,9 +146,7 @@ func (in *Inbox) settled(id string) {
 // while: who has heard 250 and asks for the message must find it.
 func (in *Inbox) settle(ctx context.Context) {
 	in.setUp()
-	in.mu.Lock()
-	newest := in.newest
-	in.mu.Unlock()
+	newest := in.newestID()
 	timer := time.NewTimer(settleTime)
 	defer timer.Stop()
 	for {
@@ -183,20 +171,29 @@ func (in *Inbox) settle(ctx context.Context) {
 }
 
 // summary reads a message as far as a list needs it. The summary is never nil:
-// with an error comes one that knows the envelope.
+// with an error comes one that knows nothing.
 func (in *Inbox) summary(ctx context.Context, e *Entry) (*Summary, error) {
-	s := &Summary{}
+	x, err := in.words(ctx, e)
+	return &x.Summary, err
+}
+
+// words reads what is indexed of a message. With an error comes what is known
+// without reading it.
+func (in *Inbox) words(ctx context.Context, e *Entry) (*Indexed, error) {
+	x := &Indexed{ID: e.ID, Size: e.Size}
 	b, err := in.Store.Open(ctx, e.ID)
+	m := new(mail.Message)
 	if err == nil {
 		defer b.Close()
-		var m *mail.Message
 		parser := mail.Parser{TextBytes: indexText}
-		if m, err = parser.ParseAt(b, b.Size()); m != nil {
-			*s = summarise(m)
+		var parsed *mail.Message
+		if parsed, err = parser.ParseAt(b, b.Size()); parsed != nil {
+			m = parsed
+			x.Summary = summarise(m)
 		}
 	}
-	s.Search = searchText(e, s)
-	return s, err
+	x.Words = wordsOf(e, m)
+	return x, err
 }
 
 // summarise takes out of a parsed message what a list shows.
@@ -207,12 +204,7 @@ func summarise(m *mail.Message) Summary {
 			s.Attachments++
 		}
 	}
-	// Some mail has HTML alone; its words do for a preview.
-	text := m.Text
-	if text == "" {
-		text = plainText(m.HTML)
-	}
-	s.Preview = oneLine(text, previewLen)
+	s.Preview = oneLine(bodyText(m), previewLen)
 	return s
 }
 
@@ -222,35 +214,37 @@ func isInline(a mail.Attachment, html string) bool {
 	return a.CID != "" && strings.HasPrefix(a.Type, "image/") && strings.Contains(html, "cid:"+a.CID)
 }
 
-// searchText is what a query's words are looked for in.
-func searchText(e *Entry, s *Summary) string {
-	var b strings.Builder
-	add := func(text string) {
-		if text != "" {
-			b.WriteString(strings.ToLower(strings.ToValidUTF8(text, "\uFFFD")))
-			b.WriteByte('\n')
-		}
+// wordsOf gathers what the terms of a query are looked for in.
+func wordsOf(e *Entry, m *mail.Message) Words {
+	w := Words{From: m.From, To: m.To, Cc: m.Cc, Subject: m.Subject, Body: bodyText(m), ID: m.ID, Header: m.Header,
+		User: e.User, IP: e.IP, Inbox: e.Inbox}
+	if e.Envelope.From != "" {
+		w.From = append(slices.Clip(w.From), mail.Address{Address: e.Envelope.From})
 	}
-	add(s.Subject)
-	for _, a := range slices.Concat(s.From, s.To) {
-		add(a.Name)
-		add(a.Address)
+	named := map[string]bool{}
+	for _, a := range slices.Concat(m.To, m.Cc) {
+		named[strings.ToLower(a.Address)] = true
 	}
-	add(e.Envelope.From)
+	w.To = slices.Clip(w.To)
 	for i, r := range e.Envelope.To {
-		if i == 100 {
-			break // a mailing to thousands is not looked for by one of them
+		if i == maxWordsTo {
+			break
 		}
-		add(r.Address)
+		if !named[strings.ToLower(r.Address)] {
+			w.To = append(w.To, mail.Address{Address: r.Address})
+			w.Bcc = append(w.Bcc, mail.Address{Address: r.Address})
+		}
 	}
-	add(e.User)
-	// The text as far as it is shown; the whole of it needs an index of words.
-	add(s.Preview)
-	return b.String()
+	return w
 }
 
-// words splits what somebody typed into the words that a message must contain.
-func words(query string) []string { return strings.Fields(strings.ToLower(query)) }
+// bodyText returns the words of a message; some mail has HTML alone.
+func bodyText(m *mail.Message) string {
+	if m.Text == "" {
+		return plainText(m.HTML)
+	}
+	return m.Text
+}
 
 // oneLine returns the beginning of s with every run of white space as one
 // space, without control characters, and no more than n characters of it.

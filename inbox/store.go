@@ -54,12 +54,13 @@ type Store interface {
 	// DeleteAll removes every message there is when it is called.
 	DeleteAll(ctx context.Context) (int, error)
 
-	// Unindexed returns up to limit messages that have no Summary, oldest first.
+	// Unindexed returns up to limit messages that Index has to be called for,
+	// oldest first.
 	Unindexed(ctx context.Context, limit int) ([]Entry, error)
-	// Index gives messages their summaries. Those that have been deleted
-	// meanwhile are passed over. It need not be durable: what is lost in a crash
-	// is unindexed again.
-	Index(ctx context.Context, summaries []Indexed) error
+	// Index gives messages their summaries and makes them found by their words.
+	// Those that have been deleted meanwhile are passed over. It need not be
+	// durable: what is lost in a crash is unindexed again.
+	Index(ctx context.Context, list []Indexed) error
 }
 
 // An Arrival is how a message came in, apart from what the message itself says.
@@ -69,6 +70,8 @@ type Arrival struct {
 	Host     string    // what the client called itself in EHLO
 	TLS      string    // "TLS 1.3"; "" in the clear
 	User     string    // who authenticated; "" if nobody did
+	Inbox    string    // which of several inboxes it is in; "" is the only one
+	Session  string    // the text of a Session; "" if there was none. Lists leave it out
 	Envelope smtp.Envelope
 }
 
@@ -89,14 +92,22 @@ type Summary struct {
 	Date        time.Time // as the message says; zero if it does not
 	Attachments int
 	Preview     string // the first words of its text
-	// Search is what a Query's words are looked for in, in lower case.
-	Search string
 }
 
-// Indexed is the Summary of one message.
+// Words is what the terms of a Query are looked for in. It is not given back.
+type Words struct {
+	From, To, Cc, Bcc []mail.Address // those of the envelope too, as Term says
+	Subject, Body, ID string
+	Header            mail.Header
+	User, IP, Inbox   string
+}
+
+// Indexed is what was read from one message.
 type Indexed struct {
 	ID string
 	Summary
+	Words Words
+	Size  int64 // as in its Entry
 }
 
 // A Body is the bytes of a message.
@@ -108,9 +119,9 @@ type Body interface {
 
 // A Query says which messages List returns. The zero Query is all of them.
 type Query struct {
-	// Words must all be contained in a message's Summary.Search. They are in
-	// lower case. A message that has not been indexed contains none.
-	Words []string
+	// Match must hold of a message. Of one that has not been indexed only what its
+	// Entry tells without a Summary does; the zero Expr holds of all.
+	Match Expr
 	// Before and After bound the ids, exclusively; "" is no bound. They need not
 	// be ids of messages that still exist.
 	Before, After string
@@ -125,12 +136,14 @@ type Query struct {
 const (
 	DefaultLimit = 50
 	MaxLimit     = 1000
+	// MaxTotal is as far as Page.Total counts what a condition holds of.
+	MaxTotal = 10_000
 )
 
 // A Page is the answer to a Query.
 type Page struct {
 	Entries []Entry
-	Total   int  // messages that contain the words, within the bounds or not
+	Total   int  // messages of which Match holds, within the bounds or not; if it is not zero, MaxTotal at most
 	More    bool // there are more within the bounds than Limit
 }
 

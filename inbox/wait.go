@@ -1,11 +1,12 @@
 package inbox
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -52,34 +53,25 @@ func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
 			answer(w, http.StatusOK, j)
 			return nil
 		}
-		if !l.next(r, timer, &q) {
+		if !l.next(r.Context(), timer) {
 			return refuse(http.StatusNotFound, "no message matched within %v", timeout)
 		}
+		in.settle(r.Context())
 	}
 }
 
-// next waits for an event after which it is worth looking again.
-func (l *listener) next(r *http.Request, timer *time.Timer, q *Query) bool {
-	for {
-		select {
-		case e := <-l.events:
-			if e.Kind == EventReset || e.Kind == EventMessage && contains(e.Entry.Summary.Search, q.Words) {
-				return true
-			}
-		case <-timer.C:
-			return false
-		case <-r.Context().Done():
-			return false
-		}
+// next waits until it is worth looking again. Whatever else has happened by then
+// is seen by the same look.
+func (l *listener) next(ctx context.Context, timer *time.Timer) bool {
+	select {
+	case <-l.events:
+	case <-timer.C:
+		return false
+	case <-ctx.Done():
+		return false
 	}
-}
-
-// contains tells whether a text has all the words, as Store.List does.
-func contains(text string, words []string) bool {
-	for _, word := range words {
-		if !strings.Contains(text, word) {
-			return false
-		}
+	for len(l.events) > 0 {
+		<-l.events // nobody else takes any
 	}
 	return true
 }
@@ -119,7 +111,7 @@ func (in *Inbox) apiEvents(w http.ResponseWriter, r *http.Request) error {
 	for err := s.send(hello); err == nil; {
 		select {
 		case e := <-l.events:
-			err = s.event(e)
+			err = s.event(r.Context(), in, e)
 		case <-ticker.C:
 			err = s.send(":\n\n")
 		case <-r.Context().Done():
@@ -148,17 +140,30 @@ func (s *stream) send(text string) error {
 
 // event writes one event. A message comes with its summary, so that a listener
 // need not ask for it; of the others the id says all.
-func (s *stream) event(e Event) error {
-	data := []byte("{}")
+func (s *stream) event(ctx context.Context, in *Inbox, e Event) error {
+	data, id := []byte("{}"), ""
 	switch {
-	case e.Entry != nil:
-		data, _ = json.Marshal(summaryOf(e.Entry)) // strings and numbers only
+	case e.Kind == EventMessage:
+		entry, err := in.entry(ctx, e.ID)
+		if errors.Is(err, ErrNotFound) {
+			return nil // deleted meanwhile, and that is an event too
+		}
+		if err != nil {
+			return err
+		}
+		data, _ = json.Marshal(summaryOf(entry)) // strings and numbers only
+		id = "id: " + e.ID + "\n"
 	case e.ID != "":
 		data, _ = json.Marshal(map[string]string{"id": e.ID})
 	}
-	id := ""
-	if e.Kind == EventMessage {
-		id = "id: " + e.ID + "\n"
-	}
 	return s.send(fmt.Sprintf("event: %s\n%sdata: %s\n\n", e.Kind, id, data))
+}
+
+// entry returns an entry with its summary, also of one that has not been indexed.
+func (in *Inbox) entry(ctx context.Context, id string) (*Entry, error) {
+	e, err := in.Store.Entry(ctx, id)
+	if err == nil && e.Summary == nil {
+		e.Summary, err = in.summary(ctx, e)
+	}
+	return e, err
 }

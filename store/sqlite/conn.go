@@ -39,16 +39,36 @@ func connector(path, query string) (driver.Connector, error) {
 
 // readers returns the pool for reading. Four at once is more than two cores can
 // serve, and each has a page cache of its own. It is told query_only, so that a
-// mistake in a query is an error and not a second writer.
-func readers(path string) (*sql.DB, error) {
-	c, err := connector(path, "_pragma=query_only(1)&_pragma=busy_timeout(10000)")
+// mistake in a query is an error and not a second writer. The index of words is
+// there as search.
+func readers(path, search string) (*sql.DB, error) {
+	c, err := connector(path, "_pragma=busy_timeout(10000)&_pragma=cache_size(-16000)")
 	if err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(c)
+	pool := sql.OpenDB(attaching{c, search})
 	pool.SetMaxOpenConns(4)
 	pool.SetMaxIdleConns(4)
 	return pool, nil
+}
+
+// attaching opens connections that see a second database.
+type attaching struct {
+	driver.Connector
+	search string
+}
+
+// Connect implements driver.Connector.
+func (a attaching) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := a.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = (&conn{c}).exec("ATTACH DATABASE '" + strings.ReplaceAll(a.search, "'", "''") + "' AS search; PRAGMA query_only=1")
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 // A conn is a connection that one goroutine uses. It has no lock: whoever made it

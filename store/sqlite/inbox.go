@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -106,8 +107,11 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 
 // columns are what scan reads, in its order. The summary may be missing, so that
 // it is joined from the left. The body is not among them: no list reads it.
-const columns = `m.key, m.received, m.ip, m.host, m.tls, m.user, m.sender, m.recipients, m.options, m.size, m.unread, m.tags,
-	s.author, s.addressees, s.subject, s.date, s.zone, s.attachments, s.preview FROM message m LEFT JOIN summary s USING (key)`
+const columns = `m.key, m.received, m.ip, m.host, m.tls, m.user, m.sender, m.recipients, m.options, m.size, m.unread, m.tags, m.inbox,
+	s.author, s.addressees, s.subject, s.date, s.zone, s.attachments, s.preview`
+
+// summaries joins what columns wants beside m.
+const summaries = " LEFT JOIN summary s ON s.key=m.key"
 
 // scan reads the columns of one row. What was written as JSON is ours; that it
 // cannot be read means damage, and is an error rather than an empty field.
@@ -117,7 +121,7 @@ func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, err
 	var sender, recipients, opts, tags string
 	var from, to, subject, preview sql.NullString
 	var date, zone, attachments sql.NullInt64
-	err := row.Scan(&key, &received, &e.IP, &e.Host, &e.TLS, &e.User, &sender, &recipients, &opts, &e.Size, &e.Unread, &tags,
+	err := row.Scan(&key, &received, &e.IP, &e.Host, &e.TLS, &e.User, &sender, &recipients, &opts, &e.Size, &e.Unread, &tags, &e.Inbox,
 		&from, &to, &subject, &date, &zone, &attachments, &preview)
 	if err != nil {
 		return e, err
@@ -162,51 +166,40 @@ func (s *inboxStore) entries(ctx context.Context, query string, args ...any) ([]
 	return list, wrap(rows.Err())
 }
 
-// Entry implements inbox.Store.
+// Entry implements inbox.Store. The session is read here and in no list.
 func (s *inboxStore) Entry(ctx context.Context, id string) (*inbox.Entry, error) {
 	key, err := s.db().key(id)
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.entries(ctx, "SELECT "+columns+" WHERE m.key=?", key)
+	list, err := s.entries(ctx, "SELECT "+columns+" FROM message m"+summaries+" WHERE m.key=?", key)
 	if err != nil {
 		return nil, err
 	}
 	if len(list) == 0 {
 		return nil, inbox.ErrNotFound
 	}
-	return &list[0], nil
+	err = s.read.QueryRowContext(ctx, "SELECT session FROM message WHERE key=?", key).Scan(&list[0].Session)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, inbox.ErrNotFound // deleted in between
+	}
+	return &list[0], wrap(err)
 }
 
 // List implements inbox.Store. Total and the page are read one after the other, so
 // that mail which arrives in between is in one and not in the other: a number
 // that is late by one is worth no transaction.
 func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, error) {
-	// Everything that a client sent goes in as an argument, never into the text.
-	where, args := "1", []any{}
-	for _, word := range q.Words {
-		where += " AND instr(s.search, ?)>0"
-		args = append(args, word)
-	}
-	page := &inbox.Page{Total: s.writer.counts().messages}
-	// A scan of the summaries, which are narrow; without words the count is known.
-	if len(q.Words) > 0 {
-		err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM summary s WHERE "+where, args...).Scan(&page.Total)
-		if err != nil {
+	f := s.find(q.Match)
+	page := &inbox.Page{Total: s.writer.counts().messages} // known, without a condition
+	if q.Match.Op != inbox.Every {
+		count := "SELECT count(*) FROM (SELECT 1" + f.from(false) + " WHERE " + f.where + " LIMIT " + strconv.Itoa(inbox.MaxTotal) + ")"
+		if err := s.read.QueryRowContext(ctx, count, f.args...).Scan(&page.Total); err != nil {
 			return nil, wrap(err)
 		}
 	}
-	for _, b := range []struct{ id, relation string }{{q.Before, "<"}, {q.After, ">"}} {
-		if b.id == "" {
-			continue
-		}
-		// The message at a bound may have been deleted since the page was shown.
-		key, err := bound(b.id)
-		if err != nil {
-			return nil, err
-		}
-		where += " AND m.key" + b.relation + "?"
-		args = append(args, key)
+	if err := errors.Join(f.bound(q.Before, "<"), f.bound(q.After, ">")); err != nil {
+		return nil, err
 	}
 	order := "DESC"
 	if q.OldestFirst {
@@ -214,7 +207,8 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 	}
 	limit := min(cmp.Or(q.Limit, inbox.DefaultLimit), inbox.MaxLimit)
 	// One more than was asked for tells whether there are more.
-	list, err := s.entries(ctx, "SELECT "+columns+" WHERE "+where+" ORDER BY m.key "+order+" LIMIT ?", append(args, limit+1)...)
+	list, err := s.entries(ctx, "SELECT "+columns+f.from(true)+summaries+" WHERE "+f.where+" ORDER BY "+f.key+" "+order+" LIMIT ?",
+		append(f.args, limit+1)...)
 	if err != nil {
 		return nil, err
 	}
@@ -272,44 +266,65 @@ func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 	if err != nil {
 		return 0, wrap(err)
 	}
+	// What is left in the index leads nowhere; it is no reason to say that the
+	// messages are still there.
+	_ = s.search.remove(keys, 0)
 	return n, nil
 }
 
 // DeleteAll implements inbox.Store. What is in line behind it is kept: a message
 // that arrives while somebody empties the inbox was not meant.
 func (s *inboxStore) DeleteAll(context.Context) (int, error) {
-	n := 0
+	n, last := 0, int64(0)
 	err := s.writer.do(false, func(t *transaction) (err error) {
+		last = t.key
 		n, err = t.deleteAll()
 		return err
 	})
 	if err != nil {
 		return 0, wrap(err)
 	}
+	_ = s.search.remove(nil, last)
 	return n, nil
 }
 
-// Unindexed implements inbox.Store. Summaries are written in the order of their
-// keys, so that whatever lies above the last of them has none.
+// Unindexed implements inbox.Store. Messages are indexed in the order of their
+// keys, so that one key says how far that has come.
 func (s *inboxStore) Unindexed(ctx context.Context, limit int) ([]inbox.Entry, error) {
-	return s.entries(ctx, "SELECT "+columns+
-		" WHERE m.key > (SELECT coalesce(max(key), 0) FROM summary) ORDER BY m.key LIMIT ?", limit)
+	return s.entries(ctx, "SELECT "+columns+" FROM message m"+summaries+" WHERE m.key > ? ORDER BY m.key LIMIT ?", s.search.reached(), limit)
 }
 
-// Index implements inbox.Store. It is lazy, as a summary can be read again from
-// the message at any time.
-func (s *inboxStore) Index(_ context.Context, summaries []inbox.Indexed) error {
-	return wrap(s.writer.do(true, func(t *transaction) error {
-		for i := range summaries {
+// Index implements inbox.Store. It is lazy, as all of it can be read again from
+// the messages at any time. The lock is held from before the summaries are written
+// until the words are in the index: who deletes a message in between waits, and
+// takes both away.
+func (s *inboxStore) Index(_ context.Context, list []inbox.Indexed) error {
+	s.search.mu.Lock()
+	defer s.search.mu.Unlock()
+	var keys []int64
+	var there []*inbox.Indexed
+	last := int64(0)
+	err := s.writer.do(true, func(t *transaction) error {
+		keys, there = keys[:0], there[:0]
+		for i := range list {
 			// An id that is none of ours is passed over like one that is gone.
-			key, err := s.db().key(summaries[i].ID)
+			key, err := s.db().key(list[i].ID)
 			if err != nil {
 				continue
 			}
-			if err := t.summarise(key, &summaries[i].Summary); err != nil {
+			last = max(last, key)
+			kept, err := t.summarise(key, &list[i].Summary)
+			if err != nil {
 				return err
+			}
+			if kept {
+				keys, there = append(keys, key), append(there, &list[i])
 			}
 		}
 		return nil
-	}))
+	})
+	if err != nil {
+		return wrap(err)
+	}
+	return wrap(s.search.put(keys, there, last))
 }

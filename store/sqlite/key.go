@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"github.com/oklog/ulid/v2"
 
@@ -34,15 +33,8 @@ func (d *DB) key(id string) (int64, error) {
 	if err != nil || binary.BigEndian.Uint64(u[8:]) != d.node || u[0] > 0x7f {
 		return 0, inbox.ErrNotFound
 	}
-	return int64(binary.BigEndian.Uint64(u[:8])), nil
+	return keyOf(u), nil
 }
 
-// bound returns the key that an id has as a bound: of any id, also of a message
-// that is gone.
-func bound(id string) (int64, error) {
-	u, err := ulid.ParseStrict(id)
-	if err != nil || u[0] > 0x7f {
-		return 0, fmt.Errorf("sqlite: %q is no id", id)
-	}
-	return int64(binary.BigEndian.Uint64(u[:8])), nil
-}
+// keyOf returns the key that an id stands for, whichever database's it is.
+func keyOf(u ulid.ULID) int64 { return int64(binary.BigEndian.Uint64(u[:8])) }

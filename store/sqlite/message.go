@@ -85,6 +85,7 @@ type statements struct {
 	begin, commit                    *stmt
 	addMessage, addBody, addSummary  *stmt
 	setUnread, setTags               *stmt
+	addTag, delTag, tagsOf, allTags  *stmt
 	delMessage, delBody, delSummary  *stmt
 	allMessages, allBodies, allSumms *stmt
 }
@@ -98,21 +99,25 @@ func (s *statements) prepare(c *conn) error {
 	}{
 		{&s.begin, "BEGIN IMMEDIATE"},
 		{&s.commit, "COMMIT"},
-		{&s.addMessage, "INSERT INTO message VALUES (?,?,?,?,?,?,?,?,?,?,?,1,'')"},
+		{&s.addMessage, "INSERT INTO message VALUES (?,?,?,?,?,?,?,?,?,?,?,1,'',?,?)"},
 		{&s.addBody, "INSERT INTO body VALUES (?,?)"},
 		// The message may have been deleted while it was being read, and a summary
 		// without one would stay for good.
-		{&s.addSummary, "INSERT OR REPLACE INTO summary SELECT ?,?,?,?,?,?,?,?,? WHERE EXISTS (SELECT 1 FROM message WHERE key=?)"},
+		{&s.addSummary, "INSERT OR REPLACE INTO summary SELECT ?,?,?,?,?,?,?,? WHERE EXISTS (SELECT 1 FROM message WHERE key=?)"},
 		// Only a change is reported, so that the counts stay right.
 		{&s.setUnread, "UPDATE message SET unread=? WHERE key=? AND unread<>?"},
 		{&s.setTags, "UPDATE message SET tags=? WHERE key=?"},
+		{&s.addTag, "INSERT OR IGNORE INTO tag VALUES (?,?)"},
+		{&s.delTag, "DELETE FROM tag WHERE name=? AND key=?"},
+		{&s.tagsOf, "SELECT tags FROM message WHERE key=?"},
 		// What the row knew is needed for the counts, and for the file.
-		{&s.delMessage, "DELETE FROM message WHERE key=? RETURNING file, unread"},
+		{&s.delMessage, "DELETE FROM message WHERE key=? RETURNING file, unread, tags"},
 		{&s.delBody, "DELETE FROM body WHERE key=?"},
 		{&s.delSummary, "DELETE FROM summary WHERE key=?"},
-		{&s.allMessages, "DELETE FROM message RETURNING file, unread"},
+		{&s.allMessages, "DELETE FROM message RETURNING file, unread, ''"},
 		{&s.allBodies, "DELETE FROM body"},
 		{&s.allSumms, "DELETE FROM summary"},
+		{&s.allTags, "DELETE FROM tag"},
 	} {
 		var err error
 		if *p.to, err = c.prepare(p.query); err != nil {
@@ -125,7 +130,7 @@ func (s *statements) prepare(c *conn) error {
 // close lets go of them; SQLite does not close a connection that has any left.
 func (s *statements) close() {
 	for _, p := range []*stmt{s.begin, s.commit, s.addMessage, s.addBody, s.addSummary, s.setUnread, s.setTags,
-		s.delMessage, s.delBody, s.delSummary, s.allMessages, s.allBodies, s.allSumms} {
+		s.addTag, s.delTag, s.tagsOf, s.allTags, s.delMessage, s.delBody, s.delSummary, s.allMessages, s.allBodies, s.allSumms} {
 		p.Close()
 	}
 }
@@ -137,7 +142,7 @@ func (t *transaction) add(m *message) error {
 	m.key = t.key
 	a := m.arrival
 	if _, err := t.stmts.addMessage.set(m.key, a.Received.UnixMilli(), a.IP, a.Host, a.TLS, a.User, a.Envelope.From,
-		m.recipients, m.options, m.body.size, m.body.file).exec(); err != nil {
+		m.recipients, m.options, m.body.size, m.body.file, a.Inbox, a.Session).exec(); err != nil {
 		return err
 	}
 	t.messages++
@@ -151,15 +156,15 @@ func (t *transaction) add(m *message) error {
 	return err
 }
 
-// summarise inserts the summary of a message that is still there.
-func (t *transaction) summarise(key int64, s *inbox.Summary) error {
+// summarise inserts the summary of a message, and tells whether it is still there.
+func (t *transaction) summarise(key int64, s *inbox.Summary) (bool, error) {
 	from, err := json.Marshal(s.From)
 	if err != nil {
-		return err
+		return false, err
 	}
 	to, err := json.Marshal(s.To)
 	if err != nil {
-		return err
+		return false, err
 	}
 	// The zone is kept because what the author saw on the clock is what readers
 	// are shown in the header.
@@ -168,9 +173,9 @@ func (t *transaction) summarise(key int64, s *inbox.Summary) error {
 		_, offset := s.Date.Zone()
 		date, zone = s.Date.Unix(), int64(offset)
 	}
-	_, err = t.stmts.addSummary.set(key, string(from), string(to), s.Subject, date, zone, int64(s.Attachments),
-		s.Preview, s.Search, key).exec()
-	return err
+	n, err := t.stmts.addSummary.set(key, string(from), string(to), s.Subject, date, zone, int64(s.Attachments),
+		s.Preview, key).exec()
+	return n > 0, err
 }
 
 // change sets what is given of a message, if it is there. Setting what is already
@@ -189,11 +194,51 @@ func (t *transaction) change(key int64, c inbox.Change) error {
 		t.unread += int(n) * int(2*unread-1)
 	}
 	if c.Tags != nil {
-		text, err := json.Marshal(*c.Tags)
-		if err != nil {
+		return t.tag(key, *c.Tags)
+	}
+	return nil
+}
+
+// tag sets the tags of a message, if it is there, in its row and the other way
+// round.
+func (t *transaction) tag(key int64, tags []string) error {
+	old := ""
+	there, err := t.stmts.tagsOf.set(key).query(func(row []driver.Value) error {
+		old, _ = row[0].(string)
+		return nil
+	}, make([]driver.Value, 1))
+	if err != nil || there == 0 {
+		return err
+	}
+	text, err := json.Marshal(tags)
+	if err != nil {
+		return err
+	}
+	if _, err := t.stmts.setTags.set(string(text), key).exec(); err != nil {
+		return err
+	}
+	if err := t.untag(key, old); err != nil {
+		return err
+	}
+	for _, name := range tags {
+		if _, err := t.stmts.addTag.set(strings.ToLower(name), key).exec(); err != nil {
 			return err
 		}
-		if _, err := t.stmts.setTags.set(string(text), key).exec(); err != nil {
+	}
+	return nil
+}
+
+// untag takes the tags away that a row had, given as they are kept in it.
+func (t *transaction) untag(key int64, tags string) error {
+	if tags == "" {
+		return nil
+	}
+	var names []string
+	if err := json.Unmarshal([]byte(tags), &names); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := t.stmts.delTag.set(strings.ToLower(name), key).exec(); err != nil {
 			return err
 		}
 	}
@@ -203,8 +248,15 @@ func (t *transaction) change(key int64, c inbox.Change) error {
 // delete removes one message and reports whether it was there. The rows of body
 // and summary may not be: the body may be a file, the summary not made yet.
 func (t *transaction) delete(key int64) (bool, error) {
-	n, err := t.stmts.delMessage.set(key).query(t.deleted, make([]driver.Value, 2))
+	tags := ""
+	n, err := t.stmts.delMessage.set(key).query(func(row []driver.Value) error {
+		tags, _ = row[2].(string)
+		return t.deleted(row)
+	}, make([]driver.Value, 3))
 	if err != nil || n == 0 {
+		return false, err
+	}
+	if err := t.untag(key, tags); err != nil {
 		return false, err
 	}
 	_, bodyErr := t.stmts.delBody.set(key).exec()
@@ -214,14 +266,15 @@ func (t *transaction) delete(key int64) (bool, error) {
 
 // deleteAll removes every message and returns how many there were.
 func (t *transaction) deleteAll() (int, error) {
-	n, err := t.stmts.allMessages.query(t.deleted, make([]driver.Value, 2))
+	n, err := t.stmts.allMessages.query(t.deleted, make([]driver.Value, 3))
 	if err != nil {
 		return 0, err
 	}
 	// Without a condition SQLite drops whole trees, page by page.
 	_, bodyErr := t.stmts.allBodies.exec()
 	_, summaryErr := t.stmts.allSumms.exec()
-	return n, errors.Join(bodyErr, summaryErr)
+	_, tagErr := t.stmts.allTags.exec()
+	return n, errors.Join(bodyErr, summaryErr, tagErr)
 }
 
 // deleted accounts for a row that is gone: its file goes when the transaction

@@ -47,7 +47,7 @@ var (
 
 const (
 	applicationID = 0x706f7374 // "post", at offset 68 of the file
-	version       = 1          // of the schema; PRAGMA user_version
+	version       = 2          // of the schema; PRAGMA user_version
 
 	fileName   = "postrider.db"
 	lockName   = "lock"
@@ -57,9 +57,10 @@ const (
 // The rows of message, body and summary that have one key are one message. All
 // three grow at their right end only: keys ascend, and each row is inserted
 // once. What changes (unread, tags) is short and lies in message. They are three
-// because they are read apart: a list needs no bodies, a search only summaries.
-// There is no index besides the keys, since each would be one more tree to write
-// while senders wait.
+// because they are read apart: a list needs no bodies. What is written while
+// senders wait has one index besides the keys, which grows at an end too; tags
+// are also kept the other way round, and words are in a file of their own
+// (search.go).
 const schema = `
 CREATE TABLE setting (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE message (
@@ -72,8 +73,12 @@ CREATE TABLE message (
 	size INTEGER NOT NULL,
 	file TEXT NOT NULL,         -- in bodies/; '' if the bytes are in the table body
 	unread INTEGER NOT NULL,
-	tags TEXT NOT NULL          -- JSON; '' if there are none
+	tags TEXT NOT NULL,         -- JSON; '' if there are none
+	inbox TEXT NOT NULL DEFAULT '',
+	session TEXT NOT NULL DEFAULT '' -- inbox.Session as text; '' if it came otherwise
 ) STRICT;
+CREATE INDEX message_unread ON message (unread);
+CREATE TABLE tag (name TEXT NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (name, key)) STRICT, WITHOUT ROWID; -- in lower case
 CREATE TABLE body (key INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 CREATE TABLE summary (
 	key INTEGER PRIMARY KEY,
@@ -83,8 +88,7 @@ CREATE TABLE summary (
 	date INTEGER,               -- seconds since 1970
 	zone INTEGER,               -- of date, in seconds east
 	attachments INTEGER NOT NULL,
-	preview TEXT NOT NULL,
-	search TEXT NOT NULL
+	preview TEXT NOT NULL
 ) STRICT;
 `
 
@@ -96,6 +100,7 @@ type DB struct {
 	node   uint64 // the part of an id that is this database's own
 	read   *sql.DB
 	spool  *spool
+	search *search
 	writer *writer
 	closed atomic.Bool
 }
@@ -137,6 +142,9 @@ func (d *DB) release() error {
 	if d.read != nil {
 		errs = append(errs, d.read.Close())
 	}
+	if d.search != nil {
+		errs = append(errs, d.search.close())
+	}
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close())
 	}
@@ -168,7 +176,10 @@ func (d *DB) open(ctx context.Context) error {
 	if err := d.prepare(c); err != nil {
 		return errors.Join(damage(err), c.Close())
 	}
-	if d.read, err = readers(d.file()); err != nil {
+	if d.search, err = openSearch(ctx, d.dir); err != nil {
+		return errors.Join(err, c.Close())
+	}
+	if d.read, err = readers(d.file(), filepath.Join(d.dir, searchName)); err != nil {
 		return errors.Join(err, c.Close())
 	}
 	if err := d.sweep(ctx); err != nil {
@@ -216,7 +227,7 @@ func (d *DB) create() error {
 // the connection up to write.
 func (d *DB) prepare(c *conn) error {
 	// Before any pragma that writes: journal_mode=wal changes the file.
-	fresh, err := check(c)
+	made, err := check(c)
 	if err != nil {
 		return err
 	}
@@ -228,41 +239,44 @@ func (d *DB) prepare(c *conn) error {
 			return err
 		}
 	}
-	if fresh {
+	if made == 0 {
 		return d.initialise(c)
+	}
+	if err := d.migrate(c, made); err != nil {
+		return err
 	}
 	node, err := c.integer("SELECT value FROM setting WHERE name='node'")
 	d.node = uint64(node)
 	return err
 }
 
-// check refuses a database that this program must not write to. It reports
-// whether there is nothing in it yet: a file without an application's mark and
-// without tables is one that create made, or that a crash left before the first
-// transaction was committed.
-func check(c *conn) (fresh bool, err error) {
+// check refuses a database that this program must not write to. It returns the
+// version of its schema, 0 if there is nothing in it yet: a file without an
+// application's mark and without tables is one that create made, or that a crash
+// left before the first transaction was committed.
+func check(c *conn) (made int64, err error) {
 	app, err := c.integer("PRAGMA application_id")
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	made, err := c.integer("PRAGMA user_version")
+	made, err = c.integer("PRAGMA user_version")
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	tables, err := c.integer("SELECT count(*) FROM sqlite_schema")
 	switch {
 	case err != nil:
-		return false, err
+		return 0, err
 	case app == 0 && made == 0 && tables == 0:
-		return true, nil
+		return 0, nil
 	case app != applicationID:
-		return false, ErrForeign
+		return 0, ErrForeign
 	case made > version:
-		return false, fmt.Errorf("%w (schema %d; this one knows %d)", ErrNewer, made, version)
-	case made != version:
-		return false, fmt.Errorf("%w: schema %d was never released", ErrCorrupt, made)
+		return 0, fmt.Errorf("%w (schema %d; this one knows %d)", ErrNewer, made, version)
+	case made < 1:
+		return 0, fmt.Errorf("%w: schema %d was never released", ErrCorrupt, made)
 	}
-	return false, nil
+	return made, nil
 }
 
 // initialise makes the tables in one transaction, so that a crash leaves either

@@ -1,0 +1,117 @@
+package inbox
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.FixedZone("", 3600))
+
+// is makes a term.
+func is(field, text string) Expr { return Expr{Op: Is, Term: Term{Field: field, Text: text}} }
+
+func both(of ...Expr) Expr   { return Expr{Op: And, Of: of} }
+func either(of ...Expr) Expr { return Expr{Op: Or, Of: of} }
+func not(e Expr) Expr        { return Expr{Op: Not, Of: []Expr{e}} }
+
+func quoted(field, text string) Expr {
+	e := is(field, text)
+	e.Term.Quotes = true
+	return e
+}
+
+func at(field, text string, when time.Time) Expr {
+	e := is(field, text)
+	e.Term.Time = when
+	return e
+}
+
+func octets(field, text string, n int64) Expr {
+	e := is(field, text)
+	e.Term.Size = n
+	return e
+}
+
+func inHeader(name, text string, quotes bool) Expr {
+	return Expr{Op: Is, Term: Term{Field: "header", Name: name, Text: text, Quotes: quotes}}
+}
+
+func TestParseQuery(t *testing.T) {
+	midnight := noon.Add(-12 * time.Hour)
+	for _, c := range []struct {
+		query string
+		want  Expr
+	}{
+		{"", Expr{}}, {"  \t", Expr{}},
+		{"a", is("", "a")}, {" a b ", both(is("", "a"), is("", "b"))}, {"a AND b", both(is("", "a"), is("", "b"))},
+		{"a OR b", either(is("", "a"), is("", "b"))}, {"a b OR c", either(both(is("", "a"), is("", "b")), is("", "c"))},
+		{"a (b OR c)", both(is("", "a"), either(is("", "b"), is("", "c")))}, {"((a))", is("", "a")}, {"(a)(b)", both(is("", "a"), is("", "b"))},
+		{"-a", not(is("", "a"))}, {"!a", not(is("", "a"))}, {"NOT a", not(is("", "a"))}, {"--a", not(not(is("", "a")))},
+		{"-(a b)", not(both(is("", "a"), is("", "b")))}, {"a-b", is("", "a-b")},
+		{"or and not", both(is("", "or"), is("", "and"), is("", "not"))}, {"ORDER", is("", "ORDER")},
+		{`"a b"`, quoted("", "a b")}, {`"OR"`, quoted("", "OR")}, {`a"b"`, both(is("", "a"), quoted("", "b"))},
+		{"FROM:Ann", is("from", "Ann")}, {`subject:"a b"`, quoted("subject", "a b")}, {"subject:(a OR b)", either(is("subject", "a"), is("subject", "b"))},
+		{"subject:(a -b)", both(is("subject", "a"), not(is("subject", "b")))}, {"-from:a", not(is("from", "a"))},
+		{"12:30", is("", "12:30")}, {"http://a.example/x", is("", "http://a.example/x")}, {":x", is("", ":x")},
+		{"header:X-Y", inHeader("x-y", "", false)}, {"header:X-Y=z", inHeader("x-y", "z", false)}, {`header:x="a b"`, inHeader("x", "a b", true)},
+		{"tag:Ü", is("tag", "ü")}, {`tag:"!"`, quoted("tag", "!")}, {"has:attachments", is("has", "attachment")}, {"is:READ", is("is", "read")},
+		{"larger:10", octets("larger", "10", 10)}, {"smaller:1.5M", octets("smaller", "1.5M", 1_500_000)}, {"larger:2kB", octets("larger", "2kB", 2000)},
+		{"after:2026-11-02", at("after", "2026-11-02", time.Date(2026, 11, 2, 0, 0, 0, 0, noon.Location()))},
+		{"before:2026-11-02T10:20", at("before", "2026-11-02T10:20", time.Date(2026, 11, 2, 10, 20, 0, 0, noon.Location()))},
+		{"before:2026-11-02T10:20:00Z", at("before", "2026-11-02T10:20:00Z", time.Date(2026, 11, 2, 10, 20, 0, 0, time.UTC))},
+		{"after:today", at("after", "today", midnight)}, {"after:yesterday", at("after", "yesterday", midnight.AddDate(0, 0, -1))},
+		{"after:2h", at("after", "2h", noon.Add(-2*time.Hour))}, {"after:7d", at("after", "7d", noon.AddDate(0, 0, -7))},
+	} {
+		got, err := ParseQuery(c.query, noon)
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("ParseQuery(%q) = %+v, %v; want %+v", c.query, got, err, c.want)
+		}
+	}
+}
+
+// What cannot be read is explained, at the character that it is about.
+func TestParseQueryErrors(t *testing.T) {
+	for _, c := range []struct {
+		query string
+		at    int
+		text  string // a part of it
+	}{
+		{"a fron:b", 3, `no field "fron"`}, {"from:", 1, "from: wants something"}, {"über from:", 6, "from: wants"}, {"from: a", 1, "from: wants"},
+		{`a "b`, 3, "not closed"}, {`""`, 1, "nothing in these quotes"}, {"(a", 1, "no ) after it"}, {"a)", 2, "no ( before it"}, {"a ()", 3, "nothing in this"},
+		{"a OR", 3, "wants something after"}, {"OR a", 1, "wants something before"}, {"(a OR )", 4, "wants something after"}, {"a AND", 3, "wants something after"},
+		{"a -", 3, "follow at once"}, {"a - b", 3, "follow at once"}, {"NOT", 1, "follow at once"}, {"%", 1, "no letter or digit"},
+		{"is:new", 4, "is:unread or is:read"}, {"has:x", 5, "has:attachment"}, {"larger:x", 8, "is no size"}, {"larger:-1", 8, "is no size"},
+		{"after:soon", 7, "is no date"}, {"before:1969-01-01", 8, "is no date"}, {"header:=x", 8, "wants the name"}, {"header:x=", 1, "wants something"},
+		{"from:(subject:a)", 7, "within the parenthesis"}, {strings.Repeat("(", 50), 21, "parentheses"}, {strings.Repeat("-", 50) + "a", 21, "exclusions"},
+		{strings.Repeat("a ", 101), 201, "100 terms"}, {strings.Repeat("a", 5000), 1, "4096 octets"}, {"a\xff", 1, "UTF-8"},
+	} {
+		_, err := ParseQuery(c.query, noon)
+		e, ok := errors.AsType[*QueryError](err)
+		if !ok || e.At != c.at || !strings.Contains(e.Text, c.text) {
+			t.Errorf("ParseQuery(%.40q): %v; want character %d: …%s…", c.query, err, c.at, c.text)
+		}
+	}
+}
+
+// Whatever is typed is read or explained, at a place that is there.
+func FuzzParseQuery(f *testing.F) {
+	for _, s := range []string{"a b OR (c -d)", `subject:"x y" header:a=b`, "larger:1M after:7d", "from:(a OR b) is:unread", "((", `"`, "-!-a", "tag:x OR"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		e, err := ParseQuery(query, noon)
+		if err != nil {
+			q, ok := errors.AsType[*QueryError](err)
+			if !ok || q.At < 1 || q.At > len([]rune(query))+1 || q.Text == "" {
+				t.Fatalf("ParseQuery(%q): %v", query, err)
+			}
+			return
+		}
+		if (e.Op == Every) != (strings.TrimSpace(query) == "") {
+			t.Fatalf("ParseQuery(%q) = %+v: only an empty query is every message", query, e)
+		}
+	})
+}

@@ -1,0 +1,21 @@
+package sqlite
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+)
+
+// Downgrade makes the database in dir what the first version of this program made.
+func Downgrade(t *testing.T, dir string) {
+	t.Helper()
+	c, err := connect(context.Background(), filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.exec(`DROP TABLE tag; DROP INDEX message_unread; ALTER TABLE message DROP COLUMN session; ALTER TABLE message DROP COLUMN inbox;
+		ALTER TABLE summary ADD COLUMN search TEXT NOT NULL DEFAULT ''; PRAGMA user_version=1; PRAGMA journal_mode=delete`); err != nil {
+		t.Fatal(err)
+	}
+}

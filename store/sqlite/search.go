@@ -1,0 +1,320 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/mail"
+)
+
+// The index of words. It is a database of its own beside the other: all of it can
+// be made again from the messages, so it needs no sync and no backup, and what it
+// costs is not paid by the transaction in which senders wait. One that is damaged
+// or of another version is dropped and made anew, a batch at a time.
+//
+// It is one FTS5 table without contents: rows of word lists, found by the key of
+// their message. Words are SQLite's (unicode61: letters and digits, case and
+// accents left out). What that does not find is put in beside them as words of
+// another kind, told by their first character:
+//
+//   - a character of Chinese, Japanese or Korean is a word, as there are no spaces
+//     between words; a run of them is looked for as a phrase
+//   - the ends of each word of a subject and of addresses, so that voice finds
+//     invoice: what begins inside a word is the beginning of one of its ends
+//   - each word of a field with the field's name before it
+//   - marks: that there is an attachment, and how many bits the size has
+
+const (
+	searchName = "search.db"
+	// searchVersion changes with the table and with what is written into it.
+	searchVersion = 1
+
+	// Of the private use area: to unicode61 letters, to no text a beginning.
+	endMark   = "\uE001" // an end of a word
+	fieldMark = "\uE002" // a field's name, and between it and the word
+	otherMark = "\uE003" // not from any text
+
+	maxEnds       = 300      // of one column: lists of recipients are long
+	maxEndWord    = 40       // runes of a word that has its ends listed
+	maxFieldWords = 16 << 10 // octets
+)
+
+const searchSchema = `
+CREATE VIRTUAL TABLE words USING fts5(subject, author, addressee, cc, bcc, body, header, id, user, ip, mark,
+	content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
+CREATE TABLE progress (one INTEGER PRIMARY KEY CHECK (one=1), key INTEGER NOT NULL) STRICT; -- all up to this one are in it
+INSERT INTO progress VALUES (1, 0);
+`
+
+// A search is the connection that writes the index; mu guards it, and the order of
+// what is done here and to the messages.
+type search struct {
+	mu                       sync.Mutex
+	conn                     *conn
+	key                      int64 // of progress
+	begin, commit, add, move *stmt
+	del                      *stmt
+}
+
+// openSearch opens the index in dir, or makes a new one if there is none that can
+// be used.
+func openSearch(ctx context.Context, dir string) (*search, error) {
+	path := filepath.Join(dir, searchName)
+	s, err := trySearch(ctx, path)
+	if err == nil {
+		return s, nil
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return trySearch(ctx, path)
+}
+
+func trySearch(ctx context.Context, path string) (_ *search, err error) {
+	// Mail is read by its owner alone, and so are its words.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	f.Close()
+	c, err := connect(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	s := &search{conn: c}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	made, err := c.integer("PRAGMA user_version")
+	if err != nil {
+		return nil, err
+	}
+	if err := c.exec("PRAGMA journal_mode=wal; PRAGMA synchronous=normal; PRAGMA cache_size=-16000; PRAGMA temp_store=memory"); err != nil {
+		return nil, err
+	}
+	if made == 0 {
+		err = c.exec("BEGIN IMMEDIATE; " + searchSchema + "PRAGMA user_version=" + strconv.Itoa(searchVersion) + "; COMMIT")
+	} else if made != searchVersion {
+		err = errors.New("sqlite: an index of another version")
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range []struct {
+		to    **stmt
+		query string
+	}{
+		{&s.begin, "BEGIN IMMEDIATE"}, {&s.commit, "COMMIT"},
+		{&s.add, "INSERT INTO words(rowid,subject,author,addressee,cc,bcc,body,header,id,user,ip,mark) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"},
+		{&s.move, "UPDATE progress SET key=?"},
+		{&s.del, "DELETE FROM words WHERE rowid=?"},
+	} {
+		if *p.to, err = c.prepare(p.query); err != nil {
+			return nil, err
+		}
+	}
+	s.key, err = c.integer("SELECT key FROM progress")
+	return s, err
+}
+
+func (s *search) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range []*stmt{s.begin, s.commit, s.add, s.move, s.del} {
+		if p != nil {
+			p.Close()
+		}
+	}
+	return s.conn.Close()
+}
+
+// reached returns the key up to which all messages are in the index.
+func (s *search) reached() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key
+}
+
+// within runs fn in a transaction; mu is held.
+func (s *search) within(fn func() error) error {
+	_, err := s.begin.exec()
+	if err == nil {
+		err = fn()
+	}
+	if err == nil {
+		_, err = s.commit.exec()
+	}
+	if err != nil {
+		_ = s.conn.exec("ROLLBACK") // it may have rolled back already
+	}
+	return err
+}
+
+// put adds messages, whose keys ascend, and says that all up to the last are in;
+// mu is held.
+func (s *search) put(keys []int64, list []*inbox.Indexed, reached int64) error {
+	err := s.within(func() error {
+		for i, key := range keys {
+			// Index is free to give a message twice.
+			if key <= s.key {
+				if _, err := s.del.set(key).exec(); err != nil {
+					return err
+				}
+			}
+			x := list[i]
+			w := &x.Words
+			if _, err := s.add.set(key, spaced(w.Subject)+ends(w.Subject), people(w.From), people(w.To), people(w.Cc), people(w.Bcc),
+				spaced(w.Body), fieldWords(w.Header), spaced(w.ID), spaced(w.User), w.IP, marks(x)).exec(); err != nil {
+				return err
+			}
+		}
+		_, err := s.move.set(max(s.key, reached)).exec()
+		return err
+	})
+	if err == nil {
+		s.key = max(s.key, reached)
+	}
+	return err
+}
+
+// remove takes messages out that are gone. upTo says that these are all up to the
+// last of them.
+func (s *search) remove(keys []int64, upTo int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if upTo >= s.key && upTo > 0 {
+		return s.conn.exec("INSERT INTO words(words) VALUES('delete-all')")
+	}
+	return s.within(func() error {
+		for _, key := range keys {
+			if _, err := s.del.set(key).exec(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// isWord tells what words are made of, as unicode61 has it.
+func isWord(r rune) bool { return unicode.In(r, unicode.L, unicode.N, unicode.M, unicode.Co) }
+
+// alone tells the characters that are words.
+func alone(r rune) bool {
+	return r >= 0x1100 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
+}
+
+// spaced parts the characters that are words. Octets that are no UTF-8 part words
+// too.
+func spaced(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return alone(r) || r == utf8.RuneError }) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r == utf8.RuneError:
+			b.WriteByte(' ')
+		case alone(r):
+			b.WriteByte(' ')
+			b.WriteRune(r)
+			b.WriteByte(' ')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// ends lists the ends of the words of text, of three characters and more.
+func ends(text string) string {
+	var b strings.Builder
+	n := 0
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return !isWord(r) || alone(r) }) {
+		left := utf8.RuneCountInString(word)
+		if left > maxEndWord {
+			continue
+		}
+		for i := range word {
+			if i > 0 && left >= 3 {
+				if n++; n > maxEnds {
+					return b.String()
+				}
+				b.WriteString(" " + endMark + word[i:])
+			}
+			left--
+		}
+	}
+	return b.String()
+}
+
+// people lists names and addresses.
+func people(list []mail.Address) string {
+	var b strings.Builder
+	for _, a := range list {
+		b.WriteString(a.Name + " " + a.Address + " ")
+	}
+	text := b.String()
+	return spaced(text) + ends(text)
+}
+
+// fieldWords lists the words of fields with the fields' names.
+func fieldWords(h mail.Header) string {
+	var b strings.Builder
+	for f := range h.All() {
+		name := fieldMark + fieldName(f.Name())
+		b.WriteString(name)
+		for word := range strings.FieldsFuncSeq(spaced(f.Text()), func(r rune) bool { return !isWord(r) }) {
+			if len(word) > 100 {
+				continue // a signature, a key: nobody types these
+			}
+			b.WriteString(" " + name + fieldMark + word)
+		}
+		if b.WriteByte('\n'); b.Len() > maxFieldWords {
+			break
+		}
+	}
+	return b.String()
+}
+
+// fieldName is a field's name as one word: X-Campaign is xcampaign.
+func fieldName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if isWord(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, name)
+}
+
+// marks lists what is true of a message.
+func marks(x *inbox.Indexed) string {
+	m := otherMark + "all " + sizeMark(x.Size)
+	if x.Words.Inbox != "" {
+		m += " " + inboxMark(x.Words.Inbox)
+	}
+	if x.Attachments > 0 {
+		m += " " + otherMark + "attachment"
+	}
+	return m
+}
+
+// inboxMark is the mark of an inbox, and of all whose names differ from its name in
+// other things than letters and digits.
+func inboxMark(name string) string { return otherMark + "inbox" + fieldName(name) }
+
+// sizeMark is the mark of all sizes that have as many bits.
+func sizeMark(size int64) string { return otherMark + "size" + strconv.Itoa(bits.Len64(uint64(size))) }

@@ -1,0 +1,217 @@
+package sqlite_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/store/sqlite"
+)
+
+// fill keeps and indexes n messages of words that differ in how common they are.
+func fill(t testing.TB, store inbox.Store, n int) []string {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	common := rand.NewZipf(r, 1.1, 8, 5000)
+	words := func(n int) string {
+		var b strings.Builder
+		for range n {
+			fmt.Fprintf(&b, "w%dx ", common.Uint64())
+		}
+		return b.String()
+	}
+	var ids []string
+	for len(ids) < n {
+		var list []inbox.Indexed
+		batch := make([]string, min(500, n-len(ids)))
+		var clients sync.WaitGroup
+		for i := range batch {
+			clients.Go(func() { // they share their syncs
+				var err error
+				if batch[i], err = store.Add(context.Background(), arrival(), strings.NewReader("x")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		clients.Wait()
+		slices.Sort(batch)
+		for _, id := range batch {
+			ids = append(ids, id)
+			list = append(list, inbox.Indexed{ID: id, Size: r.Int64N(1 << 20), Words: inbox.Words{
+				From: []mail.Address{{Name: words(1), Address: "ann@example.com"}}, Subject: words(4), Body: "hello " + words(40),
+			}})
+		}
+		if err := store.Index(context.Background(), list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ids
+}
+
+// The first page of a query costs about the same, however many messages there
+// are: what everything contains, what a part does, and what nothing does.
+func TestFindGrowth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it keeps thousands of messages")
+	}
+	best := func(n int, query string) time.Duration {
+		db := open(t, t.TempDir())
+		fill(t, db.Inbox(), n)
+		e, err := inbox.ParseQuery(query, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		least := time.Hour
+		for range 15 {
+			start := time.Now()
+			if _, err := db.Inbox().List(t.Context(), inbox.Query{Match: e}); err != nil {
+				t.Fatal(err)
+			}
+			least = min(least, time.Since(start))
+		}
+		return least
+	}
+	for _, query := range []string{"hello", "w0x -w1x", "is:unread", "larger:1M"} {
+		small, large := best(500, query), best(4000, query)
+		// Linear would be 8; what is counted for the total may double it.
+		if large > 5*small+2*time.Millisecond {
+			t.Errorf("%s: %v among 500, %v among 4000", query, small, large)
+		}
+	}
+}
+
+// An index that is damaged, gone or of another version is made anew from the
+// messages; none of them is touched.
+func TestSearchMadeAnew(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"gone":    os.Remove,
+		"damaged": func(path string) error { return os.WriteFile(path, []byte(strings.Repeat("no database", 1000)), 0o600) },
+		"newer": func(path string) error {
+			f, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = f.WriteAt([]byte{0, 0, 0, 99}, 60) // user_version, in the file's header
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			db := open(t, dir)
+			ids := fill(t, db.Inbox(), 10)
+			db.Close()
+			if err := spoil(filepath.Join(dir, "search.db")); err != nil {
+				t.Fatal(err)
+			}
+			db = open(t, dir)
+			left, err := db.Inbox().Unindexed(t.Context(), 100)
+			if err != nil || len(left) != len(ids) || left[0].ID != ids[0] {
+				t.Errorf("%d messages are to be indexed (%v), want %d", len(left), err, len(ids))
+			}
+		})
+	}
+}
+
+// Whatever the language takes, the database takes too.
+func FuzzFind(f *testing.F) {
+	for _, s := range []string{`a "b c" OR -d`, `header:x="y`, `from:NEAR(a)`, `"a"*`, "a:b^c", "larger:1M OR tag:x -is:read", `body:"{a} : b"`, "id:x -after:2h", "\uE001x", "inbox:' header:a="} {
+		f.Add(s)
+	}
+	db, err := sqlite.Open(context.Background(), f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { db.Close() })
+	fill(f, db.Inbox(), 20)
+	f.Fuzz(func(t *testing.T, query string) {
+		e, err := inbox.ParseQuery(query, time.Now())
+		if err != nil {
+			return
+		}
+		found, err := db.Inbox().List(context.Background(), inbox.Query{Match: e})
+		if err != nil {
+			t.Fatalf("%q: %v", query, err)
+		}
+		// What is excluded is the rest.
+		others, err := db.Inbox().List(context.Background(), inbox.Query{Match: inbox.Expr{Op: inbox.Not, Of: []inbox.Expr{e}}})
+		if err != nil || e.Op != inbox.Every && found.Total+others.Total != 20 {
+			t.Fatalf("%q finds %d, and what it does not is %d (%v), of 20", query, found.Total, others.Total, err)
+		}
+	})
+}
+
+// A database of the first schema is copied and brought up to date with all that
+// was in it.
+func TestMigrate(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir)
+	id := add(t, db, 100)
+	large := add(t, db, 2<<20)
+	tags := []string{"Old", "new"}
+	if err := db.Inbox().Update(t.Context(), id, inbox.Change{Tags: &tags}); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	sqlite.Downgrade(t, dir)
+
+	db = open(t, dir)
+	e, err := db.Inbox().Entry(t.Context(), id)
+	if err != nil || !slices.Equal(e.Tags, tags) || !e.Unread {
+		t.Errorf("after migrating: %+v, %v", e, err)
+	}
+	match, _ := inbox.ParseQuery("tag:old", time.Now())
+	page, err := db.Inbox().List(t.Context(), inbox.Query{Match: match})
+	if err != nil || len(page.Entries) != 1 || page.Entries[0].ID != id {
+		t.Errorf("tag:old finds %+v, %v", page, err)
+	}
+	if b, err := db.Inbox().Open(t.Context(), large); err != nil || b.Size() != 2<<20 {
+		t.Errorf("the large body: %v", err)
+	}
+	more := add(t, db, 10)
+	if more <= large {
+		t.Errorf("the next id is %s, not greater than %s", more, large)
+	}
+	info, err := os.Stat(filepath.Join(dir, "postrider-schema1.db"))
+	if err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Fatalf("the copy: %v, %v", info, err)
+	}
+	// The copy is a database of the older version, whole: it can be migrated again.
+	db.Close()
+	if err := os.Rename(filepath.Join(dir, "postrider-schema1.db"), filepath.Join(dir, "postrider.db")); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, dir)
+	if s, err := db.Inbox().Stats(t.Context()); err != nil || s.Messages != 2 {
+		t.Errorf("from the copy: %+v, %v; want 2 messages", s, err)
+	}
+}
+
+// If the copy cannot be made, the older database stays as it is.
+func TestMigrateWithoutCopy(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir)
+	add(t, db, 100)
+	db.Close()
+	sqlite.Downgrade(t, dir)
+	// A directory in the copy's place.
+	if err := os.MkdirAll(filepath.Join(dir, "postrider-schema1.db.part", "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlite.Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "copy of the older database") {
+		t.Errorf("Open: %v, want one about the copy", err)
+	}
+	after, err := os.ReadFile(filepath.Join(dir, "postrider.db"))
+	if err != nil || after[63] != 1 { // user_version, in the file's header
+		t.Errorf("the database is of version %d (%v), want 1", after[63], err)
+	}
+}
