@@ -19,7 +19,11 @@ func main() {
 	// The first signal asks for an orderly end, the second one ends at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	args := os.Args[1:]
+	if calledSendmail(os.Args[0]) {
+		args = append([]string{"sendmail"}, args...)
+	}
+	os.Exit(run(ctx, args, streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
 // streams are what a command reads from and writes to: results go to out, what
@@ -64,6 +68,6 @@ postrider serve starts a mail server with a web inbox on this machine.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(s), newSend(s), newShow(s), newVersion(s))
+	root.AddCommand(newServe(s), newSend(s), newSendmail(s), newShow(s), newVersion(s))
 	return root
 }

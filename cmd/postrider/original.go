@@ -23,6 +23,7 @@ const maxHeader = 1 << 20
 // An original is a message as it was given. Its header may be changed.
 type original struct {
 	header mail.Header
+	gap    string    // what is missing between the two: an empty line
 	rest   io.Reader // the empty line and the body; read once
 
 	// Where the message came out of a file the rest is there, as often as it is
@@ -54,6 +55,12 @@ func readOriginal(in io.Reader) (*original, error) {
 	length := 0
 	for f := range m.header.All() {
 		length += len(f.Raw())
+	}
+	if rest := head[length:]; !bytes.HasPrefix(rest, []byte("\n")) && !bytes.HasPrefix(rest, []byte("\r\n")) {
+		// Else the body's first line would be a field to those who read it strictly.
+		if m.gap = "\r\n"; length > 0 && head[length-1] != '\n' {
+			m.gap = "\r\n\r\n"
+		}
 	}
 	if m.offset += int64(length); m.file == nil {
 		m.rest = io.MultiReader(bytes.NewReader(head[length:]), in)
@@ -104,6 +111,10 @@ func (m *original) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return n, err
 	}
+	gap, err := io.WriteString(w, m.gap)
+	if n += int64(gap); err != nil {
+		return n, err
+	}
 	rest := m.rest
 	if m.file != nil {
 		rest = io.NewSectionReader(m.file, m.offset, m.size-m.offset)
@@ -121,5 +132,5 @@ func (m *original) Size() (int64, error) {
 	if m.file == nil {
 		return 0, errors.ErrUnsupported
 	}
-	return int64(len(m.header.String())) + m.size - m.offset, nil
+	return int64(len(m.header.String())+len(m.gap)) + m.size - m.offset, nil
 }

@@ -17,6 +17,7 @@ type recorder struct {
 
 	mu       sync.Mutex
 	received [][]byte // unstuffed
+	envelope []string // the lines with MAIL and RCPT
 }
 
 func newRecorder(t *testing.T) *recorder {
@@ -66,6 +67,11 @@ func (r *recorder) session(conn net.Conn) {
 				return
 			}
 			reply("250 recorded")
+		case "MAIL", "RCPT":
+			r.mu.Lock()
+			r.envelope = append(r.envelope, strings.TrimSpace(line))
+			r.mu.Unlock()
+			reply("250 ok")
 		case "QUIT":
 			reply("221 bye")
 			return

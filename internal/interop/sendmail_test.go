@@ -1,0 +1,134 @@
+package interop
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/internal/peers"
+)
+
+// Programs that hand their mail to sendmail hand it to ours, which goes by that name. What they make must arrive at a
+// relay that shares nothing with our server.
+
+// caller is a program that calls sendmail, which is at path. It sends one message with the subject "A subject" and the
+// body "Hello.\n.\nBye." from sender to one.
+type caller struct {
+	name string
+	peer peers.Peer
+	call func(t *testing.T, path string) *exec.Cmd
+	want []string // of the message, besides subject and body
+}
+
+// hello has a line with a dot, which ends a message for a sendmail that was not told otherwise.
+const hello = "Hello.\n.\nBye.\n"
+
+var callers = []caller{
+	// As Debian's cron calls it, with what cron writes.
+	{name: "cron", call: func(t *testing.T, path string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), path, "-i", "-FCronDaemon", "-B8BITMIME", "-oem", "-f", sender, one)
+		cmd.Stdin = strings.NewReader("From: root (Cron Daemon)\nTo: " + one + "\nSubject: A subject\nMIME-Version: 1.0\n" +
+			"Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\nX-Cron-Env: <LOGNAME=root>\n\n" + hello)
+		return cmd
+	}, want: []string{"X-Cron-Env: <LOGNAME=root>\r\n", "From: Cron Daemon <root@"}},
+	{name: "git send-email", peer: peers.GitSend, call: func(t *testing.T, path string) *exec.Cmd {
+		patch := filepath.Join(t.TempDir(), "0001.patch")
+		if err := os.WriteFile(patch, []byte("From: Ann <"+sender+">\nSubject: A subject\n\n"+hello), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := peers.Command(t, peers.GitSend, "send-email", "--sendmail-cmd="+path, "--from="+sender, "--to="+one, "--confirm=never",
+			"--envelope-sender="+sender, "--suppress-cc=all", patch)
+		cmd.Dir = t.TempDir()
+		return cmd
+	}, want: []string{"X-Mailer: git-send-email"}},
+	{name: "PHP", peer: peers.PHP, call: func(t *testing.T, path string) *exec.Cmd {
+		return peers.Command(t, peers.PHP, "-d", "sendmail_path="+path+" -t -i", "-r",
+			`exit(mail("`+one+`", "A subject", "Hello.\n.\nBye.", "From: `+sender+`\r\nCc: `+two+`", "-f`+sender+`") ? 0 : 1);`)
+	}, want: []string{"Cc: " + two + "\r\n"}},
+	{name: "mutt", peer: peers.Mutt, call: func(t *testing.T, path string) *exec.Cmd {
+		cmd := peers.Command(t, peers.Mutt, "-n", "-F", "/dev/null", "-e", `set sendmail="`+path+` -oem -oi"`, "-e", "set copy=no use_envelope_from=yes from="+sender,
+			"-s", "A subject", "--", one)
+		cmd.Stdin = strings.NewReader(hello)
+		return cmd
+	}, want: []string{"Content-Disposition: inline"}},
+	{name: "s-nail", peer: peers.SNail, call: func(t *testing.T, path string) *exec.Cmd {
+		cmd := peers.Command(t, peers.SNail, "-:/", "-S", "mta="+path, "-S", "v15-compat=yes", "-S", "mta-arguments=-i", "-S", "from="+sender, "-r", sender, "-s", "A subject", one)
+		cmd.Stdin = strings.NewReader(hello)
+		return cmd
+	}},
+	{name: "Racket", peer: peers.Racket, call: callRacket, want: []string{"X-Mailer: Racket"}},
+}
+
+// callRacket puts ours where Racket looks for it, in a namespace of its own: the machine keeps the one it has.
+func callRacket(t *testing.T, path string) *exec.Cmd {
+	t.Helper()
+	peers.NeedRoot(t, "Racket finds sendmail in /usr/sbin only, which is laid over for it")
+	racket := peers.Find(t, peers.Racket)
+	const script = `(require net/sendmail) (send-mail-message "` + sender + `" "A subject" (list "` + one + `") '() '() '("Hello." "." "Bye."))`
+	cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", `mount -t tmpfs none /usr/sbin && cp "$0" /usr/sbin/sendmail && exec "$1" -e "$2"`, path, racket, script)
+	return cmd
+}
+
+func TestSendmailCallers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no program calls sendmail there")
+	}
+	built, err := build()
+	if err != nil {
+		t.Fatalf("go build: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "sendmail")
+	if err := os.Link(built, path); err != nil {
+		if err := os.Symlink(built, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range callers {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if c.peer != "" {
+				peers.Find(t, c.peer)
+			}
+			r := newRecorder(t)
+			cmd := c.call(t, path)
+			cmd.Env = append(peers.Env(c.peer), "POSTRIDER_SERVER=smtp://"+r.addr+"?tls=none", "HOME="+t.TempDir(), "GIT_AUTHOR_NAME=Ann", "GIT_AUTHOR_EMAIL="+sender, "GIT_COMMITTER_NAME=Ann", "GIT_COMMITTER_EMAIL="+sender)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			// Racket does not wait for the program that it calls.
+			peers.Until(t, "the message", func() bool { return len(r.messages()) > 0 })
+			c.check(t, r)
+		})
+	}
+}
+
+// body is what arrives of hello; some callers add an empty line, or a signature.
+var body = regexp.MustCompile(`\r\n\r\nHello\.\r\n\.\r\nBye\.\r\n`)
+
+// check compares what was recorded.
+func (c caller) check(t *testing.T, r *recorder) {
+	t.Helper()
+	raw := string(r.messages()[0])
+	for _, want := range append(c.want, "Subject: A subject\r\n", "Date: ", "From: ", one) {
+		if !strings.Contains(raw, want) {
+			t.Errorf("%q is not in\n%s", want, raw)
+		}
+	}
+	if !body.MatchString(raw) {
+		t.Errorf("the body has changed:\n%s", raw)
+	}
+	if !regexp.MustCompile(`(?i)\r\nmessage-id: <`).MatchString(raw) {
+		t.Errorf("no Message-ID:\n%s", raw)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	envelope := strings.Join(r.envelope, "\n")
+	if !strings.Contains(envelope, "RCPT TO:<"+one+">") || c.name != "Racket" && !strings.HasPrefix(envelope, "MAIL FROM:<"+sender+">") {
+		t.Errorf("got the envelope\n%s", envelope)
+	}
+}
