@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
@@ -31,6 +30,8 @@ type job struct {
 	Conns int
 	Size  int
 	Time  time.Duration
+	// Window is how many messages ours has under way on a connection; a peer has one.
+	Window int
 }
 
 type outcome struct {
@@ -48,47 +49,68 @@ func clientRole(open sender) func(args []string) error {
 		if err := json.Unmarshal([]byte(args[0]), &j); err != nil {
 			return err
 		}
-		body := message(j.Size)
-		var (
-			count    atomic.Int64
-			workers  sync.WaitGroup
-			failures = make(chan error, j.Conns)
-		)
-		begin := time.Now()
-		for range j.Conns {
-			workers.Go(func() {
-				send, err := open(j.Addr)
-				for err == nil && time.Since(begin) < j.Time {
-					if err = send(body); err == nil {
-						count.Add(1)
-					}
-				}
-				if err != nil {
-					failures <- err
-				}
-			})
-		}
-		workers.Wait()
-		select {
-		case err := <-failures:
-			return err
-		default:
-		}
-		return json.NewEncoder(os.Stdout).Encode(outcome{count.Load(), time.Since(begin).Seconds()})
+		return j.run(open)
 	}
 }
 
-func sendPostrider(addr string) (func([]byte) error, error) {
-	c, err := (&smtp.Dialer{Hostname: "client.example.com"}).Dial(context.Background(), addr)
-	if err != nil {
-		return nil, err
+func (j job) run(open sender) error {
+	body := message(j.Size)
+	var (
+		count    atomic.Int64
+		workers  sync.WaitGroup
+		failures = make(chan error, j.Conns)
+	)
+	begin := time.Now()
+	for range j.Conns {
+		workers.Go(func() {
+			send, err := open(j.Addr)
+			n := int64(0)
+			for err == nil && time.Since(begin) < j.Time {
+				if err = send(body); err == nil {
+					n++
+				}
+			}
+			count.Add(n)
+			if err != nil {
+				failures <- err
+			}
+		})
 	}
-	env := smtp.NewEnvelope("sender@example.com", "recipient@example.net")
-	return func(body []byte) error {
-		_, err := c.Send(context.Background(), env, bytes.NewReader(body))
+	workers.Wait()
+	select {
+	case err := <-failures:
 		return err
-	}, nil
+	default:
+	}
+	return json.NewEncoder(os.Stdout).Encode(outcome{count.Load(), time.Since(begin).Seconds()})
 }
+
+// streamPostrider sends from as many goroutines as may be under way at once, over one Transport.
+func streamPostrider(args []string) error {
+	var j job
+	if err := json.Unmarshal([]byte(args[0]), &j); err != nil {
+		return err
+	}
+	window := max(j.Window, 1)
+	t := &smtp.Transport{Addr: j.Addr, Dialer: &smtp.Dialer{Hostname: "client.example.com"}, MaxConns: j.Conns, Window: window}
+	env := smtp.NewEnvelope("sender@example.com", "recipient@example.net")
+	j.Conns *= window
+	return j.run(func(string) (func([]byte) error, error) {
+		return func(body []byte) error {
+			_, err := t.Send(context.Background(), env, text(body))
+			return err
+		}, nil
+	})
+}
+
+// text is a message in memory that can be sent again.
+type text []byte
+
+func (t text) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(t)
+	return int64(n), err
+}
+func (text) Repeatable() bool { return true }
 
 func sendNetSMTP(addr string) (func([]byte) error, error) {
 	c, err := nsmtp.Dial(addr)
@@ -239,7 +261,7 @@ func measureClients(e effort) (table, error) {
 		{"1 KB, 10 connections", "messages/s", 10, 1 << 10, 3, 0},
 		{"10 MB, 1 connection", "MB/s", 1, 10 << 20, 10, 2.5},
 	} {
-		j := job{Conns: m.conns, Size: m.size, Time: e.time}
+		j := job{Conns: m.conns, Size: m.size, Time: e.time, Window: 4}
 		peers := []peer{{client("net/smtp", j), m.overNetSMTP, false}, {client("go-smtp", j), 0, false}}
 		if haveSource {
 			peers = append(peers, peer{smtpSource(source, j), m.overSource, false})
@@ -252,9 +274,9 @@ func measureClients(e effort) (table, error) {
 // chunkingBouts are those in which ours may use CHUNKING, which no peer does, and those on a long line, where only the
 // number of round trips counts.
 func chunkingBouts(e effort) []bout {
-	near := job{Conns: 1, Size: 1 << 10, Time: e.time}
+	near := job{Conns: 1, Size: 1 << 10, Time: e.time, Window: 64}
 	best := peer{client("go-smtp", near), 20, false}
-	bouts := []bout{{"1 KB, 1 connection, CHUNKING", "messages/s", client("postrider", near, "chunking"), []peer{best}, false}}
+	bouts := []bout{{"1 KB, 1 connection, BDAT streamed", "messages/s", client("postrider", near, "chunking"), []peer{best}, false}}
 	for _, m := range []struct {
 		what   string
 		args   []string

@@ -24,7 +24,7 @@ var roles = map[string]func(args []string) error{
 	"postrider server": servePostrider,
 	"go-smtp server":   serveGoSMTP,
 	"fixed server":     serveFixed,
-	"postrider client": clientRole(sendPostrider),
+	"postrider client": streamPostrider,
 	"net/smtp client":  clientRole(sendNetSMTP),
 	"go-smtp client":   clientRole(sendGoSMTP),
 }

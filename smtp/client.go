@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net"
 	"strings"
@@ -15,21 +14,14 @@ import (
 	"github.com/postrider/postrider/internal/wire"
 )
 
-// One connection of a client. Commands are queued, written together and matched
-// to their replies in order. The first failure of the connection or of the
-// protocol ends it: what is in flight can no longer be told apart.
+// One connection of a client, verb by verb. What several Sends do with it at once
+// is pipeline.go's. The first failure of the connection or of the protocol ends it:
+// what is in flight can no longer be told apart.
 
-const (
-	// A reply is bounded (RFC 5321, 4.5.3.1.5 asks for 512 octets a line; the
-	// wild says more).
-	maxReplyLine  = 4096
-	maxReplyLines = 500
-)
-
-// A Client is one connection to a server. It is not for use from several
-// goroutines at once; sharing is Transport's work. Each method takes the context
-// that ends it: a Client whose method was cancelled or failed in any way but by a
-// refusal cannot be used again.
+// A Client is one connection to a server. Its methods are not for use from several
+// goroutines at once, but for Send: Sends overlap, as many as there are. Each method
+// takes the context that ends it: a Client whose method was cancelled or failed in
+// any way but by a refusal cannot be used again.
 //
 // Methods named after a verb return the server's reply; a 4yz or 5yz reply is
 // also returned as an *Error.
@@ -40,13 +32,12 @@ type Client struct {
 	session    string
 	rd         *wire.Reader
 	out        []byte // commands not written yet
-	deadline   time.Duration
 	greeting   Reply
 	extensions map[string]string
+	limits     limits
 	tls        *tls.ConnectionState
-	dirty      bool  // a transaction may be open on the server
-	accepted   int   // recipients of it, over LMTP
-	err        error // why the Client cannot be used any more
+	accepted   int // recipients of the transaction that is open verb by verb, over LMTP
+	pipeline
 }
 
 // NewClient returns a Client over conn on which nothing has been said yet:
@@ -54,7 +45,7 @@ type Client struct {
 func NewClient(conn net.Conn) *Client { return newClient(new(Dialer), conn, "") }
 
 func newClient(d *Dialer, conn net.Conn, host string) *Client {
-	c := &Client{conn: conn, dialer: d, host: host}
+	c := &Client{conn: conn, dialer: d, host: host, pipeline: newPipeline()}
 	if d.Trace != nil {
 		c.session = newID()
 	}
@@ -62,21 +53,26 @@ func newClient(d *Dialer, conn net.Conn, host string) *Client {
 	return c
 }
 
-// beforeRead writes what is queued and sets the time that the server has.
-func (c *Client) beforeRead() error {
-	if err := c.flush(); err != nil {
-		return err
-	}
-	return c.conn.SetReadDeadline(time.Now().Add(c.deadline))
-}
-
 // flush writes what is queued.
 func (c *Client) flush() error {
 	if len(c.out) == 0 {
 		return nil
 	}
+	return c.write()
+}
+
+// write writes what is queued and pieces, in one system call where it can be.
+func (c *Client) write(pieces ...[]byte) (err error) {
 	c.conn.SetWriteDeadline(time.Now().Add(c.dialer.Timeouts.block()))
-	_, err := c.conn.Write(c.out)
+	if len(pieces) == 0 {
+		_, err = c.conn.Write(c.out)
+	} else {
+		all := append(net.Buffers{c.out}, pieces...)
+		_, err = all.WriteTo(c.conn)
+	}
+	if cap(c.out) > maxOut {
+		c.out = nil
+	}
 	c.out = c.out[:0]
 	return err
 }
@@ -84,8 +80,8 @@ func (c *Client) flush() error {
 // begin starts something that ctx may end; the function it returns ends it and
 // gives the error its class and its reason.
 func (c *Client) begin(ctx context.Context) (func(*error), error) {
-	if c.err != nil {
-		return nil, c.err
+	if err := c.broken(); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, temporary("not begun", err)
@@ -99,10 +95,11 @@ func (c *Client) begin(ctx context.Context) (func(*error), error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	return func(err *error) {
 		if !stop() {
-			c.err = temporary("cancelled", ctx.Err())
+			cancelled := temporary("cancelled", ctx.Err())
 			if findError(*err) == nil && *err != nil {
-				*err = c.err
+				*err = cancelled
 			}
+			c.lose(cancelled)
 		}
 		c.failed(err)
 	}, nil
@@ -113,13 +110,10 @@ func (c *Client) failed(err *error) {
 	if *err == nil {
 		return
 	}
-	if e := findError(*err); e != nil && e.Code != 421 || c.err == nil && errors.Is(*err, ErrPermanent) {
+	if e := findError(*err); e != nil && e.Code != 421 || c.broken() == nil && errors.Is(*err, ErrPermanent) {
 		return // refused, there or here: the connection is in step
 	}
-	if c.err == nil {
-		c.err = *err
-	}
-	c.conn.Close()
+	c.lose(*err)
 }
 
 // command queues a command.
@@ -130,72 +124,45 @@ func (c *Client) command(line string) {
 	}
 }
 
+// trace tells a line that passed. Lines of both directions come from goroutines of
+// their own; whoever gets them gets one at a time.
 func (c *Client) trace(fromClient bool, text string) {
+	c.tracing.Lock()
+	defer c.tracing.Unlock()
 	c.dialer.Trace(Line{c.session, time.Now(), fromClient, text})
 }
 
-// reply reads the reply that is due.
+// reply writes what is queued and reads the reply that is due.
 func (c *Client) reply(wait time.Duration) (Reply, error) {
-	c.deadline = wait
-	r, err := readReply(c.rd, func(line string) {
-		if c.dialer.Trace != nil {
-			c.trace(false, line)
-		}
-	})
+	if err := c.flush(); err != nil {
+		return Reply{}, c.failure(err)
+	}
+	return c.next(wait)
+}
+
+// next reads the next reply, for which the server has the time wait; 0: as long as
+// it likes, until hurry.
+func (c *Client) next(wait time.Duration) (Reply, error) {
+	c.expectWithin(wait)
+	var line func(string)
+	if c.dialer.Trace != nil {
+		line = func(line string) { c.trace(false, line) }
+	}
+	r, err := readReply(c.rd, line)
 	if err != nil {
-		return r, temporary("the connection to "+c.name(), err)
+		return r, c.failure(err)
 	}
 	return r, nil
 }
+
+// failure is an error of the connection.
+func (c *Client) failure(err error) error { return temporary("the connection to "+c.name(), err) }
 
 func (c *Client) name() string {
 	if c.host != "" {
 		return c.host
 	}
 	return "the server"
-}
-
-// readReply reads one reply (RFC 5321, 4.2.1), bounded in lines and octets. All
-// its lines must have one code.
-func readReply(rd *wire.Reader, line func(string)) (Reply, error) {
-	var r Reply
-	for n := range maxReplyLines {
-		b, err := rd.ReadLine(maxReplyLine)
-		if err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return r, err
-		}
-		s := string(b)
-		line(s)
-		code, more, text, ok := splitReply(s)
-		if !ok || n > 0 && code != r.Code {
-			return r, fmt.Errorf("malformed reply %.80q", s)
-		}
-		enhanced, text := parseEnhanced(code, text)
-		if n == 0 {
-			r = Reply{code, enhanced, text}
-		} else {
-			r.Text += "\n" + text
-		}
-		if !more {
-			return r, nil
-		}
-	}
-	return r, fmt.Errorf("a reply of more than %d lines", maxReplyLines)
-}
-
-// splitReply parts "250-text". QUIRK: a code alone, without the space, is taken.
-func splitReply(s string) (code int, more bool, text string, ok bool) {
-	if len(s) < 3 || s[0] < '2' || s[0] > '5' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' {
-		return 0, false, "", false
-	}
-	code = int(s[0]-'0')*100 + int(s[1]-'0')*10 + int(s[2]-'0')
-	if len(s) == 3 {
-		return code, false, "", true
-	}
-	return code, s[3] == '-', s[4:], s[3] == '-' || s[3] == ' '
 }
 
 // exchange says one command and returns its reply, which must be of class want
@@ -216,17 +183,6 @@ func (c *Client) exchange(ctx context.Context, verb, line string, want int, wait
 		err = expect(r, verb, want)
 	}
 	return r, err
-}
-
-// expect returns the error of a reply that is not of class want.
-func expect(r Reply, verb string, want int) error {
-	switch r.Code / 100 {
-	case want:
-		return nil
-	case 4, 5:
-		return r.err(verb)
-	}
-	return temporary(fmt.Sprintf("unexpected reply to %s: %s", verb, r), nil)
 }
 
 // Greeting reads the server's greeting; once read it is returned again.
@@ -257,7 +213,7 @@ func (c *Client) Hello(ctx context.Context, name string) (Reply, error) {
 		return r, nil
 	}
 	if (r.Code == 500 || r.Code == 502) && !c.dialer.LMTP { // RFC 5321, 3.2
-		c.extensions = map[string]string{}
+		c.extensions, c.limits = map[string]string{}, limits{}
 		return c.exchange(ctx, "HELO", "HELO "+name, 2, c.dialer.Timeouts.command())
 	}
 	return r, err
@@ -266,6 +222,7 @@ func (c *Client) Hello(ctx context.Context, name string) (Reply, error) {
 // learn keeps what EHLO announced; what was known before is forgotten.
 func (c *Client) learn(r Reply) {
 	c.extensions = make(map[string]string)
+	c.ended() // RFC 5321, 4.1.4: EHLO is a RSET too
 	for i, line := range strings.Split(r.Text, "\n") {
 		if i == 0 {
 			continue
@@ -279,6 +236,7 @@ func (c *Client) learn(r Reply) {
 			c.extensions["AUTH"] = strings.TrimSpace(old + " " + c.extensions[name])
 		}
 	}
+	c.limits = parseLimits(c.extensions["LIMITS"])
 }
 
 // Extension tells whether the server offers an extension, named in upper case,
@@ -316,9 +274,9 @@ func (c *Client) StartTLS(ctx context.Context, config *tls.Config) (Reply, error
 	if c.rd.Buffered() > 0 {
 		// It came in clear: somebody between us and the server may have put it
 		// there to be read as the first reply inside TLS.
-		c.err = temporary("STARTTLS: the server said more before the handshake", nil)
-		c.conn.Close()
-		return r, c.err
+		err := temporary("STARTTLS: the server said more before the handshake", nil)
+		c.lose(err)
+		return r, err
 	}
 	return r, c.handshake(ctx, config)
 }
@@ -346,7 +304,7 @@ func (c *Client) handshake(ctx context.Context, config *tls.Config) (err error) 
 	if t, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
 		state = t.ConnectionState()
 	}
-	c.conn, c.tls, c.extensions = conn, &state, nil
+	c.conn, c.tls, c.extensions, c.limits = conn, &state, nil, limits{}
 	c.rd.Reset(conn)
 	return nil
 }
@@ -362,7 +320,8 @@ func (c *Client) Mail(ctx context.Context, from string, opts *MailOptions) (Repl
 	if err != nil {
 		return Reply{}, err
 	}
-	c.dirty, c.accepted = true, 0
+	c.began(foreign)
+	c.accepted = 0
 	return c.exchange(ctx, "MAIL", line, 2, c.dialer.Timeouts.command())
 }
 
@@ -432,7 +391,9 @@ func (c *Client) spell(a string, mayBeEmpty bool) (string, error) {
 // Reset says RSET: the open transaction is forgotten.
 func (c *Client) Reset(ctx context.Context) (Reply, error) {
 	r, err := c.exchange(ctx, "RSET", "RSET", 2, c.dialer.Timeouts.command())
-	c.dirty = c.dirty && err != nil
+	if err == nil {
+		c.ended()
+	}
 	return r, err
 }
 

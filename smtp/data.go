@@ -122,7 +122,8 @@ func (w *DataWriter) Close() (err error) {
 			err = e
 		}
 	}
-	w.c.dirty, w.c.accepted = false, 0
+	w.c.ended()
+	w.c.accepted = 0
 	return err
 }
 
@@ -155,9 +156,10 @@ func (c *Client) Bdat(ctx context.Context, chunk []byte, last bool) (r Reply, er
 	}
 	defer end(&err)
 	c.bdat(chunk, last)
-	if err = c.writeChunk(chunk); err != nil {
+	if err = c.write(chunk); err != nil {
 		return r, temporary("writing a chunk", err)
 	}
+	c.traceBody(int64(len(chunk)))
 	for range max(c.accepted, 1) {
 		next, e := c.reply(c.dialer.Timeouts.end())
 		if e != nil {
@@ -171,7 +173,8 @@ func (c *Client) Bdat(ctx context.Context, chunk []byte, last bool) (r Reply, er
 		}
 	}
 	if last {
-		c.dirty, c.accepted = false, 0
+		c.ended()
+		c.accepted = 0
 	}
 	return r, expect(r, "BDAT", 2)
 }
@@ -183,15 +186,4 @@ func (c *Client) bdat(chunk []byte, last bool) {
 		line += " LAST"
 	}
 	c.command(line)
-}
-
-// writeChunk writes what is queued and the chunk, in one system call where it
-// can be.
-func (c *Client) writeChunk(chunk []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(c.dialer.Timeouts.block()))
-	pieces := net.Buffers{c.out, chunk}
-	_, err := pieces.WriteTo(c.conn)
-	c.out = c.out[:0]
-	c.traceBody(int64(len(chunk)))
-	return err
 }

@@ -44,7 +44,7 @@ func Prepare(msg io.WriterTo) (io.WriterTo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r, ok := msg.(Repeatable); ok && r.Repeatable() {
+	if repeatable(msg) {
 		return msg, nil
 	}
 	s := new(spooled)
@@ -57,6 +57,11 @@ func Prepare(msg io.WriterTo) (io.WriterTo, error) {
 		return nil, temporary("spooling the message", err)
 	}
 	return s, nil
+}
+
+func repeatable(msg io.WriterTo) bool {
+	r, ok := msg.(Repeatable)
+	return ok && r.Repeatable()
 }
 
 func freeze(msg io.WriterTo) (io.WriterTo, error) {
@@ -121,10 +126,7 @@ func (p *progress) Freeze() (io.WriterTo, error) {
 	return &progress{frozen, p.fn}, err
 }
 
-func (p *progress) Repeatable() bool {
-	r, ok := p.msg.(Repeatable)
-	return ok && r.Repeatable()
-}
+func (p *progress) Repeatable() bool { return repeatable(p.msg) }
 
 func (p *progress) Size() (int64, error) {
 	if s, ok := p.msg.(Sizer); ok {

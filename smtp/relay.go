@@ -221,14 +221,19 @@ func (t *Transport) Offers() []string { return []string{"DSN", "REQUIRETLS"} }
 
 // Mail implements Handler: it says MAIL to the server.
 func (t *Transport) Mail(ctx context.Context, c *Conn, from string, opts *MailOptions) (Transaction, error) {
+	if err := t.begin(ctx); err != nil {
+		return nil, err
+	}
 	for fresh := false; ; fresh = true {
-		p, err := t.get(ctx, fresh)
+		l := &lease{alone: true, fresh: fresh}
+		p, err := t.get(ctx, l)
 		if err != nil {
+			t.begun.Done()
 			return nil, err
 		}
 		x := &proxied{transport: t, pooled: p, conn: c}
 		out := onward(c, opts)
-		if p.dirty {
+		if p.dirty() {
 			_, err = p.Reset(ctx)
 		}
 		if err == nil {
@@ -238,9 +243,10 @@ func (t *Transport) Mail(ctx context.Context, c *Conn, from string, opts *MailOp
 			context.AfterFunc(ctx, x.release)
 			return x, nil
 		}
-		again := p.used > 0 && !fresh && p.err != nil && ctx.Err() == nil
-		x.release()
+		again := l.kept && !fresh && p.broken() != nil && ctx.Err() == nil
+		t.put(p)
 		if !again {
+			t.begun.Done()
 			return nil, tellable(err)
 		}
 	}
@@ -263,6 +269,7 @@ func (x *proxied) release() {
 	if !x.released {
 		x.released = true
 		x.transport.put(x.pooled)
+		x.transport.begun.Done()
 	}
 }
 
