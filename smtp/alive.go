@@ -21,8 +21,15 @@ func (c *Client) alive() bool {
 	if quiet, sure := peek(c.conn); sure {
 		return quiet
 	}
-	c.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-	var one [1]byte
-	n, err := c.conn.Read(one[:])
-	return n == 0 && isTimeout(err)
+	c.reading, c.until = true, time.Now().Add(time.Millisecond)
+	c.mu.Unlock()
+	err := c.rd.Fill()
+	c.mu.Lock()
+	c.reading = false
+	if c.first < len(c.owed) { // somebody has begun meanwhile
+		c.reading = true
+		go c.listen()
+		return true
+	}
+	return isTimeout(err)
 }

@@ -1,0 +1,515 @@
+package smtp_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Many Sends over one connection: what it costs, and that each gets its own fate.
+
+// A moody server keeps what it takes and refuses what it likes. It speaks the protocol
+// itself, so that it can be wrong about anything but what it remembers.
+type moody struct {
+	conn       net.Conn
+	out        io.Writer // conn if nil
+	extensions string    // "PIPELINING CHUNKING"
+	lmtp       bool
+	// mood answers a verb: a code, or 0 for yes, or -1 to hang up. The end of a
+	// message is "."; over LMTP once for each recipient.
+	mood func(verb, arg string) int
+
+	mu    sync.Mutex
+	taken map[string]int // "sender recipient message" to how often
+	turns int            // how often it had to wait for the client
+}
+
+func (m *moody) serve() {
+	defer m.conn.Close()
+	if m.out == nil {
+		m.out = m.conn
+	}
+	m.taken = map[string]int{}
+	rd := bufio.NewReaderSize(m.conn, 1<<20)
+	w := bufio.NewWriter(m.out)
+	fmt.Fprint(w, "220 moody\r\n")
+	var from string
+	var to []string
+	open, gone := false, false
+	var chunks strings.Builder
+	reset := func() { from, to, open = "", nil, false; chunks.Reset() }
+	// say gives the answer of the mood, and reports whether it was yes.
+	say := func(verb, arg string, yes int) bool {
+		if gone {
+			return false
+		}
+		code := m.mood(verb, arg)
+		switch {
+		case code == 0:
+			fmt.Fprintf(w, "%d ok\r\n", yes)
+			return true
+		case code > 0:
+			fmt.Fprintf(w, "%d no\r\n", code)
+		}
+		if code == -1 || code == 421 {
+			w.Flush()
+			m.conn.Close()
+			gone = true
+		}
+		return false
+	}
+	take := func(message string) {
+		message, _, _ = strings.Cut(message, "\r\n")
+		each := [][]string{to}
+		if m.lmtp {
+			each = nil
+			for _, rcpt := range to {
+				each = append(each, []string{rcpt})
+			}
+		}
+		for _, rcpts := range each {
+			if say(".", strings.Join(rcpts, " "), 250) {
+				m.mu.Lock()
+				for _, rcpt := range rcpts {
+					m.taken[from+" "+rcpt+" "+message]++
+				}
+				m.mu.Unlock()
+			}
+		}
+	}
+	for !gone {
+		if rd.Buffered() == 0 {
+			m.mu.Lock()
+			m.turns++
+			m.mu.Unlock()
+			if w.Flush() != nil {
+				return
+			}
+		}
+		line, err := rd.ReadString('\n')
+		if err != nil {
+			return
+		}
+		verb, arg, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), " ")
+		switch verb {
+		case "EHLO", "LHLO":
+			fmt.Fprintf(w, "250-moody\r\n")
+			for x := range strings.FieldsSeq(m.extensions) {
+				fmt.Fprintf(w, "250-%s\r\n", strings.ReplaceAll(x, "+", " "))
+			}
+			fmt.Fprintf(w, "250 HELP\r\n")
+		case "MAIL":
+			if open {
+				fmt.Fprint(w, "503 nested\r\n")
+			} else if say(verb, arg, 250) {
+				from, open = arg, true
+			}
+		case "RCPT":
+			if !open {
+				fmt.Fprint(w, "503 no sender\r\n")
+			} else if say(verb, arg, 250) {
+				to = append(to, arg)
+			}
+		case "DATA":
+			if len(to) == 0 {
+				fmt.Fprint(w, "503 nobody\r\n")
+				continue
+			}
+			if !say(verb, arg, 354) {
+				continue
+			}
+			w.Flush()
+			var b strings.Builder
+			for {
+				line, err := rd.ReadString('\n')
+				if err != nil {
+					return
+				}
+				if line == ".\r\n" {
+					break
+				}
+				b.WriteString(strings.TrimPrefix(line, "."))
+			}
+			take(b.String())
+			reset()
+		case "BDAT":
+			size, last, _ := strings.Cut(arg, " ")
+			n, _ := strconv.Atoi(size)
+			b := make([]byte, n)
+			if _, err := io.ReadFull(rd, b); err != nil {
+				return
+			}
+			switch {
+			case len(to) == 0:
+				fmt.Fprint(w, "503 nobody\r\n") // and the transaction stays open
+			case last == "":
+				chunks.Write(b)
+				if !say(verb, arg, 250) {
+					to = nil
+				}
+			default:
+				chunks.Write(b)
+				take(chunks.String())
+				reset()
+			}
+		case "RSET":
+			reset()
+			fmt.Fprint(w, "250 ok\r\n")
+		case "QUIT":
+			fmt.Fprint(w, "221 bye\r\n")
+			w.Flush()
+			return
+		default:
+			fmt.Fprint(w, "250 ok\r\n")
+		}
+	}
+}
+
+func yes(string, string) int { return 0 }
+
+// distant delays what a server says, as a long line does: what is under way at once
+// waits at once.
+type distant struct {
+	conn  net.Conn
+	delay time.Duration
+	queue chan parcel
+	ended chan struct{}
+}
+
+type parcel struct {
+	due  time.Time
+	text []byte
+}
+
+func farAway(conn net.Conn, delay time.Duration) *distant {
+	d := &distant{conn, delay, make(chan parcel, 10000), make(chan struct{})}
+	go func() {
+		defer close(d.ended)
+		for p := range d.queue {
+			time.Sleep(time.Until(p.due))
+			if _, err := d.conn.Write(p.text); err != nil {
+				return
+			}
+		}
+	}()
+	return d
+}
+
+func (d *distant) Write(p []byte) (int, error) {
+	d.queue <- parcel{time.Now().Add(d.delay), append([]byte(nil), p...)}
+	return len(p), nil
+}
+
+// On an open connection a message costs two round trips by DATA and one by CHUNKING; in
+// a stream, one and less than one. The clock counts them: nothing else takes time.
+func TestRoundTrips(t *testing.T) {
+	const far, messages = time.Second, 60
+	for _, c := range []struct {
+		extensions string
+		window     int
+		atMost     float64 // round trips a message
+	}{
+		{"", 1, 4.01}, // MAIL, RCPT, DATA, the message; and a look whether a pipe is alive
+		{"PIPELINING", 1, 2.01},
+		{"PIPELINING CHUNKING", 1, 1.01},
+		{"PIPELINING", 4, 1.05},
+		{"PIPELINING CHUNKING", 4, 0.3},
+		{"PIPELINING CHUNKING", 20, 0.1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			line := farAway(there, far)
+			m := &moody{conn: there, out: line, extensions: c.extensions, mood: yes}
+			go m.serve()
+			d := dialer()
+			d.NetDial = func(context.Context, string, string) (net.Conn, error) { return here, nil }
+			tr := &smtp.Transport{Dialer: d, MaxConns: 1, Window: c.window}
+			send := func() {
+				if _, err := tr.Send(t.Context(), toBob, text("Subject: x\r\n")); err != nil {
+					t.Error(err)
+				}
+			}
+			send() // connects
+			begin := time.Now()
+			var senders sync.WaitGroup
+			for range c.window {
+				senders.Go(func() {
+					for range messages / c.window {
+						send()
+					}
+				})
+			}
+			senders.Wait()
+			trips := float64(time.Since(begin)) / float64(far) / messages
+			t.Logf("%q, %d at a time: %.2f round trips a message", c.extensions, c.window, trips)
+			if trips > c.atMost {
+				t.Errorf("%q, %d at a time: got %.2f round trips a message, want at most %v", c.extensions, c.window, trips, c.atMost)
+			}
+			tr.Close()
+			close(line.queue)
+			<-line.ended
+		})
+	}
+}
+
+// Whatever a server answers to whichever command of many Sends: who is accepted has the
+// message once, who is refused has it not, and who is unknown may.
+func TestMoods(t *testing.T) {
+	fates := map[string]int{}
+	for seed := range uint64(100) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		m := &moody{extensions: []string{"", "PIPELINING", "PIPELINING CHUNKING", "PIPELINING LIMITS+RCPTMAX=2", "CHUNKING"}[rnd.IntN(5)], lmtp: rnd.IntN(3) == 0}
+		refuses, hangsUp := rnd.IntN(3) > 0, rnd.IntN(3) == 0
+		moods := rand.New(rand.NewPCG(seed, 2))
+		m.mood = func(verb, arg string) int {
+			switch n := moods.IntN(100); {
+			case hangsUp && n < 2:
+				return []int{-1, 421}[n]
+			case refuses && n < 30:
+				return []int{450, 550, 452, 554}[n%4]
+			}
+			return 0
+		}
+		here, there := connected(t)
+		m.conn = there
+		served := make(chan struct{})
+		go func() { defer close(served); m.serve() }()
+		d := dialer()
+		d.LMTP = m.lmtp
+		c, err := d.Client(t.Context(), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := make([][]smtp.Result, 12)
+		var senders sync.WaitGroup
+		for i := range all {
+			env := smtp.NewEnvelope(fmt.Sprintf("ann%d@example.com", i))
+			for n := range 1 + rnd.IntN(4) {
+				env.To = append(env.To, smtp.Recipient{Address: fmt.Sprintf("bob%d.%d@example.net", i, n)})
+			}
+			size := 10
+			if rnd.IntN(6) == 0 {
+				size = 300 << 10
+			}
+			senders.Go(func() {
+				all[i], _ = c.Send(t.Context(), env, again{fmt.Sprintf("N%d\r\n%s\r\n", i, strings.Repeat(strings.Repeat("x", 72)+"\r\n", size/74))})
+			})
+		}
+		senders.Wait()
+		c.Close()
+		<-served
+		for i, results := range all {
+			for n, r := range results {
+				key := fmt.Sprintf("FROM:<ann%d@example.com> TO:<bob%d.%d@example.net> N%d", i, i, n, i)
+				fate, times := classes(r.Err), m.taken[key]
+				fates[fate]++
+				if fate == "" && times != 1 || (fate == "temporary" || fate == "permanent") && times != 0 || times > 1 {
+					t.Errorf("seed %d, %q, LMTP %v: %s: got fate %q (%v), and it was taken %d times", seed, m.extensions, m.lmtp, key, fate, r.Err, times)
+				}
+				delete(m.taken, key)
+			}
+		}
+		for key := range m.taken {
+			t.Errorf("seed %d: taken and not sent: %s", seed, key)
+		}
+	}
+	t.Logf("fates: %v", fates)
+	for _, fate := range []string{"", "temporary", "permanent", "unknown"} {
+		if fates[fate] == 0 {
+			t.Errorf("nobody's fate was %q: got %v", fate, fates)
+		}
+	}
+}
+
+// An again is a message in memory that can be written again.
+type again struct{ text string }
+
+func (m again) WriteTo(w io.Writer) (int64, error) {
+	n, err := io.WriteString(w, m.text)
+	return int64(n), err
+}
+func (m again) Repeatable() bool { return true }
+
+// connected is a connection on loopback, both ends.
+func connected(t testing.TB) (client, server net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return client, server
+}
+
+// A cancelled Send returns at once and harms no other: those before it get their fate,
+// and those after it are sent over another connection.
+func TestCancelOneOfMany(t *testing.T) {
+	held := make(chan struct{})
+	first := make(chan struct{}, 1)
+	var box mailbox
+	hooks := box.hooks()
+	data := hooks.OnData
+	hooks.OnData = func(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader) (string, error) {
+		if env.From == "first@example.com" {
+			first <- struct{}{}
+			<-held
+		}
+		return data(ctx, c, env, r)
+	}
+	tr := &smtp.Transport{Addr: serve(t, &smtp.Server{Handler: hooks}, smtp.Policy{}), Dialer: dialer(), MaxConns: 1}
+	fate := make(chan error, 1)
+	go func() {
+		_, err := tr.Send(t.Context(), smtp.NewEnvelope("first@example.com", "bob@example.net"), text("x\r\n"))
+		fate <- err
+	}()
+	<-first
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { time.AfterFunc(20*time.Millisecond, cancel) }()
+	results, err := tr.Send(ctx, smtp.NewEnvelope("second@example.com", "bob@example.net"), text("x\r\n"))
+	if !errors.Is(err, context.Canceled) || classes(results[0].Err) != "unknown" {
+		t.Errorf("the cancelled one: got %v (%s), want unknown", err, classes(results[0].Err))
+	}
+	third := make(chan error, 1)
+	go func() {
+		_, err := tr.Send(t.Context(), smtp.NewEnvelope("third@example.com", "bob@example.net"), text("x\r\n"))
+		third <- err
+	}()
+	if err := <-third; err != nil {
+		t.Errorf("the one after it: got %v", err)
+	}
+	close(held)
+	if err := <-fate; err != nil {
+		t.Errorf("the one before it: got %v", err)
+	}
+	tr.Close()
+}
+
+// A server that refuses a large message while it is being sent is heard: nobody waits
+// for the end.
+func TestRefusedBeforeTheEnd(t *testing.T) {
+	here, there := connected(t)
+	go func() {
+		rd := bufio.NewReader(there)
+		io.WriteString(there, "220 x\r\n")
+		for {
+			line, err := rd.ReadString('\n')
+			switch {
+			case err != nil:
+				return
+			case strings.HasPrefix(line, "EHLO"):
+				io.WriteString(there, "250-x\r\n250 PIPELINING\r\n")
+			case strings.HasPrefix(line, "DATA"):
+				io.WriteString(there, "354 go\r\n552 5.3.4 too big\r\n") // and reads no more
+				return
+			default:
+				io.WriteString(there, "250 ok\r\n")
+			}
+		}
+	}()
+	c, err := dialer().Client(t.Context(), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := c.Send(t.Context(), toBob, text(strings.Repeat("0123456789abcde\r\n", 1<<20)))
+	if classes(err) != "permanent" || results[0].Reply.Code != 552 {
+		t.Errorf("got %v, %+v, want the 552", err, results[0].Reply)
+	}
+	if _, err := c.Noop(t.Context()); err == nil {
+		t.Error("the connection is still in use")
+	}
+}
+
+// A server that takes fewer recipients at once gets several transactions, whether it
+// said so before (RFC 9422) or says so then (RFC 5321, 4.5.3.1.10); one that takes few
+// transactions or domains in a session, several sessions.
+func TestLimits(t *testing.T) {
+	env := smtp.NewEnvelope("ann@example.com", "a@x.example", "b@y.example", "c@x.example", "d@y.example", "e@z.example")
+	for name, c := range map[string]struct {
+		extensions         string
+		rcpts              int // after which 452
+		mails, conversions int // in all, sessions
+	}{
+		"RCPTMAX":       {"PIPELINING LIMITS+RCPTMAX=2", 0, 3, 1},
+		"452":           {"PIPELINING CHUNKING", 3, 2, 1},
+		"452, in steps": {"", 1, 5, 1},
+		"MAILMAX":       {"PIPELINING LIMITS+MAILMAX=1+RCPTMAX=2", 0, 3, 3},
+		"RCPTDOMAINMAX": {"PIPELINING LIMITS+RCPTDOMAINMAX=1", 0, 3, 3},
+		"no numbers":    {"PIPELINING LIMITS+RCPTMAX=x+MAILMAX+FOO=7", 0, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			mails, sessions, rcpts := 0, 0, 0
+			var servers []*moody
+			d := dialer()
+			d.NetDial = func(context.Context, string, string) (net.Conn, error) {
+				here, there := connected(t)
+				m := &moody{conn: there, extensions: c.extensions, mood: func(verb, _ string) int {
+					mu.Lock()
+					defer mu.Unlock()
+					switch verb {
+					case "MAIL":
+						mails++
+						rcpts = 0
+					case "RCPT":
+						if rcpts++; c.rcpts > 0 && rcpts > c.rcpts {
+							return 452
+						}
+					}
+					return 0
+				}}
+				sessions++
+				servers = append(servers, m)
+				go m.serve()
+				return here, nil
+			}
+			tr := &smtp.Transport{Dialer: d, MaxConns: 1}
+			results, err := tr.Send(t.Context(), env, text("N\r\n"))
+			if err != nil || len(results) != 5 {
+				t.Errorf("got %+v, %v, want five accepted", results, err)
+			}
+			tr.Close()
+			if mails != c.mails || sessions != c.conversions {
+				t.Errorf("got %d transactions in %d sessions, want %d in %d", mails, sessions, c.mails, c.conversions)
+			}
+			taken := 0
+			for _, m := range servers {
+				taken += len(m.taken)
+			}
+			if taken != 5 {
+				t.Errorf("taken for %d recipients, want 5", taken)
+			}
+		})
+	}
+}
+
+// What a server says unasked is not taken for the reply to what is said next.
+func TestUnasked(t *testing.T) {
+	message := "C: MAIL FROM:<ann@example.com>\nC: RCPT TO:<bob@example.net>\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: x\nC: .\n"
+	addr := scripted(t, hello+message+"S: 250 ok\nS: 250 ok\nC: <close>\n", hello+message+"S: 250 ok\nC: QUIT\nS: 221 bye\n")
+	tr := &smtp.Transport{Addr: addr, Dialer: dialer()}
+	for range 2 {
+		if _, err := tr.Send(t.Context(), toBob, text("Subject: x\r\n")); err != nil {
+			t.Error(err)
+		}
+	}
+	tr.Close()
+}
