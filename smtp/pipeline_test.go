@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,163 +18,6 @@ import (
 )
 
 // Many Sends over one connection: what it costs, and that each gets its own fate.
-
-// A moody server keeps what it takes and refuses what it likes. It speaks the protocol
-// itself, so that it can be wrong about anything but what it remembers.
-type moody struct {
-	conn       net.Conn
-	out        io.Writer // conn if nil
-	extensions string    // "PIPELINING CHUNKING"
-	lmtp       bool
-	// mood answers a verb: a code, or 0 for yes, or -1 to hang up. The end of a
-	// message is "."; over LMTP once for each recipient.
-	mood func(verb, arg string) int
-
-	mu    sync.Mutex
-	taken map[string]int // "sender recipient message" to how often
-	turns int            // how often it had to wait for the client
-}
-
-func (m *moody) serve() {
-	defer m.conn.Close()
-	if m.out == nil {
-		m.out = m.conn
-	}
-	m.taken = map[string]int{}
-	rd := bufio.NewReaderSize(m.conn, 1<<20)
-	w := bufio.NewWriter(m.out)
-	fmt.Fprint(w, "220 moody\r\n")
-	var from string
-	var to []string
-	open, gone := false, false
-	var chunks strings.Builder
-	reset := func() { from, to, open = "", nil, false; chunks.Reset() }
-	// say gives the answer of the mood, and reports whether it was yes.
-	say := func(verb, arg string, yes int) bool {
-		if gone {
-			return false
-		}
-		code := m.mood(verb, arg)
-		switch {
-		case code == 0:
-			fmt.Fprintf(w, "%d ok\r\n", yes)
-			return true
-		case code > 0:
-			fmt.Fprintf(w, "%d no\r\n", code)
-		}
-		if code == -1 || code == 421 {
-			w.Flush()
-			m.conn.Close()
-			gone = true
-		}
-		return false
-	}
-	take := func(message string) {
-		message, _, _ = strings.Cut(message, "\r\n")
-		each := [][]string{to}
-		if m.lmtp {
-			each = nil
-			for _, rcpt := range to {
-				each = append(each, []string{rcpt})
-			}
-		}
-		for _, rcpts := range each {
-			if say(".", strings.Join(rcpts, " "), 250) {
-				m.mu.Lock()
-				for _, rcpt := range rcpts {
-					m.taken[from+" "+rcpt+" "+message]++
-				}
-				m.mu.Unlock()
-			}
-		}
-	}
-	for !gone {
-		if rd.Buffered() == 0 {
-			m.mu.Lock()
-			m.turns++
-			m.mu.Unlock()
-			if w.Flush() != nil {
-				return
-			}
-		}
-		line, err := rd.ReadString('\n')
-		if err != nil {
-			return
-		}
-		verb, arg, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), " ")
-		switch verb {
-		case "EHLO", "LHLO":
-			fmt.Fprintf(w, "250-moody\r\n")
-			for x := range strings.FieldsSeq(m.extensions) {
-				fmt.Fprintf(w, "250-%s\r\n", strings.ReplaceAll(x, "+", " "))
-			}
-			fmt.Fprintf(w, "250 HELP\r\n")
-		case "MAIL":
-			if open {
-				fmt.Fprint(w, "503 nested\r\n")
-			} else if say(verb, arg, 250) {
-				from, open = arg, true
-			}
-		case "RCPT":
-			if !open {
-				fmt.Fprint(w, "503 no sender\r\n")
-			} else if say(verb, arg, 250) {
-				to = append(to, arg)
-			}
-		case "DATA":
-			if len(to) == 0 {
-				fmt.Fprint(w, "503 nobody\r\n")
-				continue
-			}
-			if !say(verb, arg, 354) {
-				continue
-			}
-			w.Flush()
-			var b strings.Builder
-			for {
-				line, err := rd.ReadString('\n')
-				if err != nil {
-					return
-				}
-				if line == ".\r\n" {
-					break
-				}
-				b.WriteString(strings.TrimPrefix(line, "."))
-			}
-			take(b.String())
-			reset()
-		case "BDAT":
-			size, last, _ := strings.Cut(arg, " ")
-			n, _ := strconv.Atoi(size)
-			b := make([]byte, n)
-			if _, err := io.ReadFull(rd, b); err != nil {
-				return
-			}
-			switch {
-			case len(to) == 0:
-				fmt.Fprint(w, "503 nobody\r\n") // and the transaction stays open
-			case last == "":
-				chunks.Write(b)
-				if !say(verb, arg, 250) {
-					to = nil
-				}
-			default:
-				chunks.Write(b)
-				take(chunks.String())
-				reset()
-			}
-		case "RSET":
-			reset()
-			fmt.Fprint(w, "250 ok\r\n")
-		case "QUIT":
-			fmt.Fprint(w, "221 bye\r\n")
-			w.Flush()
-			return
-		default:
-			fmt.Fprint(w, "250 ok\r\n")
-		}
-	}
-}
 
 func yes(string, string) int { return 0 }
 
@@ -459,6 +301,7 @@ func TestLimits(t *testing.T) {
 			var mu sync.Mutex
 			mails, sessions, rcpts := 0, 0, 0
 			var servers []*moody
+			var served sync.WaitGroup
 			d := dialer()
 			d.NetDial = func(context.Context, string, string) (net.Conn, error) {
 				here, there := connected(t)
@@ -478,7 +321,7 @@ func TestLimits(t *testing.T) {
 				}}
 				sessions++
 				servers = append(servers, m)
-				go m.serve()
+				served.Go(m.serve)
 				return here, nil
 			}
 			tr := &smtp.Transport{Dialer: d, MaxConns: 1}
@@ -487,6 +330,7 @@ func TestLimits(t *testing.T) {
 				t.Errorf("got %+v, %v, want five accepted", results, err)
 			}
 			tr.Close()
+			served.Wait()
 			if mails != c.mails || sessions != c.conversions {
 				t.Errorf("got %d transactions in %d sessions, want %d in %d", mails, sessions, c.mails, c.conversions)
 			}
