@@ -117,8 +117,8 @@ func TestMoods(t *testing.T) {
 		moods := rand.New(rand.NewPCG(seed, 2))
 		m.mood = func(verb, arg string) int {
 			switch n := moods.IntN(100); {
-			case hangsUp && n < 2:
-				return []int{-1, 421}[n]
+			case hangsUp && n < 5:
+				return []int{-1, -1, -1, -1, 421}[n]
 			case refuses && n < 30:
 				return []int{450, 550, 452, 554}[n%4]
 			}
