@@ -1,13 +1,11 @@
 package inbox
 
 import (
-	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -46,7 +44,13 @@ func (in *Inbox) apiRoutes(mux *http.ServeMux) {
 		"DELETE messages/{id}":           in.apiDelete,
 		"GET messages/{id}/raw":          in.apiRaw,
 		"GET messages/{id}/parts/{path}": in.apiPart,
+		"GET messages/{id}/session":      in.apiSession,
+		"POST messages/{id}/release":     in.apiRelease,
+		"POST send":                      in.apiSend,
+		"GET faults":                     in.apiFaults,
+		"PUT faults":                     in.apiSetFaults,
 		"GET events":                     in.apiEvents,
+		"GET openapi.json":               in.apiDocument,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" "+apiPath+path, func(w http.ResponseWriter, r *http.Request) {
@@ -160,9 +164,9 @@ func summaryOf(e *Entry) *summaryJSON {
 const timeFormat = "2006-01-02T15:04:05.999Z07:00"
 
 // recipients returns the envelope's addresses, bare.
-func (e *Entry) recipients() []string {
-	list := make([]string, len(e.Envelope.To))
-	for i, r := range e.Envelope.To {
+func (a *Arrival) recipients() []string {
+	list := make([]string, len(a.Envelope.To))
+	for i, r := range a.Envelope.To {
 		list[i] = r.Address
 	}
 	return list
@@ -267,40 +271,62 @@ func (in *Inbox) apiMessage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// A messageJSON is all of a message: what show --json prints, and what the inbox
+// knows besides.
+type messageJSON struct {
+	*mailjson.Message
+	Unread bool     `json:"unread"`
+	Tags   []string `json:"tags"`
+	Inbox  string   `json:"inbox"`
+	Links  []Link   `json:"links"`
+	Codes  []string `json:"codes"` // what may be one-time codes, the likeliest first
+}
+
 // message returns the JSON of a message.
-func (in *Inbox) message(ctx context.Context, id string) (j *mailjson.Message, err error) {
+func (in *Inbox) message(ctx context.Context, id string) (*messageJSON, error) {
 	e, err := in.Store.Entry(ctx, id)
 	if err != nil {
 		return nil, err
 	}
+	s := summaryOf(e)
+	j := &messageJSON{Unread: e.Unread, Tags: s.Tags, Inbox: e.Inbox}
 	err = in.read(ctx, e.ID, func(_ Body, m *mail.Message) error {
-		j, err = mailjson.New(m, mailjson.Options{})
+		j.Links, j.Codes = links(m), codes(m)
+		j.Message, err = mailjson.New(m, mailjson.Options{})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	j.ID, j.Received, j.Size = e.ID, e.Received.UTC().Format(timeFormat), e.Size
+	j.ID, j.Received, j.Size = e.ID, s.Received, e.Size
 	j.IP, j.Host, j.TLS, j.User = e.IP, e.Host, e.TLS, e.User
-	j.Sender, j.Recipients = e.Envelope.From, e.recipients()
+	j.Sender, j.Recipients = e.Envelope.From, s.Recipients
 	j.Original = apiPath + "messages/" + e.ID + "/raw"
 	return j, nil
 }
 
-// apiUpdate changes what a person may change of a message. A misspelt name is an
-// error: it would otherwise look as if the change had been made.
+// decode reads a body of JSON into v. A misspelt name is an error: it would
+// otherwise look as if what was asked for had been done.
+func decode(w http.ResponseWriter, r *http.Request, v any, what string) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPatch))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return err
+		}
+		return refuse(http.StatusBadRequest, "the body is not JSON with %s", what)
+	}
+	return nil
+}
+
+// apiUpdate changes what a person may change of a message.
 func (in *Inbox) apiUpdate(w http.ResponseWriter, r *http.Request) error {
 	var change struct {
 		Unread *bool     `json:"unread"`
 		Tags   *[]string `json:"tags"`
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPatch))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&change); err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return err
-		}
-		return refuse(http.StatusBadRequest, "the body is not JSON with unread (true or false) or tags (a list of strings)")
+	if err := decode(w, r, &change, "unread (true or false) or tags (a list of strings)"); err != nil {
+		return err
 	}
 	if change.Tags != nil {
 		for _, tag := range *change.Tags {
@@ -389,89 +415,14 @@ func (in *Inbox) deleteFound(ctx context.Context, query Expr) (deleted int, err 
 	}
 }
 
-// apiInject keeps a message that did not come by SMTP: message/rfc822 as it is,
-// or one composed from JSON.
-func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
-	limit := in.MaxUpload
-	if limit == 0 {
-		limit = maxUpload
-	}
-	body := http.MaxBytesReader(w, r.Body, limit)
-	// A type that cannot be read is one of those that are not taken.
-	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	var a Arrival
-	var msg io.Reader
-	var err error
-	switch media {
-	case "message/rfc822":
-		msg, err = rawUpload(&a, body)
-	case "application/json":
-		msg, err = jsonUpload(&a, body)
-	default:
-		return refuse(http.StatusUnsupportedMediaType, "the body must be message/rfc822 or application/json")
-	}
-	if err != nil {
-		return err
-	}
-	// keep tells Run; the client may ask for the message at once.
-	id, err := in.keep(r.Context(), &a, msg)
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Location", apiPath+"messages/"+id)
-	answer(w, http.StatusCreated, map[string]string{"id": id})
+// document is the OpenAPI description of the interface.
+//
+//go:embed openapi.json
+var document []byte
+
+// apiDocument answers with the description of all this.
+func (in *Inbox) apiDocument(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(document) // the client may have gone
 	return nil
-}
-
-// rawUpload takes the envelope from the fields at the beginning of a message.
-func rawUpload(a *Arrival, body io.Reader) (io.Reader, error) {
-	head, err := io.ReadAll(io.LimitReader(body, maxHead))
-	if err != nil {
-		return nil, err
-	}
-	if len(head) == 0 {
-		return nil, refuse(http.StatusBadRequest, "the message is empty")
-	}
-	m, err := mail.Parse(bytes.NewReader(head))
-	if err != nil {
-		return nil, err
-	}
-	a.Envelope = envelopeOf(m)
-	return io.MultiReader(bytes.NewReader(head), body), nil
-}
-
-// jsonUpload composes a message.
-func jsonUpload(a *Arrival, body io.Reader) (io.Reader, error) {
-	j, err := mailjson.Read(body)
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, err
-		}
-		return nil, refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "mailjson: "))
-	}
-	var out bytes.Buffer
-	m, err := j.Compose()
-	if err == nil {
-		_, err = m.WriteTo(&out)
-	}
-	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "%v", err)
-	}
-	a.Envelope = envelopeOf(m)
-	if j.Sender != "" {
-		a.Envelope.From = j.Sender
-	}
-	if len(j.Recipients) > 0 {
-		a.Envelope.To = smtp.NewEnvelope("", j.Recipients...).To
-	}
-	return &out, nil
-}
-
-// envelopeOf takes an envelope from what a message says of itself, Bcc included.
-func envelopeOf(m *mail.Message) smtp.Envelope {
-	from := ""
-	if len(m.From) > 0 {
-		from = m.From[0].Address
-	}
-	return *smtp.NewEnvelope(from, m.Recipients()...)
 }

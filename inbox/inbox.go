@@ -1,12 +1,12 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -34,11 +34,16 @@ type Inbox struct {
 	// OnMail is called for each message once it has been indexed, in order of
 	// arrival, by Run. nil: nothing.
 	OnMail func(*Entry)
+	// Relay is what messages are released and sent through. nil: none can leave.
+	Relay smtp.Sender
 	// MaxUpload is how many octets POST takes; 64 MiB if zero.
 	MaxUpload int64
 	// Logger hears what went wrong and could not be told to anybody; nil:
 	// slog.Default().
 	Logger *slog.Logger
+
+	sessions recorder
+	faults   faultSet
 
 	once  sync.Once // for setUp
 	web   http.Handler
@@ -70,16 +75,13 @@ func (in *Inbox) logger() *slog.Logger {
 // Mail implements smtp.Handler. c may be nil where mail does not come from a
 // session.
 func (in *Inbox) Mail(_ context.Context, c *smtp.Conn, from string, opts *smtp.MailOptions) (smtp.Transaction, error) {
-	t := &transaction{inbox: in}
+	t := &transaction{inbox: in, conn: c}
 	t.arrival.Envelope.From = from
 	t.arrival.Envelope.Options = *opts
 	if c == nil {
 		return t, nil
 	}
-	t.arrival.Host, t.arrival.User = c.Hello(), c.User()
-	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		t.arrival.IP = addr.AddrPort().Addr().Unmap().WithZone("").String()
-	}
+	t.arrival.Host, t.arrival.User, t.arrival.IP = c.Hello(), c.User(), addressOf(c)
 	if state := c.TLS(); state != nil {
 		t.arrival.TLS = tls.VersionName(state.Version)
 	}
@@ -89,6 +91,7 @@ func (in *Inbox) Mail(_ context.Context, c *smtp.Conn, from string, opts *smtp.M
 // A transaction is one message on its way in.
 type transaction struct {
 	inbox   *Inbox
+	conn    *smtp.Conn // nil if it does not come from a session
 	arrival Arrival
 }
 
@@ -98,7 +101,23 @@ func (t *transaction) Rcpt(_ context.Context, to string, opts *smtp.RcptOptions)
 }
 
 func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
-	return t.inbox.keep(ctx, &t.arrival, r)
+	a := &t.arrival
+	if t.conn != nil {
+		if r := t.inbox.sessions.of(t.conn.ID()); r != nil {
+			a.Session = r.text()
+		}
+	}
+	fault := t.inbox.faults.find(t.conn, "END", a.recipients())
+	if fault == nil {
+		return t.inbox.keep(ctx, a, r)
+	}
+	if fault.refuses() {
+		// The client has to have sent it all before it is told.
+		_, err := io.Copy(io.Discard, r)
+		return "", cmp.Or(err, fault.happen(ctx, t.conn))
+	}
+	id, err := t.inbox.keep(ctx, a, r)
+	return id, cmp.Or(err, fault.happen(ctx, t.conn))
 }
 
 // keep stores a message and tells everybody who waits for it. A full disk is

@@ -72,6 +72,7 @@ func start(t testing.TB, change func(in *inbox.Inbox)) *running {
 		Handler: r.Inbox, Hostname: "mx.example.com", AllowInsecureAuth: true, Logger: r.Logger,
 		OnAuth: func(context.Context, *smtp.Conn, string, string) error { return nil },
 	}
+	r.Attach(server)
 	go server.Serve(l)
 	r.smtp = l.Addr().String()
 	r.web = httptest.NewServer(r.Inbox)

@@ -71,7 +71,7 @@ type Arrival struct {
 	TLS      string    // "TLS 1.3"; "" in the clear
 	User     string    // who authenticated; "" if nobody did
 	Inbox    string    // which of several inboxes it is in; "" is the only one
-	Session  string    // the text of a Session; "" if there was none. Lists leave it out
+	Session  string    // the text of a Session; "" if there was none. In lists it is the id alone
 	Envelope smtp.Envelope
 }
 

@@ -95,6 +95,10 @@ func (c *Conn) User() string { c.mu.Lock(); defer c.mu.Unlock(); return c.user }
 // TLS returns the state of the TLS connection, nil outside TLS.
 func (c *Conn) TLS() *tls.ConnectionState { c.mu.Lock(); defer c.mu.Unlock(); return c.tls }
 
+// Close ends the session at once, without a reply: a disconnect, as the client
+// sees it. What its Handler is doing is cancelled.
+func (c *Conn) Close() error { return c.raw.Close() }
+
 // Protocol returns the name of what is spoken as Received fields have it:
 // SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, LMTP and so on (RFC 3848).
 func (c *Conn) Protocol() string {

@@ -108,6 +108,7 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 // columns are what scan reads, in its order. The summary may be missing, so that
 // it is joined from the left. The body is not among them: no list reads it.
 const columns = `m.key, m.received, m.ip, m.host, m.tls, m.user, m.sender, m.recipients, m.options, m.size, m.unread, m.tags, m.inbox,
+	substr(m.session, 1, instr(m.session || char(9), char(9)) - 1),
 	s.author, s.addressees, s.subject, s.date, s.zone, s.attachments, s.preview`
 
 // summaries joins what columns wants beside m.
@@ -121,7 +122,7 @@ func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, err
 	var sender, recipients, opts, tags string
 	var from, to, subject, preview sql.NullString
 	var date, zone, attachments sql.NullInt64
-	err := row.Scan(&key, &received, &e.IP, &e.Host, &e.TLS, &e.User, &sender, &recipients, &opts, &e.Size, &e.Unread, &tags, &e.Inbox,
+	err := row.Scan(&key, &received, &e.IP, &e.Host, &e.TLS, &e.User, &sender, &recipients, &opts, &e.Size, &e.Unread, &tags, &e.Inbox, &e.Session,
 		&from, &to, &subject, &date, &zone, &attachments, &preview)
 	if err != nil {
 		return e, err

@@ -1,0 +1,179 @@
+package inbox
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Faults as they happen: which rule applies, and what it does.
+
+// SetFaults replaces the rules; none switches them off. What was counted for
+// limits and greylists is forgotten. An error says which rule cannot be carried
+// out, and then nothing has changed. It may be called at any time.
+func (in *Inbox) SetFaults(rules []Fault) error {
+	if len(rules) > maxFaults {
+		return fmt.Errorf("inbox: more than %d faults", maxFaults)
+	}
+	rules = slices.Clone(rules)
+	for i := range rules {
+		rules[i].Verb = strings.ToUpper(rules[i].Verb)
+		if err := rules[i].check(); err != nil {
+			return err
+		}
+	}
+	in.faults.mu.Lock()
+	defer in.faults.mu.Unlock()
+	in.faults.rules = make([]faultState, len(rules))
+	for i, f := range rules {
+		in.faults.rules[i].Fault = f
+	}
+	return nil
+}
+
+// Faults returns the rules that are set.
+func (in *Inbox) Faults() []Fault {
+	in.faults.mu.Lock()
+	defer in.faults.mu.Unlock()
+	list := make([]Fault, len(in.faults.rules))
+	for i := range list {
+		list[i] = in.faults.rules[i].Fault
+	}
+	return list
+}
+
+// A faultSet is the rules with what has been counted of each.
+type faultSet struct {
+	mu    sync.Mutex
+	rules []faultState
+}
+
+type faultState struct {
+	Fault
+	since  time.Time // when the span of Per began
+	passed int       // that have passed in it
+	first  map[string]time.Time
+}
+
+// meet carries out the first rule that applies. The error is what the server is to
+// say; nil goes on.
+func (s *faultSet) meet(ctx context.Context, c *smtp.Conn, verb string, subjects []string) error {
+	if f := s.find(c, verb, subjects); f != nil {
+		return f.happen(ctx, c)
+	}
+	return nil
+}
+
+// refuses tells whether a rule ends what it happens to.
+func (f *Fault) refuses() bool { return f.Reply.Code != 0 || f.Disconnect }
+
+// happen carries out a rule.
+func (f *Fault) happen(ctx context.Context, c *smtp.Conn) error {
+	if f.Delay > 0 {
+		timer := time.NewTimer(f.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	e := &smtp.Error{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: cmp.Or(f.Reply.Text, "fault injected")}
+	switch {
+	case f.Disconnect && c != nil:
+		c.Close()
+		e.Code = 421 // heard by nobody, and ends the session
+	case !f.refuses():
+		return nil
+	}
+	return e
+}
+
+// find returns the first rule that applies.
+func (s *faultSet) find(c *smtp.Conn, verb string, subjects []string) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.rules {
+		f := &s.rules[i]
+		if f.Verb != verb && !(f.Verb == "DATA" && verb == "BDAT") {
+			continue
+		}
+		if f.Pattern != "" && !slices.ContainsFunc(subjects, func(s string) bool { return glob(strings.ToLower(f.Pattern), strings.ToLower(s)) }) {
+			continue
+		}
+		if f.Probability != 0 && rand.Float64() >= f.Probability {
+			continue
+		}
+		if f.Limit > 0 && f.within() || f.Greylist > 0 && f.known(addressOf(c)+" "+strings.Join(subjects, " ")) {
+			continue
+		}
+		return &f.Fault
+	}
+	return nil
+}
+
+// within counts one, and tells whether it is within the limit.
+func (f *faultState) within() bool {
+	if now := time.Now(); now.Sub(f.since) >= f.Per {
+		f.since, f.passed = now, 0
+	}
+	f.passed++
+	return f.passed <= f.Limit
+}
+
+// known tells whether key was seen first as long ago as a greylist asks for.
+func (f *faultState) known(key string) bool {
+	now := time.Now()
+	first, seen := f.first[key]
+	if !seen {
+		if f.first == nil || len(f.first) >= maxGreylisted {
+			f.first = map[string]time.Time{}
+		}
+		f.first[key] = now
+		return false
+	}
+	return now.Sub(first) >= f.Greylist
+}
+
+// glob compares with a pattern in which * stands for any characters, in linear
+// time for each of its pieces.
+func glob(pattern, s string) bool {
+	first, rest, ok := strings.Cut(pattern, "*")
+	if !ok {
+		return pattern == s
+	}
+	s, ok = strings.CutPrefix(s, first)
+	if !ok {
+		return false
+	}
+	for {
+		piece, more, another := strings.Cut(rest, "*")
+		if !another {
+			return strings.HasSuffix(s, piece)
+		}
+		i := strings.Index(s, piece)
+		if i < 0 {
+			return false
+		}
+		s, rest = s[i+len(piece):], more
+	}
+}
+
+// addressOf returns the client's address, "" where there is none.
+func addressOf(c *smtp.Conn) string {
+	if c == nil {
+		return ""
+	}
+	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return addr.AddrPort().Addr().Unmap().WithZone("").String()
+	}
+	return ""
+}

@@ -1,0 +1,155 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Leaving: the one way on which mail goes out of an inbox. It is asked for, one
+// message at a time, and goes through Relay alone; without one nothing leaves.
+
+// A fate is one recipient's, as the JSON interface tells it.
+type fate struct {
+	Recipient string `json:"recipient"`
+	Fate      string `json:"fate"` // accepted, refused, deferred or unknown
+	Host      string `json:"host"`
+	ID        string `json:"id"` // "queued as"
+	Code      int    `json:"code"`
+	Enhanced  string `json:"enhanced"`
+	Text      string `json:"text"`
+}
+
+// fates tells what has become of a message.
+func fates(results []smtp.Result) []fate {
+	list := []fate{}
+	for _, r := range results {
+		f := fate{Recipient: r.Rcpt, Fate: "accepted", Host: r.Host, ID: r.ID,
+			Code: r.Reply.Code, Enhanced: string(r.Reply.Enhanced), Text: r.Reply.Text}
+		if r.Err != nil {
+			f.Fate = "refused"
+			if errors.Is(r.Err, smtp.ErrUnknown) {
+				f.Fate = "unknown"
+			} else if errors.Is(r.Err, smtp.ErrTemporary) {
+				f.Fate = "deferred"
+			}
+			if e, ok := errors.AsType[*smtp.Error](r.Err); ok {
+				f.Code, f.Enhanced, f.Text = e.Code, string(e.Enhanced), e.Text
+			}
+			if f.Text == "" {
+				f.Text = r.Err.Error()
+			}
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// Release sends a message that is in the inbox through Relay, to the recipients of
+// its envelope or, if to is not empty, to those in it; sender "" is the envelope's.
+// The bytes are those that arrived. It returns as Relay's Send does; without a Relay
+// and for an id that is not there it fails without results.
+func (in *Inbox) Release(ctx context.Context, id, sender string, to ...string) ([]smtp.Result, error) {
+	if in.Relay == nil {
+		return nil, errNoRelay
+	}
+	e, err := in.Store.Entry(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	env := e.Envelope
+	// What the client asked of us for its delivery, other hosts were not asked.
+	env.Options = smtp.MailOptions{UTF8: env.Options.UTF8, Body: env.Options.Body}
+	if sender != "" {
+		env.From = sender
+	}
+	if len(to) > 0 {
+		env.To = smtp.NewEnvelope("", to...).To
+	}
+	if len(env.To) == 0 {
+		return nil, refuse(http.StatusBadRequest, "the message has no recipients: name some")
+	}
+	b, err := in.Store.Open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	results, err := in.Relay.Send(ctx, &env, bodyWriter{b})
+	session, _ := ParseSession(e.Session) // "" has an empty one
+	log := in.logger().With("id", id)
+	if session != nil {
+		log = log.With("session", session.ID)
+	}
+	for _, f := range fates(results) {
+		log.Info("message released", "recipient", f.Recipient, "fate", f.Fate, "host", f.Host, "code", f.Code, "queued", f.ID)
+	}
+	return results, err
+}
+
+var errNoRelay = refuse(http.StatusConflict, "nothing may leave: start the server with --relay URL")
+
+// A bodyWriter writes a Body; as often as it is asked to.
+type bodyWriter struct{ Body }
+
+func (b bodyWriter) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, io.NewSectionReader(b.Body, 0, b.Size()))
+}
+
+// Repeatable implements smtp.Repeatable.
+func (bodyWriter) Repeatable() bool { return true }
+
+// apiRelease sends a message on.
+func (in *Inbox) apiRelease(w http.ResponseWriter, r *http.Request) error {
+	var to struct {
+		Sender     string   `json:"sender"`
+		Recipients []string `json:"recipients"`
+	}
+	if r.ContentLength != 0 {
+		if err := decode(w, r, &to, "sender (a string) and recipients (a list of strings)"); err != nil {
+			return err
+		}
+	}
+	results, err := in.Release(r.Context(), r.PathValue("id"), to.Sender, to.Recipients...)
+	return in.answerFates(w, results, err)
+}
+
+// apiSend sends a message through Relay that is in no inbox.
+func (in *Inbox) apiSend(w http.ResponseWriter, r *http.Request) error {
+	if in.Relay == nil {
+		return errNoRelay
+	}
+	a, msg, err := in.upload(w, r)
+	if err != nil {
+		return err
+	}
+	if len(a.Envelope.To) == 0 {
+		return refuse(http.StatusBadRequest, "the message has no recipients")
+	}
+	results, err := in.Relay.Send(r.Context(), &a.Envelope, readerWriter{msg})
+	return in.answerFates(w, results, err)
+}
+
+// A readerWriter writes what a reader has, once: Relay keeps it if it has to.
+type readerWriter struct{ io.Reader }
+
+func (r readerWriter) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.Reader) }
+
+// answerFates tells what has become of a message: 200 if all recipients were
+// accepted, else 502, with the same body.
+func (in *Inbox) answerFates(w http.ResponseWriter, results []smtp.Result, err error) error {
+	if len(results) == 0 && err != nil {
+		return err
+	}
+	status, text := http.StatusOK, ""
+	if err != nil {
+		status, text = http.StatusBadGateway, "not all recipients were accepted"
+	}
+	answer(w, status, struct {
+		Results []fate `json:"results"`
+		Error   string `json:"error,omitempty"`
+	}{fates(results), text})
+	return nil
+}

@@ -1,0 +1,95 @@
+package inbox_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/smtp"
+)
+
+type fates struct {
+	Results []struct {
+		Recipient, Fate, ID, Enhanced, Text string
+		Code                                int
+	}
+	Error string
+}
+
+// A message is released through Relay as it arrived, to whom its envelope names or
+// to others; each recipient has a fate.
+func TestRelease(t *testing.T) {
+	target := start(t, nil)
+	r := start(t, func(in *inbox.Inbox) {
+		relay, err := postrider.Open("smtp://" + target.smtp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { relay.Close() })
+		in.Relay = relay
+	})
+	const msg = "Subject: over\r\nBcc: kept@example.net\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n.dot\r\n"
+	id := r.mustDeliver(msg)
+	f := want[fates](r, 200, "POST", api+"messages/"+id+"/release", "")
+	if len(f.Results) != 1 || f.Results[0].Recipient != "bob@example.net" || f.Results[0].Fate != "accepted" || f.Error != "" {
+		t.Fatalf("released: %+v", f)
+	}
+	if got := target.bytes(f.Results[0].ID); got != msg {
+		t.Errorf("it arrived as %q, want %q", got, msg)
+	}
+	if log := r.log.String(); !strings.Contains(log, "id="+id) || !strings.Contains(log, "session=") || !strings.Contains(log, "queued="+f.Results[0].ID) {
+		t.Errorf("the log does not tell who was sent what:\n%s", log)
+	}
+	target.setFaults("RCPT carol@* 550 5.1.1 no such user", "RCPT dan@* 450 4.2.0 busy")
+	f = want[fates](r, 502, "POST", api+"messages/"+id+"/release", `{"sender":"x@example.com","recipients":["carol@example.org","dan@example.org","eve@example.org"]}`)
+	if len(f.Results) != 3 || f.Results[0].Fate != "refused" || f.Results[0].Code != 550 || f.Results[1].Fate != "deferred" || f.Results[2].Fate != "accepted" || f.Error == "" {
+		t.Errorf("released to three: %+v", f)
+	}
+	e, err := target.Store.Entry(t.Context(), f.Results[2].ID)
+	if err != nil || e.Envelope.From != "x@example.com" {
+		t.Errorf("its envelope is %+v, %v", e, err)
+	}
+	want[failure](r, 404, "POST", api+"messages/none/release", "")
+	want[failure](r, 400, "POST", api+"messages/"+id+"/release", `{"to":["x@example.com"]}`)
+	if a := r.ask("GET", api+"messages/"+id+"/release", ""); a.StatusCode == 200 {
+		t.Error("GET releases")
+	}
+	want[failure](target, 409, "POST", api+"messages/"+f.Results[2].ID+"/release", "")
+}
+
+// POST send sends what it is given and keeps nothing.
+func TestSend(t *testing.T) {
+	target := start(t, nil)
+	r := start(t, func(in *inbox.Inbox) {
+		in.Relay = &smtp.Transport{Addr: target.smtp, Dialer: &smtp.Dialer{Hostname: "inbox.example.com"}}
+	})
+	f := want[fates](r, 200, "POST", api+"send", `{"from":"ann@example.com","to":["bob@example.net"],"bcc":["c@example.net"],"subject":"Hello","text":"x"}`, "Content-Type", "application/json")
+	if len(f.Results) != 2 || f.Results[1].Recipient != "c@example.net" || f.Results[1].Fate != "accepted" {
+		t.Fatalf("sent: %+v", f)
+	}
+	if got := target.bytes(f.Results[0].ID); !strings.Contains(got, "Subject: Hello") || strings.Contains(got, "c@example.net") {
+		t.Errorf("it arrived as %q", got)
+	}
+	if s, err := r.Store.Stats(t.Context()); err != nil || s.Messages != 0 {
+		t.Errorf("%d messages are kept, want none", s.Messages)
+	}
+	want[failure](r, 400, "POST", api+"send", "Subject: x\r\n\r\n", "Content-Type", "message/rfc822")
+	want[failure](r, 415, "POST", api+"send", "x", "Content-Type", "text/plain")
+	want[failure](target, 409, "POST", api+"send", "To: a@example.com\r\n\r\n", "Content-Type", "message/rfc822")
+}
+
+// A message says what a test wants of it.
+func TestMessageExtracts(t *testing.T) {
+	r := start(t, nil)
+	r.mustDeliver("Subject: Sign in\r\n\r\nYour code is 493021. Or follow https://app.example.com/login?t=abc.\r\n")
+	m := want[struct {
+		Codes  []string
+		Links  []struct{ URL string }
+		Tags   []string
+		Unread bool
+	}](r, 200, "GET", api+"messages/wait?query=code", "")
+	if len(m.Codes) != 1 || m.Codes[0] != "493021" || len(m.Links) != 1 || m.Links[0].URL != "https://app.example.com/login?t=abc" || m.Tags == nil || !m.Unread {
+		t.Errorf("the message tells %+v", m)
+	}
+}

@@ -1,0 +1,269 @@
+package inbox
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Sessions: what was said while a message came in, kept with it. What comes
+// before the first MAIL is told with every message of the session, of the rest
+// what belongs to the message. Each has its limit; what is over it is counted.
+
+const (
+	maxOpening     = 8 << 10  // octets of what came before the first MAIL
+	maxTransaction = 16 << 10 // of what came since the last MAIL
+)
+
+// A Session is the SMTP session that brought a message.
+type Session struct {
+	ID       string // as in logs
+	Protocol string // as Received fields have it (RFC 3848): ESMTPS
+	TLS      string // version and cipher suite; "" in the clear
+	Started  time.Time
+	Lines    []SessionLine
+}
+
+// A SessionLine is one line of a session. Secrets are masked, and of the message
+// nothing is in it.
+type SessionLine struct {
+	After      time.Duration // since the session started
+	FromClient bool
+	Text       string
+}
+
+// Text writes a session as it is kept: what it is in the first line, by tabs, then
+// a line each.
+func (s *Session) append(b []byte) []byte {
+	b = append(b, s.ID...)
+	b = append(append(b, '\t'), s.Protocol...)
+	b = append(append(b, '\t'), s.TLS...)
+	b = append(b, '\t')
+	return strconv.AppendInt(b, s.Started.UnixMicro(), 10)
+}
+
+// ParseSession reads what Entry.Session has. A list's Entry has the id alone, and
+// so has the Session then. An error says that the text is none of these.
+func ParseSession(text string) (*Session, error) {
+	first, rest, _ := strings.Cut(text, "\n")
+	s := &Session{ID: first}
+	if head := strings.Split(first, "\t"); len(head) == 4 {
+		started, err := strconv.ParseInt(head[3], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("inbox: session: %w", err)
+		}
+		s.ID, s.Protocol, s.TLS, s.Started = head[0], head[1], head[2], time.UnixMicro(started)
+	}
+	for line := range strings.SplitSeq(rest, "\n") {
+		if line == "" {
+			continue
+		}
+		after, said, ok := strings.Cut(line[1:], " ")
+		micros, err := strconv.ParseInt(after, 10, 64)
+		if !ok || err != nil {
+			return nil, fmt.Errorf("inbox: session: %.20q is no line of one", line)
+		}
+		s.Lines = append(s.Lines, SessionLine{time.Duration(micros) * time.Microsecond, line[0] == '>', said})
+	}
+	return s, nil
+}
+
+// Extensions returns the extensions that the client made use of, by their names in
+// the reply to EHLO, in alphabetical order.
+func (s *Session) Extensions() []string {
+	used := map[string]bool{}
+	for _, l := range s.Lines {
+		verb, arg, _ := strings.Cut(strings.ToUpper(l.Text), " ")
+		switch {
+		case !l.FromClient:
+		case verb == "STARTTLS", verb == "AUTH":
+			used[verb] = true
+		case verb == "BDAT":
+			used["CHUNKING"] = true
+		case verb == "MAIL", verb == "RCPT":
+			for _, p := range strings.Fields(arg)[min(1, len(strings.Fields(arg))):] {
+				name, value, _ := strings.Cut(p, "=")
+				if name == "BODY" {
+					name = value
+				}
+				if extension := parameterOf[name]; extension != "" {
+					used[extension] = true
+				}
+			}
+		}
+	}
+	var list []string
+	for name := range used {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// parameterOf says whose a parameter of MAIL or RCPT is; of BODY the value.
+var parameterOf = map[string]string{
+	"SIZE": "SIZE", "8BITMIME": "8BITMIME", "BINARYMIME": "BINARYMIME", "SMTPUTF8": "SMTPUTF8", "AUTH": "AUTH", "REQUIRETLS": "REQUIRETLS",
+	"RET": "DSN", "ENVID": "DSN", "NOTIFY": "DSN", "ORCPT": "DSN", "BY": "DELIVERBY", "HOLDFOR": "FUTURERELEASE", "HOLDUNTIL": "FUTURERELEASE",
+	"MT-PRIORITY": "MT-PRIORITY",
+}
+
+// A recorder listens to the sessions of servers. The zero recorder is ready.
+type recorder struct {
+	mu   sync.Mutex
+	open map[string]*record
+}
+
+// A record is one session so far. Its lock is held for a line at a time.
+type record struct {
+	mu           sync.Mutex
+	started      time.Time
+	opening      []byte
+	transaction  []byte
+	left         int // lines that were over the limit
+	inMail       bool
+	sender       string   // of the transaction, as it was said
+	recipients   []string // the same
+	conversation *smtp.Conn
+}
+
+// begin opens a record, which ends with its session.
+func (rec *recorder) begin(ctx context.Context, c *smtp.Conn) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.open == nil {
+		rec.open = map[string]*record{}
+	}
+	rec.open[c.ID()] = &record{started: time.Now(), conversation: c}
+	context.AfterFunc(ctx, func() {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		delete(rec.open, c.ID())
+	})
+}
+
+// of returns the record of a session, nil if there is none.
+func (rec *recorder) of(id string) *record {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.open[id]
+}
+
+// line notes one line.
+func (rec *recorder) line(l smtp.Line) {
+	r := rec.of(l.Session)
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.FromClient {
+		switch verb, _, _ := strings.Cut(l.Text, " "); strings.ToUpper(verb) {
+		case "MAIL":
+			r.inMail, r.transaction, r.left = true, r.transaction[:0], 0
+		case "EHLO", "HELO", "LHLO", "STARTTLS", "AUTH":
+			r.inMail = false
+		}
+	}
+	to, limit := &r.opening, maxOpening
+	if r.inMail {
+		to, limit = &r.transaction, maxTransaction
+	}
+	if len(*to)+len(l.Text) > limit {
+		r.left++
+		return
+	}
+	mark := byte('<')
+	if l.FromClient {
+		mark = '>'
+	}
+	b := strconv.AppendInt(append(*to, '\n', mark), l.Time.Sub(r.started).Microseconds(), 10)
+	b = append(b, ' ')
+	for i := range len(l.Text) {
+		// It is one line here whatever the client put into it.
+		if c := l.Text[i]; c != '\n' && c != '\r' {
+			b = append(b, c)
+		}
+	}
+	*to = b
+}
+
+// text returns what is kept of a session with the message that it has brought.
+func (r *record) text() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := Session{ID: r.conversation.ID(), Protocol: r.conversation.Protocol(), Started: r.started}
+	if state := r.conversation.TLS(); state != nil {
+		s.TLS = tls.VersionName(state.Version) + ", " + tls.CipherSuiteName(state.CipherSuite)
+	}
+	b := make([]byte, 0, 128+len(r.opening)+len(r.transaction))
+	b = append(append(s.append(b), r.opening...), r.transaction...)
+	if r.left > 0 {
+		b = fmt.Appendf(b, "\n<%d (%d lines more)", time.Since(r.started).Microseconds(), r.left)
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
+
+// Attach has a server tell the Inbox of its sessions, and carry out the faults
+// that are set. It puts itself before what the server's OnConnect, OnCommand and
+// Trace are, and must be called before the server serves. Several servers may be
+// attached. Without it messages are kept without their sessions, and no fault but
+// those at the end of a message happens.
+func (in *Inbox) Attach(s *smtp.Server) {
+	onConnect, onCommand, trace := s.OnConnect, s.OnCommand, s.Trace
+	s.OnConnect = func(ctx context.Context, c *smtp.Conn) error {
+		in.sessions.begin(ctx, c)
+		if err := in.faults.meet(ctx, c, "CONNECT", []string{addressOf(c)}); err != nil || onConnect == nil {
+			return err
+		}
+		return onConnect(ctx, c)
+	}
+	s.OnCommand = func(ctx context.Context, c *smtp.Conn, verb, arg string) error {
+		if err := in.faults.meet(ctx, c, verb, in.sessions.subjects(c, verb, arg)); err != nil || onCommand == nil {
+			return err
+		}
+		return onCommand(ctx, c, verb, arg)
+	}
+	s.Trace = func(l smtp.Line) {
+		in.sessions.line(l)
+		if trace != nil {
+			trace(l)
+		}
+	}
+}
+
+// subjects returns what a fault's pattern is compared with at a command: the
+// sender, the recipient, those of the transaction, the client's name.
+func (rec *recorder) subjects(c *smtp.Conn, verb, arg string) []string {
+	r := rec.of(c.ID())
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	address := func() []string {
+		_, path, _ := strings.Cut(arg, "<")
+		path, _, _ = strings.Cut(path, ">")
+		return []string{path}
+	}
+	switch verb {
+	case "MAIL":
+		r.recipients = nil
+		return address()
+	case "RCPT":
+		to := address()
+		if len(r.recipients) < maxWordsTo {
+			r.recipients = append(r.recipients, to[0])
+		}
+		return to
+	case "DATA", "BDAT":
+		return slices.Clone(r.recipients)
+	}
+	return []string{arg}
+}
