@@ -1,9 +1,11 @@
 package inbox
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -37,5 +39,40 @@ func TestDocumented(t *testing.T) {
 	}
 	for request := range documented {
 		t.Errorf("docs/http.md has %s, which the test does not know", request)
+	}
+}
+
+// The OpenAPI document is one, by another program's judgement, and names every
+// request that is answered and no other.
+func TestOpenAPI(t *testing.T) {
+	file, err := filepath.Abs("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "tool", "-modfile=tools/go.mod", "validate", file)
+	cmd.Dir = ".."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("the validator says: %v\n%s", err, out)
+	}
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(document, &doc); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	new(Inbox).apiRoutes(mux)
+	for path, methods := range doc.Paths {
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+			r := httptest.NewRequest(method, strings.TrimSuffix(apiPath, "/")+strings.NewReplacer("{id}", "x", "{path}", "1").Replace(path), nil)
+			_, pattern := mux.Handler(r)
+			answered := pattern == method+" "+strings.TrimSuffix(apiPath, "/")+path
+			if _, described := methods[strings.ToLower(method)]; answered != described {
+				t.Errorf("%s %s: answered %v, described %v", method, path, answered, described)
+			}
+		}
+	}
+	if len(doc.Paths) < 11 {
+		t.Errorf("the document has %d paths", len(doc.Paths))
 	}
 }
