@@ -19,17 +19,30 @@ import (
 // do alone:
 //
 //   - The browser's. The document is shown in a sandboxed frame of an opaque
-//     origin, under framePolicy: no scripts, no forms, nothing loaded from
-//     anywhere. Its pictures are data: URLs, so that not even this server is
-//     asked for anything.
+//     origin, under the policy of its look: no scripts, no forms, nothing loaded
+//     from anywhere but pictures, and these only if somebody asks for them. The
+//     message's own are data: URLs, so that not even this server is asked.
 //   - This file. Elements and attributes that are not on a list are taken out,
 //     and style sheets lose what could load something.
 //
 // Links stay; they open in a new window that knows nothing of the page.
 
-// framePolicy is the Content-Security-Policy of the document in the frame.
-const framePolicy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; " +
-	"frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+// A look says how the HTML is shown. The zero look is the safe one: in the
+// light, with nothing loaded.
+type look struct {
+	remote bool // pictures are loaded from where the message says
+	dark   bool // as a reader in the dark sees it
+}
+
+// policy is the Content-Security-Policy of the document in the frame.
+func (l look) policy() string {
+	pictures := "data:"
+	if l.remote {
+		pictures = "data: https: http:"
+	}
+	return "default-src 'none'; img-src " + pictures + "; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; " +
+		"frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+}
 
 // maxPictures is how many octets of embedded pictures one document gets; the
 // rest is left out.
@@ -60,6 +73,7 @@ func newPolicy() *bluemonday.Policy {
 	p.AllowAttrs("href").OnElements("a")
 	// What scan has put there, and nothing else.
 	p.AllowAttrs("src").Matching(regexp.MustCompile(`^cid:[0-9]+$`)).OnElements("img")
+	p.AllowAttrs("background").Matching(regexp.MustCompile(`^cid:[0-9]+$`)).OnElements("body", "table", "tr", "td", "th")
 	p.AllowURLSchemes("http", "https", "mailto", "tel", "cid")
 	p.RequireParseableURLs(true)
 	p.AddTargetBlankToFullyQualifiedLinks(true)
@@ -75,14 +89,27 @@ const documentHead = `<!DOCTYPE html><meta charset="utf-8"><meta name="referrer"
 body{margin:14px;overflow-wrap:break-word}img{max-width:100%;height:auto}pre{white-space:pre-wrap}</style>
 `
 
+// What readers in the dark see: the message's own colours for it or, where it
+// has none, what many clients make of the light ones.
+const (
+	darkHead     = "<style>html{color-scheme:dark;color:#eee}</style>\n"
+	invertedHead = "<style>html{background:#fff;filter:invert(1) hue-rotate(180deg)}img{filter:invert(1) hue-rotate(180deg)}</style>\n"
+)
+
 // sanitise makes the HTML of a message safe to show. m gives the pictures that
 // it refers to by cid: (RFC 2392).
-func sanitise(m *mail.Message, policy *bluemonday.Policy) []byte {
+func sanitise(m *mail.Message, policy *bluemonday.Policy, l look) []byte {
 	s := newScanner(m)
+	s.look = l
 	s.scan(m.HTML)
 	body := policy.SanitizeBytes(s.body.Bytes())
 	var out bytes.Buffer
 	out.WriteString(documentHead)
+	if l.dark && s.dark {
+		out.WriteString(darkHead)
+	} else if l.dark {
+		out.WriteString(invertedHead)
+	}
 	if s.css.Len() > 0 {
 		out.WriteString("<style>" + s.css.String() + "</style>")
 	}
@@ -90,27 +117,32 @@ func sanitise(m *mail.Message, policy *bluemonday.Policy) []byte {
 	return out.Bytes()
 }
 
-// inspect counts what the document does not show: what would have to be loaded
-// from elsewhere, and cid: URLs for which the message has no picture.
-func inspect(m *mail.Message) (remote, missing int) {
+// inspect finds what the document does not show, and what it is made of.
+func inspect(m *mail.Message) *scanner {
 	s := newScanner(m)
 	s.scan(m.HTML)
-	return s.remote, s.missing
+	return s
 }
 
 // A scanner goes over the HTML before it is sanitised: it gathers the style
 // sheets, takes out what would load something, and puts a number in the place
 // of each picture that the message has.
 type scanner struct {
-	parts           map[string]*mail.Part // by Content-ID
-	body            bytes.Buffer
-	css             strings.Builder
-	pictures        []picture // what "cid:0", "cid:1" … stand for
-	remote, missing int       // what was taken out, by inspect's words
+	look     look
+	parts    map[string]*mail.Part // by Content-ID
+	body     bytes.Buffer
+	css      strings.Builder
+	pictures []picture       // what "cid:0", "cid:1" … stand for
+	remote   int             // how much would be loaded from elsewhere
+	missing  []string        // cid: URLs for which the message has no picture
+	used     map[string]bool // Content-IDs of pictures that it shows
+	dark     bool            // it has colours of its own for the dark
+	unnamed  int             // pictures without a text in their place
+	pixels   int             // pictures too small to be seen
 }
 
 func newScanner(m *mail.Message) *scanner {
-	s := &scanner{parts: map[string]*mail.Part{}}
+	s := &scanner{parts: map[string]*mail.Part{}, used: map[string]bool{}}
 	for _, part := range m.Body.Walk() {
 		// The first part with an id is the one that is meant: a later one cannot
 		// put itself in its place.
@@ -121,8 +153,8 @@ func newScanner(m *mail.Message) *scanner {
 	return s
 }
 
-// A picture is one that the document shows: a part of the message, or what the
-// HTML itself had as a data: URL.
+// A picture is one that the document shows: a part of the message, what the
+// HTML itself had as a data: URL, or one from elsewhere that may be loaded.
 type picture struct {
 	part *mail.Part
 	url  string
@@ -146,7 +178,7 @@ func (s *scanner) scan(text string) {
 		case kind == html.EndTagToken && t.DataAtom == inside && inside != 0:
 			inside = 0
 		case inside == atom.Style && kind == html.TextToken:
-			s.css.WriteString(safeCSS(t.Data, &s.remote))
+			s.css.WriteString(s.style(t.Data))
 			s.css.WriteByte('\n')
 		case inside != 0 || kind == html.CommentToken || kind == html.DoctypeToken:
 		case kind == html.StartTagToken || kind == html.SelfClosingTagToken:
@@ -160,12 +192,18 @@ func (s *scanner) scan(text string) {
 
 // attributes deals with those that load something or hold style.
 func (s *scanner) attributes(t *html.Token) {
+	if t.DataAtom == atom.Meta {
+		s.meta(t)
+	}
+	if t.DataAtom == atom.Img {
+		s.image(t)
+	}
 	kept := t.Attr[:0]
 	for _, a := range t.Attr {
 		switch key := strings.ToLower(a.Key); key {
 		case "src", "background", "poster", "data", "srcset":
 			p, ok := s.picture(a.Val)
-			if !ok || key != "src" || t.DataAtom != atom.Img {
+			if !ok || key != "background" && (key != "src" || t.DataAtom != atom.Img) {
 				continue
 			}
 			a.Val = "cid:" + strconv.Itoa(len(s.pictures))
@@ -176,11 +214,46 @@ func (s *scanner) attributes(t *html.Token) {
 				continue
 			}
 		case "style":
-			a.Val = safeCSS(a.Val, &s.remote)
+			a.Val = s.style(a.Val)
 		}
 		kept = append(kept, a)
 	}
 	t.Attr = kept
+}
+
+// meta notes that a message says of itself that it has colours for the dark.
+func (s *scanner) meta(t *html.Token) {
+	name, content := "", ""
+	for _, a := range t.Attr {
+		switch a.Key {
+		case "name":
+			name = strings.ToLower(a.Val)
+		case "content":
+			content = strings.ToLower(a.Val)
+		}
+	}
+	s.dark = s.dark || strings.HasSuffix(name, "color-schemes") && strings.Contains(content, "dark") ||
+		name == "color-scheme" && strings.Contains(content, "dark")
+}
+
+// image notes what there is to say of a picture.
+func (s *scanner) image(t *html.Token) {
+	named, small := false, 0
+	for _, a := range t.Attr {
+		switch a.Key {
+		case "alt":
+			named = true // alt="" says that there is nothing to be told
+		case "width", "height":
+			if v := strings.TrimSuffix(strings.TrimSpace(a.Val), "px"); v == "0" || v == "1" {
+				small++
+			}
+		}
+	}
+	if small == 2 {
+		s.pixels++
+	} else if !named {
+		s.unnamed++
+	}
 }
 
 // picture finds what a URL shows without anything being loaded, and counts what
@@ -189,9 +262,10 @@ func (s *scanner) picture(url string) (picture, bool) {
 	if cid, ok := cutScheme(url, "cid:"); ok {
 		part := s.parts[cid]
 		if part == nil || pictureType(part.Type()) == "" {
-			s.missing++
+			s.missing = append(s.missing, cid)
 			return picture{}, false
 		}
+		s.used[cid] = true
 		return picture{part: part}, true
 	}
 	if _, ok := cutScheme(url, "data:"); ok {
@@ -199,24 +273,24 @@ func (s *scanner) picture(url string) (picture, bool) {
 		return picture{url: url}, match != nil && pictureType(strings.ToLower(match[1])) != ""
 	}
 	s.remote++
-	return picture{}, false
+	return picture{url: html.EscapeString(url)}, s.look.remote && remoteURL.MatchString(url)
 }
 
-// fill writes body with every number's picture in its place. The sanitiser
-// quotes attributes with " and writes it as &#34; elsewhere, so that what stands
-// between src=" and " is an attribute's value.
+// remoteURL is one that is loaded from where it says, and not from here.
+var remoteURL = regexp.MustCompile(`^\s*(?i:https?)://[^\s]+$`)
+
+// number is where a picture goes. The sanitiser quotes attributes with " and
+// writes it as &#34; elsewhere, so that what stands between src=" and " is an
+// attribute's value.
+var number = regexp.MustCompile(`((?:src|background)=")cid:([0-9]+)"`)
+
+// fill writes body with every number's picture in its place.
 func (s *scanner) fill(out *bytes.Buffer, body []byte) {
-	const mark = `src="cid:`
 	left := int64(maxPictures)
-	for {
-		before, rest, found := bytes.Cut(body, []byte(mark))
-		out.Write(before)
-		if !found {
-			return
-		}
-		number, after, _ := bytes.Cut(rest, []byte(`"`))
-		out.WriteString(`src="`)
-		if n, err := strconv.Atoi(string(number)); err == nil && n >= 0 && n < len(s.pictures) {
+	at := 0
+	for _, m := range number.FindAllSubmatchIndex(body, -1) {
+		out.Write(body[at:m[3]])
+		if n, err := strconv.Atoi(string(body[m[4]:m[5]])); err == nil && n < len(s.pictures) {
 			p := s.pictures[n]
 			if p.part != nil {
 				left -= embedPicture(out, p.part, left)
@@ -226,8 +300,9 @@ func (s *scanner) fill(out *bytes.Buffer, body []byte) {
 			}
 		}
 		out.WriteByte('"')
-		body = after
+		at = m[1]
 	}
+	out.Write(body[at:])
 }
 
 // embedPicture writes a part as a data: URL and returns how many octets it
@@ -274,15 +349,20 @@ func cutScheme(url, scheme string) (rest string, ok bool) {
 }
 
 // hostile are the words by which a style sheet loads something or, in browsers
-// of old, runs it.
-var hostile = regexp.MustCompile(`(?i)url\s*\(|image-set\s*\(|src\s*\(|@import|@font-face|@namespace|expression\s*\(|behavior\s*:|-moz-binding|javascript:`)
+// of old, runs it. A whole url() with a web address comes first: that one may
+// stay if pictures are to be loaded.
+var hostile = regexp.MustCompile(`(?i)url\s*\(\s*["']?\s*https?://[^\s"'()]*["']?\s*\)|` +
+	`url\s*\(|image-set\s*\(|src\s*\(|@import|@font-face|@namespace|expression\s*\(|behavior\s*:|-moz-binding|javascript:`)
 
-// safeCSS returns a style sheet without what could load anything, and counts
-// what it took out. Escapes could spell any of it in another way: a sheet that
-// has them loses their backslashes, and comments go because they can stand
-// within a word of the list. What is put in the place of a match has a space in
-// it, so that what is left and right of it makes up no other.
-func safeCSS(css string, removed *int) string {
+// scheme is a question to the reader's system, which the preview answers.
+var scheme = regexp.MustCompile(`(?i)\(\s*prefers-color-scheme\s*:\s*(dark|light)\s*\)`)
+
+// style returns a style sheet without what could load anything, and counts what
+// it took out. Escapes could spell any of it in another way: a sheet that has
+// them loses their backslashes, and comments go because they can stand within a
+// word of the list. What is put in the place of a match has a space in it, so
+// that what is left and right of it makes up no other.
+func (s *scanner) style(css string) string {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(css, "/*")
@@ -294,8 +374,20 @@ func safeCSS(css string, removed *int) string {
 		_, css, _ = strings.Cut(rest, "*/")
 	}
 	css = strings.NewReplacer(`\`, "", "<", "").Replace(b.String())
-	return hostile.ReplaceAllStringFunc(css, func(string) string {
-		*removed++
+	css = scheme.ReplaceAllStringFunc(css, func(question string) string {
+		dark := strings.Contains(strings.ToLower(question), "dark")
+		s.dark = s.dark || dark
+		// The frame may be as wide as it likes: one is always true, the other never.
+		if dark == s.look.dark {
+			return "(min-width:0px)"
+		}
+		return "(max-width:0px)"
+	})
+	return hostile.ReplaceAllStringFunc(css, func(match string) string {
+		s.remote++
+		if s.look.remote && strings.HasSuffix(match, ")") {
+			return match
+		}
 		return "none "
 	})
 }

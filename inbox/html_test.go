@@ -72,7 +72,7 @@ func TestSanitise(t *testing.T) {
 		{`<table background="http://evil.example/x"><td width=3 colspan=2>x</td></table>`, []string{`colspan="2"`}, []string{"evil", "background"}},
 		{"<p>caf\u00e9 \u202e</p>", []string{"caf\u00e9"}, nil},
 	} {
-		out := string(sanitise(parsed(t, c.in), newPolicy()))
+		out := string(sanitise(parsed(t, c.in), newPolicy(), look{}))
 		got := strings.TrimPrefix(out, documentHead)
 		for _, want := range c.want {
 			if !strings.Contains(got, want) {
@@ -87,16 +87,52 @@ func TestSanitise(t *testing.T) {
 	}
 }
 
-func TestInspect(t *testing.T) {
-	remote, missing := inspect(parsed(t, `<img src="cid:pic@x"><img src="cid:none"><img src="http://a/"><p style="background:url(x)"><img src="data:image/png;base64,AA">`))
-	if remote != 2 || missing != 1 {
-		t.Errorf("inspect = %d remote, %d missing; want 2, 1", remote, missing)
+// How the HTML is shown is asked for, and nothing that runs comes with it.
+func TestLooks(t *testing.T) {
+	for _, c := range []struct {
+		in         string
+		look       look
+		want, gone []string
+	}{
+		{`<img src="http://a.example/x.png?b=1&amp;c"><td background="https://a.example/y">z</td>`, look{remote: true}, []string{`src="http://a.example/x.png?b=1&amp;c"`, `background="https://a.example/y"`}, nil},
+		{`<img src="//a.example/x"><img src="/api/v1/messages"><img src="ftp://a/x"><img src="javascript:x">`, look{remote: true}, nil, []string{"example", "api", "ftp", "javascript"}},
+		{`<img src='https://a.example/"onerror="x'>`, look{remote: true}, []string{`&#34;onerror=`}, []string{`"onerror`}},
+		{`<p style="background:url(https://a.example/x)">y</p><style>p{background:url("http://a.example/z")} @import url(https://a.example/i)</style>`, look{remote: true},
+			[]string{"url(https://a.example/x)", `url("http://a.example/z")`}, []string{"@import"}},
+		{`<p style="background:url(/api)">y</p><style>p{background:url(\68ttp://x)}</style>`, look{remote: true}, nil, []string{"url("}},
+		{`<style>@media (prefers-color-scheme: dark){p{color:white}}</style><p>x`, look{dark: true}, []string{"@media (min-width:0px)", darkHead}, []string{invertedHead}},
+		{`<style>@media (prefers-color-scheme:dark){p{color:white}}</style><p>x`, look{}, []string{"@media (max-width:0px)"}, []string{darkHead, invertedHead}},
+		{`<style>@media (Prefers-Color-Scheme : light){p{color:black}}</style><p>x`, look{dark: true}, []string{"@media (max-width:0px)", invertedHead}, nil},
+		{`<meta name="color-scheme" content="light dark"><p>x`, look{dark: true}, []string{darkHead}, []string{invertedHead}},
+		{`<meta name="supported-color-schemes" content="light dark"><p>x`, look{dark: true}, []string{darkHead}, nil},
+	} {
+		got := strings.TrimPrefix(string(sanitise(parsed(t, c.in), newPolicy(), c.look)), documentHead)
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s as %+v\ngives %s\nwithout %s", c.in, c.look, got, want)
+			}
+		}
+		for _, gone := range c.gone {
+			if strings.Contains(got, gone) {
+				t.Errorf("%s as %+v\ngives %s\nwith %s", c.in, c.look, got, gone)
+			}
+		}
+	}
+	if strings.Contains(look{}.policy(), "http") || !strings.Contains(look{remote: true}.policy(), "img-src data: https: http:;") {
+		t.Errorf("the policies are %q and %q", look{}.policy(), look{remote: true}.policy())
 	}
 }
 
-// check walks over a document as a browser reads it and names what should not
+func TestInspect(t *testing.T) {
+	found := inspect(parsed(t, `<img src="cid:pic@x"><img src="cid:none"><img src="http://a/"><p style="background:url(x)"><img src="data:image/png;base64,AA">`))
+	if found.remote != 2 || !slices.Equal(found.missing, []string{"none"}) {
+		t.Errorf("inspect = %d remote, %q missing; want 2, none", found.remote, found.missing)
+	}
+}
+
+// forbidden walks over a document as a browser reads it and names what should not
 // be in there.
-func check(n *html.Node, bad func(string)) {
+func forbidden(n *html.Node, bad func(string)) {
 	if n.Type == html.ElementNode {
 		if slices.Contains([]string{"script", "iframe", "object", "embed", "form", "input", "base", "link", "svg", "math", "video", "audio", "template"}, n.Data) {
 			bad("element " + n.Data)
@@ -123,7 +159,7 @@ func check(n *html.Node, bad func(string)) {
 		}
 	}
 	for c := range n.ChildNodes() {
-		check(c, bad)
+		forbidden(c, bad)
 	}
 }
 
@@ -141,12 +177,12 @@ func FuzzSanitise(f *testing.F) {
 			t.Skip("long")
 		}
 		m := &mail.Message{HTML: text, Body: mail.TextPart("text/html", text)}
-		out := sanitise(m, policy)
+		out := sanitise(m, policy, look{})
 		doc, err := html.Parse(bytes.NewReader(out))
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(doc, func(what string) { t.Errorf("%q\ngives %q\nwith %s", text, out, what) })
+		forbidden(doc, func(what string) { t.Errorf("%q\ngives %q\nwith %s", text, out, what) })
 	})
 }
 

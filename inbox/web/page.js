@@ -21,6 +21,7 @@ function localise(root) {
     const at = new Date(time.dateTime)
     const near = at.toDateString() === today
     time.title = at.toLocaleString([], { dateStyle: 'full', timeStyle: 'medium' })
+    if ('full' in time.dataset) continue
     time.textContent = 'long' in time.dataset
       ? at.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' })
       : at.toLocaleString([], near ? { timeStyle: 'short' } : { day: 'numeric', month: 'short' })
@@ -87,13 +88,16 @@ async function show(url, push = true) {
   try { answer = await piece(to.pathname + '/pane' + to.search) } catch { location = url; return }
   if (turn !== opening) return
   const other = openID() !== to.pathname.split('/')[2]
+  const focused = !other && document.activeElement.closest?.('#pane a')?.getAttribute('href')
   pane.innerHTML = answer.html
-  if (push) history.pushState(null, '', url)
+  // Another view of the same message takes the place of the last, so that the way back leads to the list.
+  if (push) history[other ? 'pushState' : 'replaceState'](null, '', url)
   document.body.dataset.view = 'message'
   if (other) {
     pane.scrollTop = 0
     if (!wide()) $('h1', pane)?.focus()
-  }
+  } else if (focused) $(`a[href="${CSS.escape(focused)}"]`, pane)?.focus({ preventScroll: true })
+  $('.shown', pane)?.scrollIntoView({ block: 'nearest' })
   localise(pane)
   settle()
   rowOf(openID())?.scrollIntoView({ block: 'nearest' })

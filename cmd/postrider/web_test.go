@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/chromedp"
+
+	"github.com/postrider/postrider/internal/peers"
+	"github.com/postrider/postrider/mail"
+)
+
+// TestWeb is what a person does on the page, one thing a subtest. They share the
+// server and go on from what the ones before left there.
+func TestWeb(t *testing.T) {
+	peers.Find(t, peers.Chromium)
+	w := &web{served: start(t, t.TempDir()), ctx: chromium(t)}
+	if script, err := os.ReadFile(filepath.Join(peers.NodeModules(), "axe-core", "axe.min.js")); err == nil {
+		w.axe = string(script)
+	} else {
+		peers.Find(t, peers.AxeCore) // skips, or fails where peers are required
+	}
+	for _, step := range []struct {
+		name string
+		run  func(t *testing.T, w *web)
+	}{
+		{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"hostile", testHostile},
+	} {
+		t.Run(step.name, func(t *testing.T) { step.run(t, w) })
+	}
+}
+
+// testArrival sees mail appear by itself.
+func testArrival(t *testing.T, w *web) {
+	w.open(t, "/")
+	if text := eval[string](t, w.ctx, `document.querySelector("#pane").innerText`); !strings.Contains(text, "No mail yet") || !strings.Contains(text, w.smtp) {
+		t.Errorf("the empty page says:\n%s", text)
+	}
+	w.look(t, "empty")
+
+	// A message appears by itself: the mark would not survive a reload.
+	eval[bool](t, w.ctx, `(window.stayed = true)`)
+	for _, m := range letters() {
+		w.deliver(written(t, m))
+	}
+	until(t, w.ctx, `document.querySelectorAll(".rows li").length === 6`)
+	w.look(t, "list")
+	news := newsletter(t)
+	w.deliver(written(t, news))
+	until(t, w.ctx, `document.querySelectorAll(".rows li").length === 7`)
+	if !eval[bool](t, w.ctx, `window.stayed === true`) {
+		t.Error("the page was loaded again")
+	}
+	if got := eval[string](t, w.ctx, `document.querySelector(".rows li:first-child .subject").innerText`); got != news.Subject {
+		t.Errorf("the first row is %q, want %q", got, news.Subject)
+	}
+	if got := eval[string](t, w.ctx, `document.title`); !strings.HasPrefix(got, "(7) ") {
+		t.Errorf("the title is %q, want the number of unread messages in it", got)
+	}
+}
+
+// testMessage opens the newest message and saves a file of it.
+func testMessage(t *testing.T, w *web) {
+	w.click(t, ".rows li:first-child a")
+	w.title(t, "Your beans")
+	until(t, w.ctx, `!document.querySelector(".rows li:first-child").classList.contains("unread")`)
+	frame := eval[string](t, w.ctx, `fetch(document.querySelector("iframe").src).then(r => r.text())`, chromedp.EvalAwaitPromise)
+	if !strings.Contains(frame, "data:image/png;base64,"+base64.StdEncoding.EncodeToString(picture(t, 640, 160))) {
+		t.Error("the picture is not in the document")
+	}
+	if got := eval[string](t, w.ctx, `document.querySelector(".note").innerText`); !strings.Contains(got, "1 remote resource was not loaded") {
+		t.Errorf("the note says %q", got)
+	}
+	w.look(t, "message")
+	testDownload(t, w.ctx, newsletter(t))
+	for view, want := range map[string]string{
+		"text": "leave today", "headers": "RFC 5322, 3.6.2", "source": "MIME-Version", "parts": "multipart/mixed", "session": "client.example.com", "checks": "one pixel large",
+	} {
+		w.click(t, `.tabs a[href*="view=`+view+`"]`)
+		until(t, w.ctx, `document.querySelector(".tabs [aria-current]").href.includes("view=`+view+`")`)
+		if text := eval[string](t, w.ctx, `document.querySelector(".body").innerText`); !strings.Contains(text, want) {
+			t.Errorf("the view %s says:\n%s\nwithout %q", view, text, want)
+		}
+		w.look(t, view)
+	}
+	// Looking at it in many ways is one step on the way back.
+	eval[bool](t, w.ctx, "history.back(), true")
+	until(t, w.ctx, `!document.querySelector("article") && location.pathname === "/"`)
+}
+
+// testLooks shows HTML as on other devices, in the dark, and with what is
+// elsewhere.
+func testLooks(t *testing.T, w *web) {
+	url, seen := evil(t)
+	w.deliver(written(t, &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: "Looks",
+		HTML: `<style>@media (max-width:480px){p{color:#f00}} @media (prefers-color-scheme: dark){body{background:#123;color:#def}}</style><p>Hello</p><img src="` + url + `/picture.png" alt="">`}))
+	w.open(t, "/messages/"+w.wait("Looks"))
+	width := func(want string) {
+		t.Helper()
+		until(t, w.ctx, `Math.round(document.querySelector("iframe").clientWidth) === `+want)
+	}
+	w.click(t, `.choice a[href*="width=phone"]`)
+	width("390")
+	w.click(t, `.choice a[href*="width=tablet"]`)
+	width("768")
+	w.click(t, `.choice a[href*="scheme=dark"]`)
+	until(t, w.ctx, `document.querySelector(".frame.dark.own.tablet") !== null`)
+	w.look(t, "dark")
+	if paths := seen(); len(paths) > 0 {
+		t.Errorf("the picture was loaded before anybody asked for it: %q", paths)
+	}
+	w.click(t, `.choice a[href*="images=load"]`)
+	until(t, w.ctx, `document.querySelector('iframe[src*="images=load"]') !== null`)
+	peers.Until(t, "the picture is asked for", func() bool { return len(seen()) > 0 })
+	// A look is in the URL: it can be linked to.
+	if at := eval[string](t, w.ctx, "location.search"); !strings.Contains(at, "scheme=dark") || !strings.Contains(at, "width=tablet") {
+		t.Errorf("the page is at %s", at)
+	}
+}
+
+// testParts looks into files without saving them.
+func testParts(t *testing.T, w *web) {
+	w.deliver(written(t, files(t)))
+	w.open(t, "/messages/"+w.wait("Files"))
+	until(t, w.ctx, `[...document.querySelectorAll(".file img")].length === 1 && [...document.querySelectorAll(".file img")].every(i => i.naturalWidth > 0)`)
+	for name, want := range map[string]string{"invite.ics": "Tuesday, 1 December 2026", "orders.csv": "Yirgacheffe", "quay.png": "600 × 400 pixels", "invoice.pdf": "application/pdf"} {
+		w.click(t, `.file[data-name="`+name+`"]`)
+		until(t, w.ctx, `document.querySelector(".shown h2")?.innerText.startsWith("`+name+`")`)
+		if text := eval[string](t, w.ctx, `document.querySelector(".shown").innerText`); !strings.Contains(text, want) {
+			t.Errorf("%s is shown as\n%s\nwithout %q", name, text, want)
+		}
+		if name == "quay.png" {
+			until(t, w.ctx, `document.querySelector(".shown img").naturalWidth === 600`)
+		}
+		if name == "invite.ics" || name == "quay.png" {
+			w.look(t, "part-"+strings.TrimSuffix(name, filepath.Ext(name)))
+		}
+	}
+}
+
+// testDownload saves the attachment as a person would and compares its bytes.
+func testDownload(t *testing.T, ctx context.Context, m *mail.Message) {
+	t.Helper()
+	dir := t.TempDir()
+	events := true
+	if _, err := chromedp.Call(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir, EventsEnabled: &events,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	progress := chromedp.Events(ctx, browser.DownloadProgress)
+	do(t, ctx, chromedp.Click(chromedp.CSS(`.files a[download="invoice-4711.pdf"]`)))
+	for e, err := range progress {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.State == browser.DownloadProgressStateCompleted {
+			break
+		}
+		if e.State == browser.DownloadProgressStateCanceled {
+			t.Fatal("the download was cancelled")
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "invoice-4711.pdf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rc, err := m.Attachments[1].Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := io.ReadAll(rc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the saved attachment has %d octets, or others; want %d", len(got), len(want))
+	}
+}
+
+// testKeys goes through the list by keyboard.
+func testKeys(t *testing.T, w *web) {
+	for _, subject := range []string{"Third", "Second", "First"} {
+		w.deliver(written(t, &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: subject + " of three", Text: "Hello."}))
+	}
+	w.wait("First")
+	w.open(t, "/?query=three")
+	w.press(t, "j")
+	w.title(t, "First")
+	w.press(t, "j")
+	w.title(t, "Second")
+	w.press(t, "k")
+	w.title(t, "First")
+	w.press(t, "U")
+	until(t, w.ctx, `document.querySelector(".rows li:nth-child(1)").classList.contains("unread")`)
+	w.press(t, "#")
+	w.title(t, "Second")
+	until(t, w.ctx, `document.querySelectorAll(".rows li").length === 2`)
+	w.press(t, "u")
+	until(t, w.ctx, `!document.querySelector("article") && location.pathname === "/"`)
+	w.press(t, "o")
+	w.title(t, "Second")
+	eval[bool](t, w.ctx, "history.back(), true")
+	until(t, w.ctx, `!document.querySelector("article") && location.pathname === "/"`)
+	w.press(t, "/")
+	until(t, w.ctx, `document.activeElement.name === "query"`)
+	eval[bool](t, w.ctx, `document.activeElement.value = "", true`) // what a person's key does not leave there
+	w.press(t, "tuesday")
+	until(t, w.ctx, `document.querySelectorAll(".rows li").length === 1 && location.search === "?query=tuesday"`)
+}

@@ -1,0 +1,208 @@
+package inbox
+
+import (
+	"io"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// Calendars (RFC 5545) as people read them: what, when, where, who. Times keep
+// their own zone; the organiser meant that one. It is a reader for the eye: one
+// pass over the lines, which passes over whatever it does not know.
+
+const (
+	maxCalendar = 256 << 10
+	maxEvents   = 50
+	maxPeople   = 100
+)
+
+// An event is one of a calendar's.
+type event struct {
+	Summary, When, Where, Organizer, Description string
+	Repeats                                      string // the rule as it is written (RFC 5545, 3.3.10)
+	Method                                       string // what is asked of the reader (RFC 5546): REQUEST, CANCEL, REPLY
+	People                                       []string
+
+	start, end property
+}
+
+// A property is a line of a calendar (RFC 5545, 3.1).
+type property struct {
+	name, value string
+	params      map[string]string
+}
+
+// readCalendar reads a text/calendar part; false if there is no event in it.
+func readCalendar(part *mail.Part) ([]event, bool) {
+	r, err := part.Reader()
+	if err != nil {
+		return nil, false
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, maxCalendar))
+	if err != nil {
+		return nil, false
+	}
+	events := parseCalendar(string(b))
+	return events, len(events) > 0
+}
+
+func parseCalendar(text string) []event {
+	var out []event
+	var inside *event // the event whose lines these are
+	below := 0        // how deep in what an event holds: alarms
+	method := ""
+	// A line that begins with white space belongs to the one before (RFC 5545, 3.1).
+	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\r\n", "\n"), "\uFFFD")
+	text = strings.NewReplacer("\n ", "", "\n\t", "").Replace(text)
+	for line := range strings.Lines(text) {
+		p := propertyOf(strings.TrimRight(line, "\r\n"))
+		switch {
+		case p.name == "BEGIN" && inside != nil:
+			below++
+		case p.name == "BEGIN" && strings.EqualFold(p.value, "VEVENT"):
+			if len(out) == maxEvents {
+				return out
+			}
+			out = append(out, event{Method: method})
+			inside = &out[len(out)-1]
+		case p.name == "END" && below > 0:
+			below--
+		case p.name == "END" && inside != nil:
+			inside.When = whenOf(inside.start, inside.end)
+			inside = nil
+		case inside == nil && p.name == "METHOD":
+			method = strings.ToUpper(oneLine(p.value, 20))
+		case inside != nil && below == 0:
+			inside.take(p)
+		}
+	}
+	if inside != nil {
+		inside.When = whenOf(inside.start, inside.end)
+	}
+	return out
+}
+
+// take puts a property where it belongs.
+func (e *event) take(p property) {
+	switch p.name {
+	case "SUMMARY":
+		e.Summary = oneLine(unescape(p.value), 300)
+	case "LOCATION":
+		e.Where = oneLine(unescape(p.value), 300)
+	case "DESCRIPTION":
+		e.Description, _ = cut(unescape(p.value), 4000)
+	case "RRULE":
+		e.Repeats = oneLine(p.value, 200)
+	case "DTSTART":
+		e.start = p
+	case "DTEND":
+		e.end = p
+	case "ORGANIZER":
+		e.Organizer = personOf(p)
+	case "ATTENDEE":
+		if len(e.People) < maxPeople {
+			e.People = append(e.People, personOf(p))
+		}
+	}
+}
+
+// propertyOf takes a line apart: NAME;PARAM=value;PARAM="value":value. Names come
+// out in upper case.
+func propertyOf(line string) property {
+	p := property{params: map[string]string{}}
+	quoted, from := false, 0
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ';' || c == ':'):
+			if field := line[from:i]; p.name == "" {
+				p.name = strings.ToUpper(field)
+			} else {
+				name, value, _ := strings.Cut(field, "=")
+				p.params[strings.ToUpper(name)] = strings.Trim(value, `"`)
+			}
+			if from = i + 1; c == ':' {
+				p.value = line[from:]
+				return p
+			}
+		}
+	}
+	return property{} // no property: there is no colon
+}
+
+// unescape undoes what text is escaped with (RFC 5545, 3.3.11).
+func unescape(text string) string {
+	return strings.NewReplacer(`\\`, `\`, `\;`, ";", `\,`, ",", `\n`, "\n", `\N`, "\n").Replace(text)
+}
+
+// personOf names somebody, by name and address if there are both, and says what
+// they have answered.
+func personOf(p property) string {
+	address := p.value
+	if len(address) > 7 && strings.EqualFold(address[:7], "mailto:") {
+		address = address[7:]
+	}
+	who := oneLine(address, 200)
+	if name := oneLine(p.params["CN"], 100); name != "" && name != who {
+		who = name + " <" + who + ">"
+	}
+	if status := p.params["PARTSTAT"]; status != "" && !strings.EqualFold(status, "NEEDS-ACTION") {
+		who += ", " + strings.ToLower(oneLine(status, 20))
+	}
+	return who
+}
+
+// timeOf reads a date or a time; false if it is neither, or in a zone that nobody
+// knows.
+func timeOf(p property) (at time.Time, day, ok bool) {
+	zone := time.UTC
+	if name := p.params["TZID"]; name != "" {
+		var err error
+		if zone, err = time.LoadLocation(name); err != nil {
+			return at, false, false
+		}
+	}
+	at, err := time.ParseInLocation("20060102", p.value, zone)
+	if err == nil {
+		return at, true, true
+	}
+	// A time without a zone is that of wherever the reader is; it is left as it is.
+	if at, err = time.ParseInLocation("20060102T150405Z", p.value, time.UTC); err != nil {
+		at, err = time.ParseInLocation("20060102T150405", p.value, zone)
+	}
+	return at, false, err == nil
+}
+
+// whenOf says when an event is. What cannot be read is shown as it is written.
+func whenOf(start, end property) string {
+	const day, clock = "Monday, 2 January 2006", "15:04"
+	from, whole, ok := timeOf(start)
+	if !ok {
+		return oneLine(start.value, 40)
+	}
+	to, _, ok := timeOf(end)
+	ok = ok && to.After(from)
+	if whole {
+		// The end is the day after the last (RFC 5545, 3.6.1).
+		if last := to.AddDate(0, 0, -1); ok && last.After(from) {
+			return from.Format(day) + " to " + last.Format(day)
+		}
+		return from.Format(day)
+	}
+	zone := ""
+	if strings.HasSuffix(start.value, "Z") || start.params["TZID"] != "" {
+		zone = from.Format(" MST")
+	}
+	when := from.Format(day + ", " + clock)
+	switch to = to.In(from.Location()); {
+	case !ok:
+		return when + zone
+	case to.Format(day) == from.Format(day):
+		return when + " to " + to.Format(clock) + zone
+	}
+	return when + " to " + to.Format(day+", "+clock) + zone
+}

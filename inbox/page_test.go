@@ -1,0 +1,173 @@
+package inbox_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// The page's pieces as a browser asks for them.
+
+// drawn returns a picture in a format.
+func drawn(t testing.TB, format string, w, h int) []byte {
+	t.Helper()
+	img := image.NewPaletted(image.Rect(0, 0, w, h), color.Palette{color.Black, color.White})
+	var b bytes.Buffer
+	err := map[string]func() error{
+		"png": func() error { return png.Encode(&b, img) }, "gif": func() error { return gif.Encode(&b, img, nil) },
+		"jpeg": func() error { return jpeg.Encode(&b, img, nil) },
+	}[format]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// bomb is a PNG of some hundred octets that claims to be that large.
+func bomb(t testing.TB, w, h uint32) []byte {
+	b := drawn(t, "png", 1, 1)
+	binary.BigEndian.PutUint32(b[16:], w)
+	binary.BigEndian.PutUint32(b[20:], h)
+	binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
+	return b
+}
+
+// withFiles keeps a message with these attachments and returns what asks for
+// something of it.
+func withFiles(t *testing.T, files ...mail.Attachment) (get func(path string) *reply) {
+	t.Helper()
+	r := start(t, nil)
+	m := &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Text: "Hello.", Attachments: files}
+	var b bytes.Buffer
+	if _, err := m.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	id := r.mustDeliver(b.String())
+	return func(path string) *reply {
+		t.Helper()
+		return r.ask("GET", "/messages/"+id+path, "")
+	}
+}
+
+func TestThumbnails(t *testing.T) {
+	file := func(name, media string, b []byte) mail.Attachment {
+		a := mail.FromBytes(name, b)
+		a.Type = media
+		return a
+	}
+	get := withFiles(t,
+		file("a.png", "image/png", drawn(t, "png", 1000, 500)), file("b.jpg", "image/jpeg", drawn(t, "jpeg", 50, 40)),
+		file("c.gif", "image/x-whatever", drawn(t, "gif", 300, 900)), file("d.png", "image/png", bomb(t, 60000, 60000)),
+		file("e.png", "image/png", []byte("<script>alert(1)</script>")), file("f.html", "text/html", drawn(t, "png", 10, 10)),
+		file("g.svg", "image/svg+xml", []byte(`<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`)), file("h.pdf", "image/png", []byte("%PDF-1.7\n")),
+		file("i.png", "image/png", drawn(t, "png", 100, 100)[:60]),
+	)
+	for _, c := range []struct {
+		part        int
+		thumb       string // its type, and
+		w, h        int    // its size; 0: there is none
+		shown       string // the type of what is shown in place; "": nothing is
+		frameAllows bool
+	}{
+		{2, "image/png", 240, 120, "image/png", false}, {3, "image/jpeg", 50, 40, "image/jpeg", false}, {4, "image/png", 80, 240, "image/gif", false},
+		{5, "", 0, 0, "", false}, {6, "", 0, 0, "", false}, {7, "", 0, 0, "", false}, {8, "", 0, 0, "", false}, {9, "", 0, 0, "application/pdf", true},
+		{10, "", 0, 0, "image/png", false}, {11, "", 0, 0, "", false}, {1, "", 0, 0, "", false},
+	} {
+		resp := get(fmt.Sprintf("/parts/%d/thumb", c.part))
+		if c.thumb == "" {
+			if resp.StatusCode != http.StatusNotFound {
+				t.Errorf("thumbnail of part %d: %s, want 404", c.part, resp.Status)
+			}
+		} else {
+			img, _, err := image.Decode(strings.NewReader(resp.body))
+			if err != nil || resp.Header.Get("Content-Type") != c.thumb || img.Bounds().Size() != image.Pt(c.w, c.h) {
+				t.Errorf("thumbnail of part %d: %s, %v, %v; want %s, %d × %d", c.part, resp.Header.Get("Content-Type"), img, err, c.thumb, c.w, c.h)
+			}
+		}
+		resp = get(fmt.Sprintf("/parts/%d/show", c.part))
+		got := resp.Header.Get("Content-Type")
+		if c.shown == "" && resp.StatusCode != http.StatusNotFound || c.shown != "" && got != c.shown {
+			t.Errorf("part %d is shown as %s, %s; want %q", c.part, got, resp.Status, c.shown)
+		}
+		policy := resp.Header.Get("Content-Security-Policy")
+		if c.shown != "" && (strings.Contains(policy, "script-src") || !strings.HasPrefix(policy, "default-src 'none'")) {
+			t.Errorf("part %d is shown under %q", c.part, policy)
+		}
+	}
+}
+
+func TestPreviews(t *testing.T) {
+	file := func(name, media, text string) mail.Attachment {
+		a := mail.FromBytes(name, []byte(text))
+		a.Type = media
+		return a
+	}
+	get := withFiles(t,
+		file("a.csv", "text/csv", "a,b\r\n<script>"), file("b.json", "application/json", `{"a":1}`), file("c.bin", "application/octet-stream", "\x00\x01"),
+		file("d.ics", "text/calendar", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Cupping\r\nDTSTART:20261201T100000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"), file("e.ics", "text/calendar", "no calendar"), file("f.html", "text/html", "<b>bold</b>"),
+		file("g.log", "text/plain", strings.Repeat("x", 256<<10+1)), file("h.pdf", "application/pdf", "%PDF-1.4\n"), file("i.png", "image/png", string(drawn(t, "png", 30, 20))),
+	)
+	for part, want := range map[int]string{
+		2: "&lt;script&gt;", 3: `&#34;a&#34;:1`, 4: "does not show files of this type", 5: "Cupping", 6: "no calendar", 7: "&lt;b&gt;bold",
+		8: "This is the beginning", 9: `/parts/9/show" title="h.pdf"`, 10: "30 × 20 pixels", 1: "Hello.",
+	} {
+		if body := get(fmt.Sprintf("/pane?view=parts&part=%d", part)).body; !strings.Contains(body, want) {
+			t.Errorf("part %d is not shown with %q:\n%s", part, want, body)
+		}
+	}
+	if body := get("/pane?view=parts&part=99").body; strings.Contains(body, `class="shown"`) {
+		t.Error("a part is shown that is not there")
+	}
+}
+
+// Remote pictures are loaded when a person asks, on the page itself: a link
+// from elsewhere that asks for them does not get them.
+func TestRemoteOnlyWhenAsked(t *testing.T) {
+	r := start(t, nil)
+	id := r.mustDeliver("Subject: x\r\nContent-Type: text/html\r\n\r\n<img src=\"https://a.example/x.png\">\r\n")
+	for _, c := range []struct {
+		query, site string
+		want        bool
+	}{
+		{"", "same-origin", false}, {"?images=load", "same-origin", true}, {"?images=load", "none", true}, {"?images=load", "cross-site", false},
+		{"?images=load", "same-site", false}, {"?images=yes", "same-origin", false},
+	} {
+		frame := r.ask("GET", "/messages/"+id+"/html"+c.query, "", "Sec-Fetch-Site", c.site)
+		pane := r.ask("GET", "/messages/"+id+c.query, "", "Sec-Fetch-Site", c.site)
+		if got := strings.Contains(frame.body, "a.example"); got != c.want || strings.Contains(frame.Header.Get("Content-Security-Policy"), "https:") != c.want {
+			t.Errorf("%s from %s: the document loads: %v, its policy is %q; want %v", c.query, c.site, got, frame.Header.Get("Content-Security-Policy"), c.want)
+		}
+		if got := strings.Contains(pane.body, "html?images=load"); got != c.want {
+			t.Errorf("%s from %s: the page's frame loads: %v, want %v", c.query, c.site, got, c.want)
+		}
+	}
+}
+
+// Every view of a message can be asked for by its URL, the ones that are not
+// there too.
+func TestViews(t *testing.T) {
+	r := start(t, nil)
+	id := r.mustDeliver("Received: from a\r\nSubject: x\r\nContent-Type: text/html\r\n\r\n<h1>Title</h1><p>Some <b>text</b>.\r\n")
+	for query, want := range map[string]string{
+		"": `src="/messages/` + id + `/html"`, "?view=text": "There is no text part", "?view=headers": "The newest is at the top", "?view=source": `<span class="name">Received:</span>`,
+		"?view=parts": "text/html", "?view=session": "client.example.com", "?view=checks": "It has HTML but no text part", "?view=nonsense": `src="/messages/`,
+		"?width=phone": `class="frame phone"`, "?scheme=dark": `class="frame dark inverted"`, "?width=\"><script>": `class="frame"`,
+		"?view=parts&part=1": `class="shown"`,
+	} {
+		a := r.ask("GET", "/messages/"+id+strings.NewReplacer("\"", "%22", "<", "%3C", ">", "%3E").Replace(query), "")
+		if a.StatusCode != http.StatusOK || !strings.Contains(a.body, want) || strings.Contains(a.body, "\"><script>") {
+			t.Errorf("%s: %s without %q:\n%s", query, a.Status, want, a.body)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package inbox
+
+import (
+	"hash/fnv"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// The page's list: rows, and the URLs that lead from one piece of it to the
+// next. What it says of a message is the sender's word, shortened and made
+// harmless.
+
+// A row is a message in the list.
+type row struct {
+	*Entry
+	URL     string
+	Who     string
+	Initial string
+	Hue     uint32 // of the sender's disc: one of eight
+	Subject string
+}
+
+// list makes the view of a list.
+func (p *page) list(r *http.Request) (*view, error) {
+	q, err := queryOf(r)
+	if err != nil {
+		return nil, err
+	}
+	found, err := p.inbox.list(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := p.inbox.Store.Stats(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	v := &view{Query: strings.TrimSpace(r.FormValue("query")), Total: found.Total, Stats: stats, SMTP: p.inbox.SMTP}
+	// Settings of applications ask for the two apart.
+	v.Host, v.Port, _ = strings.Cut(v.SMTP, ":")
+	for i := range found.Entries {
+		v.Rows = append(v.Rows, rowOf(&found.Entries[i], v.Query))
+	}
+	if found.More {
+		v.Next = "/" + parameters(v.Query, "before", found.Entries[len(found.Entries)-1].ID)
+	}
+	if q.Before != "" {
+		v.Newest = "/" + parameters(v.Query)
+	}
+	return v, nil
+}
+
+// parameters returns the query of a URL: what was searched for, and more.
+func parameters(query string, more ...string) string {
+	values := url.Values{}
+	if query != "" {
+		values.Set("query", query)
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		values.Set(more[i], more[i+1])
+	}
+	if len(values) == 0 {
+		return ""
+	}
+	return "?" + values.Encode()
+}
+
+// rowOf makes a row. What it says of the sender comes from the message, which
+// anybody may write as they like; the envelope stands in where that says nothing.
+// The disc helps the eye: one colour for one address, whatever name it gives.
+func rowOf(e *Entry, query string) row {
+	r := row{Entry: e, URL: "/messages/" + e.ID + parameters(query)}
+	address := e.Envelope.From
+	if s := e.Summary; s != nil {
+		r.Subject = s.Subject
+		if len(s.From) > 0 {
+			r.Who, address = s.From[0].Name, s.From[0].Address
+		}
+	}
+	if r.Who = oneLine(r.Who, 200); r.Who == "" {
+		r.Who = oneLine(address, 200)
+	}
+	if r.Who == "" {
+		r.Who = "Mail system" // the null sender: a report (RFC 5321, 4.5.5)
+	}
+	// Any hash will do that is the same tomorrow.
+	sum := fnv.New32a()
+	sum.Write([]byte(strings.ToLower(address)))
+	r.Hue = sum.Sum32() % 8
+	r.Initial = "?"
+	for _, c := range r.Who {
+		if unicode.IsLetter(c) || unicode.IsDigit(c) {
+			r.Initial = string(unicode.ToUpper(c))
+			break
+		}
+	}
+	return r
+}
+
+// stamp is a time as the page has it before the script puts it into the
+// reader's own zone and words.
+func stamp(t time.Time) string { return t.Format("2 Jan 2006 15:04") }
+
+// The name of a row's element, for the script.
+func (r row) Element() string { return "m-" + r.ID }

@@ -1,0 +1,268 @@
+package inbox
+
+import (
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// The page's message: one view of it at a time. Which one, and how, is in the
+// URL, so that every view can be linked to, and works without a script.
+
+const (
+	shownText   = 1 << 20   // octets of text that the page shows
+	shownSource = 256 << 10 // octets of source
+)
+
+// A message is what is shown of one.
+type message struct {
+	row
+	Mail        *mail.Message
+	To          []string
+	Tabs        []tab
+	View        string // the tab that is shown
+	Frame       string // URL of the HTML
+	Width       string // of the frame: a device, or "" for all there is
+	Dark        string // how the dark preview is made: own, inverted; "" in the light
+	Choices     [][]tab
+	Notes       []string // what is not shown, or not as it is
+	Text        []span
+	Made        bool // the text was made out of the HTML, as clients do
+	Fields      []explained
+	Source      []piece
+	Cut         bool // more than is shown
+	Raw         string
+	Attachments []attachment
+	Parts       []node
+	Preview     *preview
+	Findings    []finding
+
+	query string
+	look  look
+}
+
+// A tab is one way to look at the message, or one choice within it.
+type tab struct {
+	Name, Label, URL string
+	Current          bool
+	Count            int // what there is to see; 0: nothing, or it is not counted
+}
+
+// A span is a piece of text, and a link if it has a URL.
+type span struct{ Text, URL string }
+
+// both makes the view of a message with the list beside it.
+func (p *page) both(r *http.Request) (*view, error) {
+	v, err := p.pane(r)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := p.list(r)
+	if err != nil {
+		return nil, err
+	}
+	// The list is that of the same query, and carries the message.
+	listed.Message = v.Message
+	return listed, nil
+}
+
+// pane makes the view of a message alone.
+func (p *page) pane(r *http.Request) (*view, error) {
+	e, err := p.inbox.Store.Entry(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	v := &view{Query: strings.TrimSpace(r.FormValue("query"))}
+	err = p.inbox.read(r.Context(), e.ID, func(b Body, m *mail.Message) error {
+		if e.Summary == nil {
+			s := summarise(m)
+			e.Summary = &s
+		}
+		v.Message = &message{row: rowOf(e, v.Query), Mail: m, Raw: apiPath + "messages/" + e.ID + "/raw", query: v.Query, look: lookOf(r)}
+		return v.Message.fill(b, r)
+	})
+	return v, err
+}
+
+// fill makes ready what the chosen tab shows.
+func (m *message) fill(b Body, r *http.Request) error {
+	m.attachments()
+	for _, a := range append(m.Mail.To, m.Mail.Cc...) {
+		m.To = append(m.To, a.String())
+	}
+	m.Findings = check(m.Mail, r.FormValue("view") == "checks")
+	m.chooseTab(r.FormValue("view"))
+	switch m.View {
+	case "html":
+		m.fillHTML(r.FormValue("width"))
+	case "text":
+		text := m.Mail.Text
+		if m.Made = text == "" && m.Mail.HTML != ""; m.Made {
+			text = mail.TextFromHTML(m.Mail.HTML)
+		}
+		text, m.Cut = cut(text, shownText)
+		m.Text = spans(text)
+	case "headers":
+		m.Fields = explain(m.Mail.Header)
+	case "parts":
+		m.fillParts(r.FormValue("part"))
+	case "source":
+		raw, err := readAll(b, shownSource)
+		if err != nil {
+			return err
+		}
+		m.Cut = b.Size() > shownSource
+		m.Source = highlight(string(raw))
+	}
+	return nil
+}
+
+// cut returns the beginning of a text, and whether there is more.
+func cut(text string, n int) (string, bool) {
+	if len(text) <= n {
+		return text, false
+	}
+	return strings.ToValidUTF8(text[:n], ""), true // the cut may go through a letter
+}
+
+// url is that of the message in a view of it: pairs of a name and a value.
+func (m *message) url(pairs ...string) string {
+	var set []string
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			set = append(set, pairs[i], pairs[i+1])
+		}
+	}
+	return "/messages/" + m.ID + parameters(m.query, set...)
+}
+
+// chooseTab lists the ways to look at the message and picks the one that was
+// asked for, or else the first.
+func (m *message) chooseTab(view string) {
+	add := func(name, label string, count int) {
+		m.Tabs = append(m.Tabs, tab{Name: name, Label: label, URL: m.url("view", name), Count: count})
+		if name == view {
+			m.View = name
+		}
+	}
+	if m.Mail.HTML != "" {
+		add("html", "HTML", 0)
+	}
+	add("text", "Text", 0)
+	add("headers", "Headers", 0)
+	add("source", "Source", 0)
+	add("parts", "Parts", 0)
+	add("session", "Delivery", 0)
+	add("checks", "Checks", problems(m.Findings))
+	if m.View == "" {
+		m.View = m.Tabs[0].Name
+	}
+	for i := range m.Tabs {
+		m.Tabs[i].Current = m.Tabs[i].Name == m.View
+	}
+}
+
+// fillHTML makes ready the frame and what can be chosen for it.
+func (m *message) fillHTML(width string) {
+	if width == "phone" || width == "tablet" {
+		m.Width = width
+	}
+	found := inspect(m.Mail)
+	note := func(text string) { m.Notes = append(m.Notes, text) }
+	if n := len(found.missing); n > 0 {
+		note(plural(n, "picture is", "pictures are") + " missing in the message.")
+	}
+	if found.remote > 0 && !m.look.remote {
+		note(plural(found.remote, "remote resource was", "remote resources were") + " not loaded.")
+	}
+	if m.look.dark {
+		if m.Dark = "own"; !found.dark {
+			m.Dark = "inverted"
+			note("It has no colours of its own for the dark. Many clients turn the light ones round, about like this.")
+		}
+	}
+	m.Frame = "/messages/" + m.ID + "/html" + parameters("", m.look.parameters()...)
+	choice := func(label, width string, l look) tab {
+		pairs := append([]string{"view", "html", "width", width}, l.parameters()...)
+		return tab{Label: label, URL: m.url(pairs...), Current: width == m.Width && l == m.look}
+	}
+	light, dark := m.look, m.look
+	light.dark, dark.dark = false, true
+	m.Choices = [][]tab{
+		{choice("Full width", "", m.look), choice("Tablet", "tablet", m.look), choice("Phone", "phone", m.look)},
+		{choice("Light", m.Width, light), choice("Dark", m.Width, dark)},
+	}
+	if found.remote > 0 {
+		blocked, loaded := m.look, m.look
+		blocked.remote, loaded.remote = false, true
+		m.Choices = append(m.Choices, []tab{choice("No remote images", m.Width, blocked), choice("Load them", m.Width, loaded)})
+	}
+}
+
+// lookOf reads from a request how the HTML is to be shown.
+func lookOf(r *http.Request) look {
+	l := look{dark: r.FormValue("scheme") == "dark", remote: r.FormValue("images") == "load"}
+	// Loading tells the sender that somebody has read the message. A link from
+	// elsewhere, even from a message, must not do that (Fetch Metadata).
+	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+		l.remote = false
+	}
+	return l
+}
+
+// parameters are what lookOf reads.
+func (l look) parameters() []string {
+	var pairs []string
+	if l.dark {
+		pairs = append(pairs, "scheme", "dark")
+	}
+	if l.remote {
+		pairs = append(pairs, "images", "load")
+	}
+	return pairs
+}
+
+// frame serves the HTML of a message, for the sandboxed frame alone.
+func (p *page) frame(w http.ResponseWriter, r *http.Request) {
+	look := lookOf(r)
+	w.Header().Set("Content-Security-Policy", look.policy())
+	err := p.inbox.read(r.Context(), r.PathValue("id"), func(_ Body, m *mail.Message) error {
+		doc := sanitise(m, p.policy, look)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, err := w.Write(doc)
+		if err != nil {
+			p.inbox.logger().Debug("reader went away", "err", err)
+		}
+		return nil
+	})
+	if err != nil {
+		status, text := p.inbox.statusOf(r, err)
+		plain(w, status, text+"\n")
+	}
+}
+
+// link finds web addresses in text. What may end a sentence does not end one of
+// them.
+var link = regexp.MustCompile(`https?://[^\s<>"]*[^\s<>"'.,;:!?)\]}]`)
+
+// spans cuts text at its links.
+func spans(text string) []span {
+	var out []span
+	at := 0
+	for _, m := range link.FindAllStringIndex(text, 5000) {
+		out = append(out, span{Text: text[at:m[0]]}, span{text[m[0]:m[1]], text[m[0]:m[1]]})
+		at = m[1]
+	}
+	return append(out, span{Text: text[at:]})
+}
+
+// plural says how many there are of something.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
