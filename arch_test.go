@@ -39,7 +39,7 @@ const floors = `
 `
 
 // forTests are packages that only tests and test runs use. They are on no floor, and nothing but tests imports them.
-var forTests = []string{"internal/peers", "internal/interop", "internal/testsum"}
+var forTests = []string{"internal/growth", "internal/interop", "internal/peers", "internal/testsum"}
 
 // light are the packages that a program links when it only sends or receives. They and the packages below them link the
 // standard library, golang.org/x/... and what small lists.

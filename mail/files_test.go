@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 	"unicode/utf16"
 
+	"github.com/postrider/postrider/internal/growth"
 	"github.com/postrider/postrider/internal/peers"
 )
 
@@ -205,9 +206,6 @@ func FuzzFiles(f *testing.F) {
 }
 
 func TestFilesGrowth(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures times, which -short leaves out")
-	}
 	for name, text := range map[string]func(n int) string{
 		"beginnings":       func(n int) string { return strings.Repeat("begin 644 x\n", n) },
 		"yEnc's beginning": func(n int) string { return strings.Repeat("=ybegin size=1 name=x\n", n) },
@@ -219,14 +217,14 @@ func TestFilesGrowth(t *testing.T) {
 		if strings.Contains(name, "TNEF") {
 			media = "application/ms-tnef"
 		}
-		linear(t, name, func(n int) func() {
+		growth.Linear(t, name, 10000, func(n int) func() {
 			s := text(n)
 			return func() {
 				if _, err := TextPart(media, s).Files(); err != nil {
 					t.Error(err)
 				}
 			}
-		}, 10000)
+		})
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postrider/postrider/internal/growth"
 )
 
 // Hostile messages: each must be read in time and memory that grow as its length does, within the limits, and must be
@@ -95,6 +98,11 @@ var hostiles = []hostile{
 	}, DefectLimit},
 }
 
+// kind gives the maker of a kind of hostile message.
+func kind(name string) func(n int) string {
+	return hostiles[slices.IndexFunc(hostiles, func(h hostile) bool { return h.name == name })].make
+}
+
 // nested makes n multiparts in each other, each closed.
 func nested(n int) string {
 	var b strings.Builder
@@ -157,8 +165,11 @@ func TestHostile(t *testing.T) {
 func TestHostileMemory(t *testing.T) {
 	for _, h := range []hostile{
 		{"multiparts in each other", 5000, nested, ""},
-		{"parts", 200000, hostiles[2].make, ""},
-		{"one field", 20 << 20, hostiles[4].make, ""},
+		{"very many multiparts in each other", 100000, nested, ""},
+		{"parts", 200000, kind("parts"), ""},
+		{"messages in each other", 20000, kind("messages in each other"), ""},
+		{"encoded words", 100000, kind("encoded words"), ""},
+		{"one field", 20 << 20, kind("one field"), ""},
 	} {
 		s := h.make(h.n)
 		var before, after runtime.MemStats
@@ -181,56 +192,54 @@ func TestHostileMemory(t *testing.T) {
 
 // Time and memory grow with the length, not with its square.
 func TestHostileGrowth(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures times, which -short leaves out")
-	}
 	for _, h := range hostiles {
-		linear(t, h.name, func(n int) func() {
+		growth.Linear(t, h.name, h.n, func(n int) func() {
 			s := h.make(n)
 			return func() { read(t, s) }
-		}, h.n)
+		})
 	}
 }
 
-// linear checks that work takes about four times as long, and as much memory, for four times the input: 2n octets or
-// whatever n counts, and n/2. A quadratic one takes sixteen times as much; caches and the collector make up to six of
-// four. What is very quick is repeated until it can be measured.
-func linear(t *testing.T, name string, prepare func(n int) func(), n int) {
-	t.Helper()
-	few, many := prepare(n/2), prepare(2*n)
-	allocated := func(f func()) float64 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		f()
-		runtime.ReadMemStats(&after)
-		return float64(after.TotalAlloc - before.TotalAlloc)
+// Places in a message where something that is repeated may cost more than it is long.
+var places = []string{
+	"%s", "To: %s\n\n", "Subject: %s\n\n", "Date: %s\n\n", "References: %s\n\n", "Content-Type: text/plain; %s\n\n", "\n%s",
+	"Content-Type: multipart/mixed; boundary=b\n\n--b\n%s", "Content-Type: text/html\n\n%s", "Content-Type: text/plain; format=flowed\n\n%s",
+	"Content-Transfer-Encoding: base64\n\n%s", "Content-Transfer-Encoding: quoted-printable\n\n%s", "Content-Type: text/plain; charset=iso-2022-kr\n\n%s",
+}
+
+// Anything at all, over and over: four times as much of it takes about four times as long. One quick look finds what is worth
+// measuring well.
+func FuzzGrowth(f *testing.F) {
+	for _, s := range []string{"(", "\"<", "=?a?q?", "a@[", "--b\n", "a=b*0;", " =\n", "<b>", "<a href=x>", "begin 644 a\n", "\x1b$B", "> \n", "+AG-"} {
+		f.Add(s)
 	}
-	if a, b := allocated(few), allocated(many); b > 6*a+1<<20 {
-		t.Errorf("%s: %.0f octets allocated at n/2, %.0f at 2n", name, a, b)
-	}
-	repeat := 1
-	quickest := func(f func()) time.Duration {
-		best := time.Hour
-		for range 3 {
-			begin := time.Now()
-			for range repeat {
-				f()
-			}
-			best = min(best, time.Since(begin))
-		}
-		return best
-	}
-	for ; repeat < 64 && quickest(few) < 2*time.Millisecond; repeat *= 2 {
-	}
-	var a, b time.Duration
-	for range 12 { // other work on the machine, and the collector's, makes single runs long
-		runtime.GC()
-		a, b = quickest(few), quickest(many)
-		if b < 9*a {
+	f.Fuzz(func(t *testing.T, unit string) {
+		if unit == "" || len(unit) > 100 {
 			return
 		}
-	}
-	t.Errorf("%s: %v at n/2, %v at 2n", name, a, b)
+		for _, place := range places {
+			prepare := func(n int) func() {
+				s := fmt.Sprintf(place, strings.Repeat(unit, n/len(unit)+1))
+				return func() {
+					m := read(t, s)
+					m.Preview()
+					m.Body.Files()
+					m.WriteTo(io.Discard)
+				}
+			}
+			const n = 8 << 10
+			few, many := prepare(n), prepare(4*n)
+			took := func(f func()) time.Duration {
+				begin := time.Now()
+				f()
+				return time.Since(begin)
+			}
+			few() // caches
+			if a, b := min(took(few), took(few)), min(took(many), took(many)); b > 9*a {
+				growth.Linear(t, fmt.Sprintf("%q of %q", place, unit), 4*n, prepare)
+			}
+		}
+	})
 }
 
 // A reader that fails leaves what was read before.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/postrider/postrider/internal/growth"
 )
 
 func TestTextFromHTML(t *testing.T) {
@@ -67,12 +69,10 @@ func TestTextFromHTMLGrowth(t *testing.T) {
 		if got := TextFromHTML(s); len(got) > 10*len(s) {
 			t.Errorf("%s: %d octets made of %d", name, len(got), len(s))
 		}
-		if !testing.Short() {
-			linear(t, name, func(n int) func() {
-				s := page(n)
-				return func() { TextFromHTML(s) }
-			}, 20000)
-		}
+		growth.Linear(t, name, 20000, func(n int) func() {
+			s := page(n)
+			return func() { TextFromHTML(s) }
+		})
 	}
 }
 

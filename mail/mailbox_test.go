@@ -1,22 +1,17 @@
 package mail
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"testing/iotest"
-
-	"github.com/postrider/postrider/internal/peers"
 )
 
 func mboxMessages(t *testing.T, messages iter.Seq2[io.Reader, error]) []string {
@@ -114,38 +109,6 @@ func TestMboxMemory(t *testing.T) {
 }
 
 // The offsets at which another program found the messages are ours.
-func TestMboxCorpus(t *testing.T) {
-	dir := filepath.Join(peers.Corpora(t), "mime", "mimekit", "mbox")
-	for _, name := range []string{"content-length", "issue1189"} {
-		raw, err := os.ReadFile(filepath.Join(dir, name+".mbox.txt"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var want []struct{ BeginOffset, EndOffset int }
-		readJSON(t, filepath.Join(dir, name+".unix-offsets.json"), &want)
-		got := mboxMessages(t, Mbox(bytes.NewReader(raw)))
-		if len(got) != len(want) {
-			t.Errorf("%s: got %d messages, want %d", name, len(got), len(want))
-			continue
-		}
-		for i, w := range want {
-			text := strings.ReplaceAll(string(raw[w.BeginOffset:w.EndOffset]), "\n>From ", "\nFrom ") // quoted
-			if strings.Trim(got[i], "\n") != strings.Trim(text, "\n") {
-				t.Errorf("%s: message %d is not what lies from %d to %d: %d octets", name, i, w.BeginOffset, w.EndOffset, len(got[i]))
-			}
-		}
-	}
-	for name, want := range map[string]int{"simple": 3, "unmunged": 2} {
-		raw, err := os.ReadFile(filepath.Join(dir, name+".mbox.txt"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := mboxMessages(t, Mbox(bytes.NewReader(raw))); len(got) != want {
-			t.Errorf("%s: got %d messages, want %d", name, len(got), want)
-		}
-	}
-}
-
 func FuzzMbox(f *testing.F) {
 	f.Add(separator + "A: b\n\nx\n\n" + separator + ">From y\n\n\n")
 	f.Fuzz(func(t *testing.T, s string) {

@@ -1,18 +1,12 @@
 package dsn
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/postrider/postrider/internal/peers"
+	"github.com/postrider/postrider/internal/growth"
 	"github.com/postrider/postrider/mail"
 )
 
@@ -100,124 +94,6 @@ func TestReceipt(t *testing.T) {
 	}
 }
 
-// expected is what other programs read in a bounce that somebody got.
-type expected struct {
-	File   string
-	Fields *struct {
-		MTA        *string `json:"reporting_mta"`
-		Arrival    *string `json:"arrival_date"`
-		ENVID      *string `json:"original_envelope_id"`
-		Recipients []struct {
-			Original   string `json:"original_recipient"`
-			Final      string `json:"final_recipient"`
-			Action     string
-			Status     string
-			Remote     string `json:"remote_mta"`
-			Diagnostic string `json:"diagnostic_code"`
-		}
-	} `json:"rfc3464"`
-	Bounce []struct{ Status string } `json:"bounce_expectation"`
-	Graded bool
-}
-
-func TestCorpus(t *testing.T) {
-	dir := filepath.Join(peers.Corpora(t), "dsn", "sisimai")
-	var cases struct{ Cases []expected }
-	b, err := os.ReadFile(filepath.Join(dir, "cases.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, &cases); err != nil {
-		t.Fatal(err)
-	}
-	var reports, agreed, texts, guessed, statuses int
-	for _, c := range cases.Cases {
-		raw, err := os.ReadFile(filepath.Join(dir, c.File))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := Parse(parse(t, string(raw)))
-		if c.Fields == nil {
-			texts++
-			if err == nil {
-				guessed++
-				if len(c.Bounce) == len(r.Recipients) && c.Bounce[0].Status == r.Recipients[0].Status {
-					statuses++
-				}
-			}
-			continue
-		}
-		reports++
-		if c.File == "messages/lhost-x5-01.eml" {
-			// A report inside a message inside another message: somebody has forwarded it, and it is not about that message.
-			if !errors.Is(err, ErrNoReport) {
-				t.Errorf("%s: got %+v", c.File, r)
-			}
-			continue
-		}
-		if err != nil {
-			t.Errorf("%s: %v", c.File, err)
-			continue
-		}
-		// Of those that are not graded the others read less than there is.
-		switch why := disagrees(c, r); {
-		case why == "":
-			agreed++
-		case c.Graded || len(r.Recipients) < len(c.Fields.Recipients):
-			t.Errorf("%s: %s", c.File, why)
-		}
-	}
-	t.Logf("%d of %d reports agree; of %d bounces without fields %d were read, %d with the status that was expected", agreed, reports, texts, guessed, statuses)
-	if guessed < 59 {
-		t.Errorf("%d bounces without fields were read: there were more", guessed)
-	}
-}
-
-func disagrees(c expected, r *Report) string {
-	text := func(s string) string {
-		_, after, ok := strings.Cut(s, ";")
-		if !ok {
-			after = s
-		}
-		return bare(strings.Join(strings.Fields(after), " "))
-	}
-	if c.Fields.MTA != nil && r.ReportingMTA.Text != text(*c.Fields.MTA) {
-		return "reporting MTA " + r.ReportingMTA.Text
-	}
-	if c.Fields.ENVID != nil && r.EnvelopeID != *c.Fields.ENVID {
-		return "envelope " + r.EnvelopeID
-	}
-	if len(r.Recipients) != len(c.Fields.Recipients) {
-		return fmt.Sprintf("%d recipients, want %d: %+v", len(r.Recipients), len(c.Fields.Recipients), r.Recipients)
-	}
-	for i, want := range c.Fields.Recipients {
-		got := r.Recipients[i]
-		status, _, _ := strings.Cut(want.Status, " ")
-		if got.Final.Text != text(want.Final) || want.Original != "" && got.Original.Text != text(want.Original) || string(got.Action) != strings.ToLower(want.Action) || got.Status != status ||
-			bare(got.RemoteMTA.Text) != text(want.Remote) || bare(got.Diagnostic.Text) != text(want.Diagnostic) {
-			return "recipient " + got.Final.Text + " " + got.Status + " " + got.Diagnostic.Text
-		}
-	}
-	return ""
-}
-
-func TestOtherCorpus(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(peers.Corpora(t), "dsn", "enmime", "*.raw"))
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, name := range files {
-		raw, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := Parse(parse(t, string(raw)))
-		if err != nil || len(r.Recipients) == 0 || r.Recipients[0].Action == "" || r.Recipients[0].Status == "" {
-			t.Errorf("%s: got %+v, %v", name, r, err)
-		}
-	}
-}
-
 func TestFeedback(t *testing.T) {
 	f, err := ParseFeedback(parse(t, "Content-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\nspam\n--b\nContent-Type: message/feedback-report\n\n"+
 		"Feedback-Type: Abuse\nUser-Agent: x/1\nVersion: 1\nIncidents: 3\nOriginal-Rcpt-To: <a@b.c>\nOriginal-Rcpt-To: d@b.c\nReceived-Date: Sat, 21 Nov 2026 09:00:00 +0000\nSource-IP: 2001:db8::1\n"+
@@ -227,65 +103,6 @@ func TestFeedback(t *testing.T) {
 	}
 	if _, err := ParseFeedback(parse(t, sample)); !errors.Is(err, ErrNoReport) {
 		t.Errorf("a delivery report: got %v", err)
-	}
-}
-
-func TestFeedbackCorpus(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(peers.Corpora(t), "reports", "arf", "*.eml"))
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, name := range files {
-		var want struct {
-			Type     string   `json:"feedback_type"`
-			Arrival  *int64   `json:"arrival_date"`
-			Results  []string `json:"authentication_results"`
-			N        int      `json:"incidents"`
-			ENVID    string   `json:"original_envelope_id"`
-			From     string   `json:"original_mail_from"`
-			To       string   `json:"original_rcpt_to"`
-			Domains  []string `json:"reported_domain"`
-			URIs     []string `json:"reported_uri"`
-			IP       string   `json:"source_ip"`
-			Agent    string   `json:"user_agent"`
-			Failure  string   `json:"auth_failure"`
-			Selector string   `json:"dkim_selector"`
-		}
-		raw, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := os.ReadFile(strings.TrimSuffix(name, ".eml") + ".json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(b, &want); err != nil {
-			t.Fatal(err)
-		}
-		f, err := ParseFeedback(parse(t, string(raw)))
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		words := func(list []string) string { return strings.Join(strings.Fields(strings.Join(list, " ")), " ") }
-		var to string
-		if len(f.Recipients) > 0 {
-			to = f.Recipients[0]
-		}
-		for what, pair := range map[string][2]string{
-			"type":    {strings.ReplaceAll(f.Type, "-", ""), strings.ToLower(want.Type)},
-			"results": {words(f.Results), words(want.Results)}, "envelope": {f.EnvelopeID, want.ENVID}, "from": {f.From, bare(want.From)}, "to": {to, bare(want.To)},
-			"domains": {words(f.Domains), words(want.Domains)}, "URIs": {words(f.URIs), words(want.URIs)}, "agent": {f.UserAgent, want.Agent},
-			"incidents": {fmt.Sprint(f.Incidents), fmt.Sprint(want.N)}, "selector": {f.Header.Value("DKIM-Selector"), want.Selector},
-			"failure": {f.Failure, strings.Replace(strings.ToLower(want.Failure), "unspecified", "", 1)},
-		} {
-			if pair[0] != pair[1] {
-				t.Errorf("%s: %s: got %q, want %q", name, what, pair[0], pair[1])
-			}
-		}
-		if want.Arrival != nil && f.Arrival.Unix() != *want.Arrival || want.IP != "" && f.SourceIP.String() != want.IP || f.Original.Len() == 0 {
-			t.Errorf("%s: got %v, %v, %d original fields", name, f.Arrival, f.SourceIP, f.Original.Len())
-		}
 	}
 }
 
@@ -317,36 +134,11 @@ func report(s string) string {
 
 // Time and memory grow with the length of a report, not with its square.
 func TestGrowth(t *testing.T) {
-	if testing.Short() {
-		t.Skip("measures times, which -short leaves out")
-	}
 	for name, of := range hostile {
-		few, many := parse(t, of(2500)), parse(t, of(10000))
-		quickest := func(m *mail.Message) time.Duration {
-			best := time.Hour
-			for range 5 {
-				begin := time.Now()
-				Parse(m)
-				best = min(best, time.Since(begin))
-			}
-			return best
-		}
-		var a, b time.Duration
-		for range 6 { // other work on the machine makes single runs long
-			if a, b = quickest(few), quickest(many); b < 9*a+time.Millisecond/5 {
-				break
-			}
-		}
-		if b >= 9*a+time.Millisecond/5 {
-			t.Errorf("%s: %v at n/2, %v at 2n", name, a, b)
-		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		Parse(many)
-		runtime.ReadMemStats(&after)
-		if made := after.TotalAlloc - before.TotalAlloc; made > 64<<20 {
-			t.Errorf("%s: %d octets were allocated", name, made)
-		}
+		growth.Linear(t, name, 5000, func(n int) func() {
+			m := parse(t, of(n))
+			return func() { Parse(m) }
+		})
 	}
 }
 

@@ -1,0 +1,58 @@
+// Package growth holds tests to linear work: a parser that takes four times as long for four times as much can be measured
+// on any machine, at any load, and no clock has to be agreed upon.
+package growth
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+// Linear checks that the work which prepare makes for a size takes about four times as long, and about four times as much
+// memory, at 2n as at n/2. A quadratic one takes sixteen times as much; caches and the collector make up to six of four.
+// With -short nothing is measured. It is for one goroutine, and for work that can be done any number of times.
+func Linear(t testing.TB, name string, n int, prepare func(n int) func()) {
+	t.Helper()
+	if testing.Short() {
+		return
+	}
+	few, many := prepare(n/2), prepare(2*n)
+	if a, b := allocated(few), allocated(many); b > 6*a+1<<20 {
+		t.Errorf("%s: %d octets allocated at n/2, %d at 2n", name, a, b)
+	}
+	// What is very quick is repeated until it can be measured.
+	repeat := 1
+	for ; repeat < 64 && quickest(few, repeat) < 2*time.Millisecond; repeat *= 2 {
+	}
+	// Other work on the machine makes runs longer and never shorter, so the quickest of many is the truest.
+	a, b := time.Hour, time.Hour
+	for range 20 {
+		runtime.GC()
+		if a, b = min(a, quickest(few, repeat)), min(b, quickest(many, repeat)); b < 9*a {
+			return
+		}
+	}
+	t.Errorf("%s: %v at n/2, %v at 2n", name, a, b)
+}
+
+// quickest gives the shortest of three runs.
+func quickest(f func(), repeat int) time.Duration {
+	best := time.Hour
+	for range 3 {
+		begin := time.Now()
+		for range repeat {
+			f()
+		}
+		best = min(best, time.Since(begin))
+	}
+	return best
+}
+
+// allocated tells how many octets a run allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
