@@ -24,17 +24,17 @@ func TestLinear(t *testing.T) {
 		work   func(n int)
 		linear bool
 	}{
-		"linear": {1 << 20, func(n int) {
+		"linear": {1 << 18, func(n int) {
 			for i := range n {
 				sink += i
 			}
 		}, true},
-		"quadratic time": {3000, func(n int) {
+		"quadratic time": {300, func(n int) {
 			for i := range n * n {
 				sink += i
 			}
 		}, false},
-		"quadratic memory": {2000, func(n int) { _ = make([]byte, n*n) }, false},
+		"quadratic memory": {1000, func(n int) { _ = make([]byte, n*n) }, false},
 	} {
 		r := &recorder{TB: t}
 		Linear(r, name, c.n, func(n int) func() { return func() { c.work(n) } })
