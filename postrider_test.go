@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -24,7 +25,9 @@ import (
 	"time"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/local"
 	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/sasl"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -201,9 +204,11 @@ func TestAuth(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
-		{"smtp://ann:sec ret@host", "no URL"}, {"http://ann:secret@host", "smtp://, smtps://, lmtp://"}, {"smtps://", "no host"}, {"smtp://ann:secret@", "no host"},
+		{"smtp://ann:sec ret@host", "no URL"}, {"http://ann:secret@host", "smtp: smtps: lmtp:"}, {"smtps://", "no host"}, {"smtp://ann:secret@", "no host"},
 		{"smtp://ann@host", "user:password"}, {"smtp://host/secret", "follows the host"}, {"smtp://ann:se#secret@host", ""}, {"smtp://host?tls=yes", "starttls"},
-		{"smtps://host?tls=none", "contradicts"}, {"smtp://host?tsl=none", "tls and name"}, {"ann:secret@host", ""}, {"", ""}, {"smtp://ann:secret@host:port", "no URL"},
+		{"smtps://host?tls=none", "contradicts"}, {"smtp://host?tsl=none", "tls, name and auth"}, {"ann:secret@host", ""}, {"", ""}, {"smtp://ann:secret@host:port", "no URL"},
+		{"maildir:", "no path"}, {"mbox://host/secret", "no host"}, {"eml:/x?tls=none", "no parameters"}, {"maildir:/x#secret", "no parameters"}, {"lmtp+unix:sock", "absolute"},
+		{"maildir:%zz", ""}, {"smtp://host?auth=PLAIN", "user:password"}, {"smtp://host?%zz=secret", "percent-encoded"},
 	} {
 		s, err := postrider.Open(c.url)
 		if err == nil {
@@ -231,6 +236,40 @@ func TestOpenErrors(t *testing.T) {
 		if tr := s.(*smtp.Transport); tr.Addr != c.addr || tr.Dialer.TLS != c.tls || tr.Dialer.LMTP != c.lmtp {
 			t.Errorf("%s: got %s, TLS %v, LMTP %v", c.url, tr.Addr, tr.Dialer.TLS, tr.Dialer.LMTP)
 		}
+	}
+	for url, want := range map[string]smtp.Sender{
+		"sendmail:": local.Sendmail{}, "sendmail:/usr/lib/sendmail": local.Sendmail{Path: "/usr/lib/sendmail"}, "maildir:/home/ann/Maildir": local.Maildir{Dir: "/home/ann/Maildir"},
+		"maildir:///a%3Fb": local.Maildir{Dir: "/a?b"}, "mbox:here%20it/is": local.Mbox{Path: "here it/is"}, "eml:out": local.EML{Dir: "out"},
+	} {
+		if s, err := postrider.Open(url); err != nil || !reflect.DeepEqual(s, want) {
+			t.Errorf("%s: got %+v and %v, want %+v", url, s, err, want)
+		}
+	}
+	s, err := postrider.Open("lmtp+unix:///run/lmtp.sock")
+	if tr, ok := s.(*smtp.Transport); err != nil || !ok || tr.Addr != "/run/lmtp.sock" || !tr.Dialer.LMTP {
+		t.Errorf("LMTP over a unix socket: got %+v and %v", s, err)
+	}
+}
+
+// ?auth= is the only mechanism that is used; a password is a token where that is wanted.
+func TestOpenAuth(t *testing.T) {
+	offer := sasl.Offer{Mechanisms: []string{"PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER", "EXTERNAL", "ANONYMOUS", "SCRAM-SHA-256"}}
+	for url, want := range map[string]string{
+		"smtp://ann:se%40cret@host": "SCRAM-SHA-256", "smtp://ann:secret@host?auth=login": "LOGIN", "smtps://ann:token@host?auth=XOAUTH2": "XOAUTH2",
+		"smtp://ann:token@host?auth=oauthbearer": "OAUTHBEARER", "smtp://host?auth=EXTERNAL": "EXTERNAL", "smtp://trace@host?auth=anonymous": "ANONYMOUS",
+	} {
+		s, err := postrider.Open(url)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		x, err := s.(*smtp.Transport).Dialer.Auth.Exchange(t.Context(), offer)
+		if err != nil || x.Mechanism() != want {
+			t.Errorf("%s: got %v and %v, want %s", url, x, err, want)
+		}
+	}
+	if s, err := postrider.Open("smtp://host"); err != nil || s.(*smtp.Transport).Dialer.Auth != nil {
+		t.Errorf("without credentials: got %+v and %v", s, err)
 	}
 }
 

@@ -72,7 +72,8 @@ func newSend(s streams) *cobra.Command {
 
 The server is a URL, as smtps://smtp.example.com, or HOST[:PORT]; then it is port
 25, or 587 with --user, and 465 is TLS from the beginning. TLS is required, except
-to this machine. The recipients are those of --to, --cc and --bcc; with --eml and
+to this machine. maildir:/path, mbox:/path, eml:/path and sendmail: are this
+machine's own. The recipients are those of --to, --cc and --bcc; with --eml and
 none of these, those of the message. Each flag can also be given in the environment:
 --server as POSTRIDER_SERVER. A password comes from a file or from POSTRIDER_PASSWORD.
 

@@ -200,6 +200,21 @@ func TestSendSeveralServers(t *testing.T) {
 	}
 }
 
+// What is no server takes mail too, and says that it knows nothing of servers' flags.
+func TestSendLocal(t *testing.T) {
+	dir := t.TempDir()
+	good := []string{"--from", "ann@example.com", "--to", "bob@example.net", "--text", "t", "--server"}
+	if code, out, errs := sent(t, "", append(good, "maildir:"+filepath.ToSlash(dir))...); code != 0 || !strings.Contains(out, "bob@example.net  accepted  maildir") {
+		t.Errorf("got %d\n%s%s", code, out, errs)
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "new", "*")); err != nil || len(files) != 1 {
+		t.Errorf("got %q and %v, want one file", files, err)
+	}
+	if code, _, errs := sent(t, "", append(good, "maildir:"+filepath.ToSlash(dir), "--trace")...); code != exitUsage || !strings.Contains(errs, "for servers") {
+		t.Errorf("--trace: got %d\n%s", code, errs)
+	}
+}
+
 // A message that some have and others may still get must not look as if it could be sent again as it is.
 func TestSendSomeDeferred(t *testing.T) {
 	addr, got := receiver(t)
@@ -281,7 +296,7 @@ func TestSendErrors(t *testing.T) {
 		{exitUsage, "--html", append(good, "--embed", "x")},
 		{exitUsage, "standard input", append(good, "--text", "-", "--html", "-")},
 		{exitUsage, "do not go together", append(good, "--eml", "x")},
-		{exitUsage, "smtp://", append(good, "--server", "ftp://x")},
+		{exitUsage, "smtp: smtps:", append(good, "--server", "ftp://x")},
 		{exitNoInput, "no such file", append(good, "--attach", "no such")},
 		{exitNoInput, "no file", append(good, "--attach", ".")},
 		{exitNoInput, "no such file", append(good, "--text", "@no such")},

@@ -1,0 +1,134 @@
+package local
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// An Mbox is one file with all messages (RFC 4155), quoted as mboxrd. It is locked as the system's mail programs lock
+// it, by a file NAME.lock and by fcntl where there is one, so that it may be used by any number of goroutines and
+// processes at once. What could not be written completely is taken off again.
+type Mbox struct {
+	Path string // the file; made if it is not there
+}
+
+// Send implements smtp.Sender. It waits for the lock as long as ctx lets it.
+func (m Mbox) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
+	return send(ctx, env, msg, "mbox", func(ctx context.Context, msg io.WriterTo, may commit) (string, error) {
+		if err := m.write(ctx, env, msg, may); err != nil {
+			return "", temporary("mbox", err)
+		}
+		return "", nil
+	})
+}
+
+// Close implements io.Closer. Nothing is held open.
+func (Mbox) Close() error { return nil }
+
+func (m Mbox) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, may commit) (err error) {
+	unlock, err := dotLock(ctx, m.Path+".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	f, err := os.OpenFile(m.Path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // which unlocks it
+	if err := lockFile(ctx, f); err != nil {
+		return err
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// Half a message would be read as one, and the next one as its end.
+		if err != nil {
+			f.Truncate(size)
+			f.Sync()
+		}
+	}()
+	w := bufio.NewWriterSize(f, 64<<10)
+	w.WriteString(m.separator(f, size, env.From))
+	if err := writeLines(ctx, w, env, msg, true); err != nil {
+		return err
+	}
+	w.WriteByte('\n')
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	// From here the message is theirs, if it gets to the disk.
+	if !may() {
+		return errCancelled
+	}
+	return f.Sync()
+}
+
+// separator returns the line before a message: the sender and the time in UTC, as asctime has it (RFC 4155, A). Before it
+// is an empty line, which another program may have left out.
+func (m Mbox) separator(f *os.File, size int64, from string) string {
+	gap := ""
+	last := make([]byte, 2)
+	if size >= 2 {
+		if _, err := f.ReadAt(last, size-2); err == nil && string(last) != "\n\n" {
+			if gap = "\n"; last[1] != '\n' {
+				gap = "\n\n"
+			}
+		}
+	}
+	if from = oneLine(from); from == "" {
+		from = "MAILER-DAEMON"
+	}
+	return fmt.Sprintf("%sFrom %s %s\n", gap, from, time.Now().UTC().Format(time.ANSIC))
+}
+
+const (
+	retryLock = 20 * time.Millisecond
+	// A lock that is older belongs to a program that has died: none holds it longer than it takes to append.
+	staleLock = 5 * time.Minute
+)
+
+// dotLock makes the file that says that the mailbox is in use. Where it cannot be made, as in a spool directory that
+// only root may write to, the lock on the mailbox itself must do.
+func dotLock(ctx context.Context, path string) (unlock func(), err error) {
+	for {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		switch {
+		case err == nil:
+			fmt.Fprintln(f, os.Getpid())
+			f.Close()
+			return func() { os.Remove(path) }, nil
+		case errors.Is(err, fs.ErrPermission):
+			return func() {}, nil
+		case !errors.Is(err, fs.ErrExist):
+			return nil, err
+		}
+		if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) > staleLock {
+			os.Remove(path)
+			continue
+		}
+		if err := wait(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// wait waits a little before a lock is tried again.
+func wait(ctx context.Context, path string) error {
+	select {
+	case <-time.After(retryLock):
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for %s: %w", path, ctx.Err())
+	}
+}
