@@ -82,10 +82,11 @@ func exitCode(err error) int {
 		return exitUnavailable
 	case errors.Is(err, sqlite.ErrNewer), errors.Is(err, sqlite.ErrForeign), errors.Is(err, sqlite.ErrCorrupt):
 		return exitData
+	// Before the network: an error of the system's has the methods of a net.Error, whatever it was about.
+	case isFile(err):
+		return exitNoInput
 	case isNetwork(err):
 		return exitTempFail
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		return exitNoInput
 	}
 	// Some have it and others were only deferred: 75 would have the message sent to
 	// the first ones again.
@@ -114,6 +115,12 @@ func replyCode(e *smtp.Error) int {
 		return exitTempFail
 	}
 	return exitUnavailable
+}
+
+// isFile reports whether a file is not there or may not be read.
+func isFile(err error) bool {
+	e, ok := errors.AsType[*fs.PathError](err)
+	return ok && (errors.Is(e, fs.ErrNotExist) || errors.Is(e, fs.ErrPermission))
 }
 
 // isNetwork reports whether the network failed, which may pass.

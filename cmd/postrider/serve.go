@@ -1,20 +1,27 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/postrider/postrider/cmd/postrider/hook"
+	"github.com/postrider/postrider/cmd/postrider/users"
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/internal/listen"
 	"github.com/postrider/postrider/smtp"
 	"github.com/postrider/postrider/store/sqlite"
 )
@@ -30,10 +37,21 @@ type server struct {
 	streams streams
 	log     *slog.Logger
 
-	smtp, smtps, web net.Listener // nil if off
-	db               *sqlite.DB
-	inbox            *inbox.Inbox
-	started          time.Time
+	certificate            *keyPair    // nil: no TLS
+	users, webUsers        *users.File // nil if nobody is named
+	onMail, onRcpt, onAuth *hook.Hook  // nil if nobody is asked
+
+	ports   []*port
+	db      *sqlite.DB
+	inbox   *inbox.Inbox
+	started time.Time
+}
+
+// A port is one address that is served.
+type port struct {
+	flag string // smtp, smtps or web
+	addr string
+	net.Listener
 }
 
 const (
@@ -54,19 +72,34 @@ func newServe(s streams) *cobra.Command {
 Everything is accepted, whoever it is for, and nothing is sent on. With any user
 and password a client may also authenticate. Other machines cannot reach it unless
 it is told to listen elsewhere than on loopback; then it wants to know for which
-domains mail is accepted (--accept), and the web page stays on loopback. --open
-waives that: for a test server in a container.
+domains mail is accepted (--accept) or who may send (--users, --on-auth), and who
+may see the page (--web-auth). --open waives that: for a test server in a container.
 
-An address is HOST:PORT, or "off" for a port that is not to be opened. Each flag
-can also be given in the environment: --tls-cert as POSTRIDER_TLS_CERT. FILE.ini
-has the keys port, local, tls_port, tls_crt, tls_key, hostname and max_size; once
-one is read, a port that it does not name is off. Without FILE.ini a mail.ini in
-the current directory is read if there is one. Flags come before the environment,
-and both before the file.`,
+An address is HOST:PORT, unix:PATH, or "off" for a port that is not to be opened.
+Systemd may open the ports: sockets named smtp, smtps and web take their place.
+Each flag can also be given in the environment, --tls-cert as POSTRIDER_TLS_CERT,
+and, but for the ports, in FILE.ini, as web_host; a file has the keys port, local,
+tls_port, tls_crt, tls_key, hostname and max_size for them, and once one is read, a
+port that it does not name is off. Without FILE.ini a mail.ini in the current
+directory is read if there is one. Flags come before the environment, and both
+before the file.
+
+A COMMAND is run without a shell, for a minute at the most, with the envelope in
+MAIL_SENDER, MAIL_RECIPIENTS (a line each), MAIL_RECIPIENT, MAIL_IP, MAIL_HOST,
+MAIL_USER, MAIL_TLS and MAIL_SIZE, and with JSON on standard input; raw:COMMAND gets
+the message itself. It accepts with exit code 0, refuses with 1 and 64 to 78, where
+the first line that it prints is told to the client, and defers with 75; whatever
+else happens defers too. A URL gets the JSON in a POST, signed as Standard Webhooks
+has it; 2xx accepts, 403, 404, 410 and 422 refuse, anything else defers. content:
+before either puts the content of attachments into the JSON.
+
+SIGHUP has certificates and users read again.`,
 		Example: `  postrider serve
   postrider serve --smtp 127.0.0.1:1025 --web 127.0.0.1:8080 --data /var/lib/postrider
   postrider serve --smtp :25 --accept example.com,example.org --web off
-  postrider serve mail.ini`,
+  postrider serve --smtp :587 --users users --tls-cert chain.pem --tls-key key.pem
+  postrider serve --on-rcpt ./is-ours --on-mail "raw:./filter --strict"
+  postrider serve --init`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("%s takes one file, but got %q too; see %s --help", cmd.CommandPath(), args[1], cmd.CommandPath())
@@ -74,10 +107,13 @@ and both before the file.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.init {
+				return writeInitial(append(args, defaultFile)[0], s.out)
+			}
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
-			if err := o.fromFile(args, cmd.Flags().Changed); err != nil {
+			if err := o.fromFile(args, cmd.Flags()); err != nil {
 				return err
 			}
 			return serve(cmd.Context(), o, s)
@@ -90,12 +126,25 @@ and both before the file.`,
 // serve runs until ctx ends or something fails that cannot be done without. It
 // returns nil after a signal: to be ended is no failure.
 func serve(ctx context.Context, o serveOptions, s streams) error {
-	certificate, err := o.check()
-	if err != nil {
+	o.tidy()
+	v := &server{options: o, streams: s, log: slog.New(slog.NewTextHandler(s.err, nil)), started: time.Now()}
+	var err error
+	if v.ports, err = o.ports(); err != nil {
 		return err
 	}
-	v := &server{options: o, streams: s, log: slog.New(slog.NewTextHandler(s.err, nil)), started: time.Now()}
 	defer v.close()
+	if err := v.activate(); err != nil {
+		return err
+	}
+	if err := v.options.check(v.ports); err != nil {
+		return err
+	}
+	if v.certificate, err = openKeyPair(o.tlsCert, o.tlsKey); err != nil {
+		return err
+	}
+	if err := v.files(); err != nil {
+		return err
+	}
 	// Ports come first: if one is taken, nothing has been made on the disk.
 	if err := v.listen(); err != nil {
 		return err
@@ -105,29 +154,28 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	}
 	v.inbox = &inbox.Inbox{Store: v.db.Inbox(), Hosts: o.webHosts, OnMail: v.printMail, Logger: v.log}
 	// What the empty page tells people to send mail to.
-	if l := cmp.Or[net.Listener](v.smtp, v.smtps); l != nil {
-		v.inbox.SMTP = reachable(l.Addr())
+	for _, p := range v.ports {
+		if p.flag != "web" && v.inbox.SMTP == "" {
+			v.inbox.SMTP = reachable(p.Addr())
+		}
 	}
 	if err := v.greet(); err != nil {
 		return err
 	}
-	return v.run(ctx, certificate)
+	return v.run(ctx)
 }
 
-// listen opens the ports.
+// listen opens the ports that are not open yet.
 func (v *server) listen() error {
-	for _, p := range []struct {
-		to         *net.Listener
-		addr, flag string
-	}{{&v.smtp, v.options.smtp, "smtp"}, {&v.smtps, v.options.smtps, "smtps"}, {&v.web, v.options.web, "web"}} {
-		if p.addr == off {
+	for _, p := range v.ports {
+		if p.Listener != nil {
 			continue
 		}
-		l, err := net.Listen("tcp", p.addr)
+		l, err := listen.Open(p.addr)
 		if err != nil {
 			return listenError(p.flag, p.addr, err)
 		}
-		*p.to = l
+		p.Listener = l
 	}
 	return nil
 }
@@ -136,9 +184,9 @@ func (v *server) listen() error {
 // has closed already says so again, which is of no interest; the store is last,
 // as sessions write to it.
 func (v *server) close() {
-	for _, l := range []net.Listener{v.smtp, v.smtps, v.web} {
-		if l != nil {
-			l.Close()
+	for _, p := range v.ports {
+		if p.Listener != nil {
+			p.Close()
 		}
 	}
 	if v.db != nil {
@@ -150,48 +198,45 @@ func (v *server) close() {
 
 // run serves until ctx ends or a server fails, then ends the servers in order:
 // no new mail, what is being received to its end, then the page.
-func (v *server) run(ctx context.Context, certificate *tls.Config) error {
-	mailServer := v.mailServer(certificate)
+func (v *server) run(ctx context.Context) error {
 	// Streams of events never end by themselves; this context ends them.
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()
-	// No time-out for writing as a whole: a large message may go to a slow reader,
-	// and streams of events go on for days.
-	webServer := &http.Server{
-		Handler: v.inbox, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		BaseContext: func(net.Listener) context.Context { return requests },
-		ErrorLog:    slog.NewLogLogger(v.log.Handler(), slog.LevelWarn),
-	}
+	webServer := v.webServer(requests)
 	// Indexing ends last: what has just been accepted is still told.
 	indexing, endIndexing := context.WithCancel(context.Background())
 	indexed := make(chan error, 1)
 	go func() { indexed <- v.inbox.Run(indexing) }()
 
 	// Room for all of them, so that none hangs when nobody listens any more.
-	failed := make(chan error, 3)
-	if v.smtp != nil {
-		go func() { failed <- mailServer.Serve(v.smtp) }()
+	failed := make(chan error, len(v.ports))
+	var mailServers []*smtp.Server
+	handler := v.handler()
+	for _, p := range v.ports {
+		if p.flag == "web" {
+			go func() { failed <- webServer.Serve(p) }()
+			continue
+		}
+		s := v.mailServer(p, handler)
+		mailServers = append(mailServers, s)
+		policy := smtp.Policy{ImplicitTLS: p.flag == "smtps", RequireAuth: v.options.verifies() && len(v.options.accept) == 0 && !v.options.open}
+		go func() { failed <- s.Serve(smtp.Listener{Listener: p, Policy: policy}) }()
 	}
-	if v.smtps != nil {
-		tlsListener := smtp.Listener{Listener: v.smtps, Policy: smtp.Policy{ImplicitTLS: true}}
-		go func() { failed <- mailServer.Serve(tlsListener) }()
-	}
-	if v.web != nil {
-		go func() { failed <- webServer.Serve(v.web) }()
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-		fmt.Fprintln(v.streams.out, "Ending: what is being received is finished first.")
-	// Until a signal comes, a server ends only because it cannot go on.
-	case err = <-failed:
-		err = exitf(exitUnavailable, "a port failed: %w", err)
-	}
+	v.notify(ready)
+	err := v.wait(ctx, failed)
+	v.notify(stopping)
 	grace, cancel := context.WithTimeout(context.Background(), graceTime)
 	defer cancel()
-	if shutdownErr := mailServer.Shutdown(grace); shutdownErr != nil {
-		mailServer.Close() // whoever has not had a 250 by now will send again
+	// All at once: while one port is waited for, another must not take new mail.
+	var ending sync.WaitGroup
+	for _, s := range mailServers {
+		ending.Go(func() {
+			if s.Shutdown(grace) != nil {
+				s.Close() // whoever has not had a 250 by now will send again
+			}
+		})
 	}
+	ending.Wait()
 	endRequests()
 	last, cancelLast := context.WithTimeout(context.Background(), webGrace)
 	defer cancelLast()
@@ -202,23 +247,93 @@ func (v *server) run(ctx context.Context, certificate *tls.Config) error {
 	return errors.Join(err, <-indexed)
 }
 
-// mailServer makes the SMTP server over the inbox. One serves both ports: the
-// listener says which of them is TLS from the first octet (RFC 8314, 3.3).
-func (v *server) mailServer(certificate *tls.Config) *smtp.Server {
-	s := &smtp.Server{
-		Handler:   &smtp.Hooks{OnRcpt: v.options.accepts, Next: v.inbox},
-		TLSConfig: certificate,
-		Hostname:  v.options.hostname,
-		MaxSize:   v.options.maxSize,
-		Logger:    v.log,
+// wait returns when ctx ends or a server does, and has files read again meanwhile.
+func (v *server) wait(ctx context.Context, failed <-chan error) error {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	defer signal.Stop(again)
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(v.streams.out, "Ending: what is being received is finished first.")
+			return nil
+		// Until a signal comes, a server ends only because it cannot go on.
+		case err := <-failed:
+			return exitf(exitUnavailable, "a port failed: %w", err)
+		case <-again:
+			v.notify(reloading)
+			v.reload()
+			v.notify(ready)
+		}
 	}
+}
+
+// reload reads certificates and users again. What cannot be read stays as it is, which is told: a server that ends
+// because of a slip in a file would be worse.
+func (v *server) reload() {
+	var files []interface{ Reload() error }
+	if v.certificate != nil {
+		files = append(files, v.certificate)
+	}
+	if v.users != nil {
+		files = append(files, v.users)
+	}
+	if v.webUsers != nil && v.webUsers != v.users {
+		files = append(files, v.webUsers)
+	}
+	for _, f := range files {
+		if err := f.Reload(); err != nil {
+			v.log.Error("what was read before is kept", "err", err)
+		}
+	}
+	fmt.Fprintln(v.streams.out, "Read certificates and users again.")
+}
+
+// handler is what the SMTP servers hand mail to: who may be written to, whom to ask, and the inbox.
+func (v *server) handler() smtp.Handler {
+	var next smtp.Handler = v.inbox
+	if v.onMail != nil || v.onRcpt != nil {
+		next = &hook.Handler{OnMail: v.onMail, OnRcpt: v.onRcpt, Next: next}
+	}
+	return &smtp.Hooks{OnRcpt: v.options.accepts, Next: next}
+}
+
+// mailServer makes the SMTP server of one port: what may be said in clear depends on who can reach it.
+func (v *server) mailServer(p *port, handler smtp.Handler) *smtp.Server {
+	private := v.options.open || listen.Private(listen.String(p.Addr()))
+	s := &smtp.Server{
+		Handler:           handler,
+		TLSConfig:         v.certificate.config(),
+		Hostname:          v.options.hostname,
+		MaxSize:           v.options.maxSize,
+		Logger:            v.log,
+		AllowInsecureAuth: private,
+	}
+	switch {
+	case v.users != nil:
+		s.SASL = v.users.Verifier()
+	case v.onAuth != nil:
+		s.OnAuth = v.onAuth.Password
 	// Where nobody else can listen in, any credentials are as good as none, and
 	// an application that insists on sending some can be tested.
-	if v.options.open || v.options.private() {
-		s.AllowInsecureAuth = true
+	case private:
 		s.OnAuth = func(context.Context, *smtp.Conn, string, string) error { return nil }
 	}
 	return s
+}
+
+// webServer makes the server of the page. There is no time-out for writing as a whole: a large message may go to a slow
+// reader, and streams of events go on for days.
+func (v *server) webServer(requests context.Context) *http.Server {
+	var handler http.Handler = v.inbox
+	if v.webUsers != nil {
+		handler = v.webUsers.Guard(handler)
+	}
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return requests },
+		ErrorLog:    slog.NewLogLogger(v.log.Handler(), slog.LevelWarn),
+	}
 }
 
 // dataError says in one line why the directory cannot be used. What the store has
@@ -247,18 +362,38 @@ func (v *server) greet() error {
 	}
 	version, _ := build()
 	fmt.Fprintf(out, "postrider %s\n\n", version)
-	if v.web != nil {
-		fmt.Fprintf(out, "  Web page   http://%s/\n", reachable(v.web.Addr()))
+	for _, kind := range []struct{ flag, form string }{
+		{"web", "  Web page   http://%s/\n"}, {"smtp", "  SMTP       smtp://%s\n"}, {"smtps", "  SMTP, TLS  smtps://%s\n"},
+	} {
+		for _, p := range v.ports {
+			form := kind.form
+			if p.Addr().Network() == "unix" {
+				form = form[:13] + "%s\n" // there is no URL for it
+			}
+			if p.flag == kind.flag {
+				fmt.Fprintf(out, form, reachable(p.Addr()))
+			}
+		}
 	}
-	if v.smtp != nil {
-		fmt.Fprintf(out, "  SMTP       smtp://%s\n", reachable(v.smtp.Addr()))
-	}
-	if v.smtps != nil {
-		fmt.Fprintf(out, "  SMTP, TLS  smtps://%s\n", reachable(v.smtps.Addr()))
-	}
+	fmt.Fprintf(out, "  Takes      %s\n", v.options.takes())
 	fmt.Fprintf(out, "  Kept in    %s (%s)\n\n", dir, count(stats.Messages, "message"))
 	_, err = fmt.Fprintln(out, "Waiting for mail. Ctrl-C ends it.")
 	return err
+}
+
+// takes says whose mail is accepted, as it is the first thing that one wonders about when some is not.
+func (o *serveOptions) takes() string {
+	domains := strings.Join(o.accept, ", ")
+	switch {
+	case o.verifies() && o.accept == nil && !o.open:
+		return "mail from users alone"
+	case o.accept == nil || slices.Contains(o.accept, anyDomain):
+	case o.verifies():
+		return "mail from users, and for " + domains
+	default:
+		return "mail for " + domains
+	}
+	return "mail for everybody"
 }
 
 // reachable returns an address that can be connected to: one that listens
@@ -267,7 +402,7 @@ func (v *server) greet() error {
 func reachable(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsUnspecified() {
-		return addr.String()
+		return listen.String(addr)
 	}
 	return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
 }

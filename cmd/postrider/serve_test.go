@@ -81,6 +81,12 @@ func TestServeRefuses(t *testing.T) {
 	open := filepath.Join(dir, "open.ini")
 	write(t, open, "port = 2525\nlocal = false\n")
 
+	hooks, twice, noBool := filepath.Join(dir, "hooks.ini"), filepath.Join(dir, "twice.ini"), filepath.Join(dir, "bool.ini")
+	write(t, hooks, "port = 2525\non_mail = no-such-program-anywhere\n")
+	write(t, twice, "port = 2525\nport = 2526\n")
+	write(t, noBool, "port = 2525\nopen = perhaps\n")
+	usersFile := withUsers(t, "ann", "secret")
+
 	for _, c := range []struct {
 		args string
 		code int
@@ -99,9 +105,27 @@ func TestServeRefuses(t *testing.T) {
 		{"serve --data=", 64, "give a directory"},
 		{"serve --tls-cert " + certFile, 64, "go together"},
 		{"serve --smtps 127.0.0.1:0", 64, "needs --tls-cert"},
+		{"serve --smtp unix:", 64, "a path follows"},
+		{"serve --smtp 127.0.0.1:0,:0", 64, "--accept"},
 		{"serve --smtp :0", 64, "--accept"},
-		{"serve --smtp 0.0.0.0:0", 64, "--accept"},
-		{"serve --web 0.0.0.0:0", 64, "everybody could read the mail"},
+		{"serve --smtp 0.0.0.0:0", 64, "--users"},
+		{"serve --smtp :0 --users " + usersFile, 64, "nobody could authenticate there"},
+		{"serve --smtp :0 --on-auth true", 64, "nobody could authenticate there"},
+		{"serve --users " + usersFile + " --on-auth true", 64, "give one of them"},
+		{"serve --users " + dir + "/none", 66, "no such file"},
+		{"serve --web-auth " + dir + "/none", 66, "no such file"},
+		{"serve --users " + file, 78, "line 1: there is no colon"},
+		{"serve --on-mail no-such-program-anywhere", 64, "--on-mail: exec: "},
+		{"serve --on-auth raw:cat", 64, "--on-auth: raw: is for messages"},
+		{"serve --on-mail http://127.0.0.1:1/", 64, "POSTRIDER_HOOK_SECRET"},
+		{"serve --hook-secret-file " + dir + "/none", 66, "no such file"},
+		{"serve --init " + file, 73, "is there already"},
+		{"serve --init " + dir + "/none/mail.ini", 73, "no such file"},
+		{"serve " + hooks, 64, "--on-mail: exec: "},
+		{"serve " + twice, 78, "line 2: port: it is in line 1 already"},
+		{"serve " + noBool, 78, "line 2: open: "},
+		{"serve --web 0.0.0.0:0", 64, "--web-auth"},
+		{"serve --web :0 --users " + usersFile, 64, "everybody could read the mail"},
 		{"serve --web :0 --accept any", 64, "everybody could read the mail"},
 		{"serve " + open, 64, "--accept"},
 		{"serve --tls-cert " + dir + "/none --tls-key " + keyFile, 66, "no such file"},

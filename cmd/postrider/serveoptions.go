@@ -1,29 +1,23 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"net"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
 	"github.com/postrider/postrider"
-	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/internal/mailini"
 )
 
-// What serve is told, and what it refuses to do: a flag that is wrong is said in
-// one line before anything is opened. What could harm others is not done by
-// default: a server that everybody can reach and that takes all mail, or shows it,
-// has to be asked for by name.
+// What serve is told: by flags, else by the environment, else by a file, else by defaults. A flag has one name
+// everywhere: --web-host is POSTRIDER_WEB_HOST and the key web_host. What is refused is in servecheck.go.
 
 const (
 	off         = postrider.Off
@@ -32,13 +26,21 @@ const (
 
 // serveOptions are the flags of serve; flags says what each means.
 type serveOptions struct {
-	smtp, smtps, web string
-	data             string
-	tlsCert, tlsKey  string
-	accept           []string
-	webHosts         []string
-	open             bool
-	print            string
+	smtp, smtps     string // several with commas
+	web             string
+	data            string
+	tlsCert, tlsKey string
+	users           string
+	accept          []string
+	webAuth         string
+	webHosts        []string
+	open            bool
+
+	onMail, onRcpt, onAuth string
+	hookSecretFile         string
+
+	print string
+	init  bool
 
 	hostname string // only in a file
 	maxSize  int64
@@ -47,16 +49,23 @@ type serveOptions struct {
 // flags defines the flags and with them the defaults.
 func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringVar(&o.smtp, "smtp", "127.0.0.1:2525", "`ADDR` to receive mail on")
+	f.StringVar(&o.smtp, "smtp", "127.0.0.1:2525", "`ADDR` to receive mail on; several with commas")
 	f.StringVar(&o.smtps, "smtps", off, "`ADDR` to receive mail on with TLS from the start")
 	f.StringVar(&o.web, "web", "127.0.0.1:8025", "`ADDR` of the web page and the JSON interface")
 	f.StringVar(&o.data, "data", "postrider-data", "`DIR` to keep mail in; made if it is not there")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`FILE` with the certificate chain in PEM, for STARTTLS and --smtps")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`FILE` with its private key in PEM")
+	f.StringVar(&o.users, "users", "", "`FILE` of users, by postrider passwd; only they may send, unless --accept says more")
 	f.StringSliceVar(&o.accept, "accept", nil, "accept mail for these `DOMAINS` only, or for any")
+	f.StringVar(&o.webAuth, "web-auth", "", "`FILE` of users who may see the web page, or off for everybody")
 	f.StringSliceVar(&o.webHosts, "web-host", nil, "`NAME` by which browsers may ask for the page, besides localhost")
 	f.BoolVar(&o.open, "open", false, "allow everything on every address, passwords in clear too: for a test server")
+	f.StringVar(&o.onMail, "on-mail", "", "ask `COMMAND` or URL about each message before it is accepted")
+	f.StringVar(&o.onRcpt, "on-rcpt", "", "ask `COMMAND` or URL about each recipient")
+	f.StringVar(&o.onAuth, "on-auth", "", "ask `COMMAND` or URL about each user and password")
+	f.StringVar(&o.hookSecretFile, "hook-secret-file", "", "`FILE` with the secret that signs what a URL is asked; else POSTRIDER_HOOK_SECRET is taken")
 	f.StringVar(&o.print, "print", "line", "how to print arriving mail: a `line`, or full")
+	f.BoolVar(&o.init, "init", false, "write a mail.ini with the defaults, and end")
 }
 
 // fromEnvironment sets the flags that the command line leaves alone from
@@ -66,7 +75,7 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "POSTRIDER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, set := os.LookupEnv(name)
-		if !set || f.Changed || f.Name == "help" {
+		if !set || f.Changed || f.Name == "help" || f.Name == "init" {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
@@ -76,154 +85,141 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 	return errors.Join(errs...)
 }
 
-// fromFile sets what neither the command line nor the environment has said from
-// the configuration file, if there is one. mail.ini may be missing; a file that
-// was named may not. The error is that of the path, without what was done to it.
-func (o *serveOptions) fromFile(args []string, said func(flag string) bool) error {
-	name := defaultFile
+// fromFile sets what neither the command line nor the environment has said from the configuration file, if there is one.
+// mail.ini may be missing; a file that was named may not.
+func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
+	name, found := defaultFile, true
 	if len(args) > 0 {
-		name = args[0]
+		name, found = args[0], false
 	}
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) && len(args) == 0 {
+	text, err := readConfig(name)
+	if errors.Is(err, fs.ErrNotExist) && found {
 		return nil
 	}
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return exitf(exitNoInput, "%s: %w", name, pathErr.Err)
-	}
 	if err != nil {
-		return exitf(exitNoInput, "%s: %w", name, err)
+		return err
 	}
-	defer f.Close()
-	c, err := postrider.ParseConfig(f)
-	if err != nil {
+	wrong := func(err error) error {
 		return exitf(exitConfig, "%s: %s", name, strings.TrimPrefix(err.Error(), "postrider: "))
 	}
-	// The file stands below what was said on the command line and around it.
-	for _, set := range []struct {
-		flag  string
-		to    *string
-		value string
-	}{
-		{"smtp", &o.smtp, c.Addr}, {"smtps", &o.smtps, cmp.Or(c.TLSAddr, off)},
-		{"tls-cert", &o.tlsCert, c.CertFile}, {"tls-key", &o.tlsKey, c.KeyFile},
-	} {
-		if !said(set.flag) {
-			*set.to = set.value
-		}
+	c, err := postrider.ParseConfig(bytes.NewReader(text))
+	if err != nil {
+		return wrong(err)
+	}
+	file, err := mailini.Parse(bytes.NewReader(text))
+	if err != nil {
+		return wrong(err)
 	}
 	o.hostname, o.maxSize = c.Hostname, c.MaxSize
+	set := map[string]string{"smtp": c.Addr, "smtps": cmp.Or(c.TLSAddr, off), "tls-cert": c.CertFile, "tls-key": c.KeyFile}
+	for _, key := range mailini.Program() {
+		value := file.Value(key)
+		// Whoever can put a file where we are started must not have us run commands, or ask URLs for our users'
+		// passwords.
+		if found && value != "" && strings.HasPrefix(key, "on_") {
+			return wrong(file.Wrong(key, "a file that is merely found may not say whom to ask; postrider serve "+name+" takes it"))
+		}
+		if value != "" && key != "relay" {
+			set[strings.ReplaceAll(key, "_", "-")] = value
+		}
+	}
+	// The file stands below what was said on the command line and around it.
+	for flag, value := range set {
+		if flags.Changed(flag) {
+			continue
+		}
+		if err := flags.Set(flag, value); err != nil {
+			return wrong(file.Wrong(strings.ReplaceAll(flag, "-", "_"), err.Error()))
+		}
+	}
 	return nil
 }
 
-// check refuses what is wrong or would be dangerous, and loads the certificate;
-// nil without an error is no TLS.
-func (o *serveOptions) check() (*tls.Config, error) {
-	addrs := []struct{ flag, addr string }{{"smtp", o.smtp}, {"smtps", o.smtps}, {"web", o.web}}
-	open := 0
-	for _, a := range addrs {
-		if a.addr == off {
-			continue
-		}
-		open++
-		_, port, err := net.SplitHostPort(a.addr)
-		_, portErr := strconv.ParseUint(port, 10, 16)
-		if err != nil || portErr != nil {
-			return nil, usagef("--%s %q is no address: give HOST:PORT, or %q", a.flag, a.addr, off)
-		}
-		// Mail can be let in for certain domains, but there is no password for the
-		// page, so that only --open lets others see it.
-		if !o.open && !isLoopback(a.addr) && (a.flag == "web" || len(o.accept) == 0) {
-			return nil, o.refusal(a.flag, a.addr)
+// tidy takes the blanks away that people put behind commas.
+func (o *serveOptions) tidy() {
+	for _, list := range [][]string{o.accept, o.webHosts} {
+		for i := range list {
+			list[i] = strings.TrimSpace(list[i])
 		}
 	}
-	switch {
-	case open == 0:
-		return nil, usagef("every port is off: there is nothing to serve")
-	case o.print != "line" && o.print != "full":
-		return nil, usagef("--print %q: it is line or full", o.print)
-	case o.data == "":
-		return nil, usagef("--data is empty: give a directory")
-	case (o.tlsCert == "") != (o.tlsKey == ""):
-		return nil, usagef("--tls-cert and --tls-key go together")
-	case o.smtps != off && o.tlsCert == "":
-		return nil, usagef("--smtps needs --tls-cert and --tls-key")
-	case o.tlsCert == "":
-		return nil, nil
+}
+
+// readConfig reads the file, or as much of one that is too long as shows it. An error is that of the path, without what
+// was done to it.
+func readConfig(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, pathError(name, err)
 	}
-	// The file system says which of the two files it is; the certificate does not.
-	pair, err := tls.LoadX509KeyPair(o.tlsCert, o.tlsKey)
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		return nil, exitf(exitNoInput, "%s: %w", pathErr.Path, pathErr.Err)
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 2<<20))
+	if err != nil {
+		return nil, pathError(name, err)
+	}
+	return text, nil
+}
+
+// pathError says what is wrong with a file that is to be read, in the form NAME: why.
+func pathError(name string, err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return exitf(exitNoInput, "%s: %w", e.Path, e.Err)
+	}
+	return exitf(exitNoInput, "%s: %w", name, err)
+}
+
+// initialFile is what --init writes: the defaults, with what can be said besides them.
+const initialFile = `# What postrider serve receives mail with. Lines that begin with # or ; are comments; a port that is commented out is off.
+# Flags (--web-host) and the environment (POSTRIDER_WEB_HOST) come before this file.
+
+# Where to receive mail, and whether this machine alone can connect.
+port = 2525
+local = true
+
+# TLS: with a certificate, port offers STARTTLS. tls_port is TLS from the beginning.
+;tls_port = 465
+;tls_crt = chain.pem
+;tls_key = key.pem
+
+# The name in the greeting; that of this machine if it is not set. Octets that a message may have.
+;hostname = mail.example.com
+;max_size = 52428800
+
+# Where the web page and the JSON interface are, and where mail is kept.
+web = 127.0.0.1:8025
+data = postrider-data
+
+# Who may send: users of a file (postrider passwd --users users ann), and everybody to these domains, or to any.
+;users = users
+;accept = example.com, example.org
+
+# Who may see the page, where others can reach it, and by which names they ask for it.
+;web_auth = users
+;web_host = mail.example.com
+
+# Commands or URLs that are asked before something is accepted. They count only in a file that is named:
+# postrider serve mail.ini
+;on_mail = /usr/local/bin/check-mail
+;on_rcpt = /usr/local/bin/check-recipient
+;on_auth = https://users.example.com/check
+;hook_secret_file = hook-secret
+
+# A line for each message that arrives, or full.
+print = line
+`
+
+// writeInitial writes the file, and never over one that is there.
+func writeInitial(name string, out io.Writer) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return exitf(exitCannotWrite, "%s is there already, and is left as it is", name)
+	}
+	if err == nil {
+		_, err = f.WriteString(initialFile)
+		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return nil, exitf(exitConfig, "the certificate cannot be used: %w", err)
+		return exitf(exitCannotWrite, "%s: %w", name, err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
-}
-
-// refusal says what to do to listen where others can reach it.
-func (o *serveOptions) refusal(flag, addr string) error {
-	if flag == "web" {
-		return usagef("--web %s can be reached by others, and everybody could read the mail: use a loopback address, or --open for a test server", addr)
-	}
-	return usagef("--%s %s can be reached by others: say with --accept for which domains mail is accepted, or --open for a test server", flag, addr)
-}
-
-// private tells whether nobody but this machine can reach the SMTP ports. A port
-// that is off is reached by nobody.
-func (o *serveOptions) private() bool {
-	return (o.smtp == off || isLoopback(o.smtp)) && (o.smtps == off || isLoopback(o.smtps))
-}
-
-// isLoopback tells whether an address is this machine's own. A name other than
-// localhost may be anything, today or after the next change of a DNS record.
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	// An empty host is every address there is.
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Unmap().IsLoopback()
-}
-
-// accepts is asked about each recipient. Without --accept everybody is one: then
-// the port is private, or --open was given. 550 is for good (RFC 5321, 4.2.3), as
-// trying again would not help.
-func (o *serveOptions) accepts(_ context.Context, _ *smtp.Conn, to string, _ *smtp.RcptOptions) error {
-	if len(o.accept) == 0 {
-		return nil
-	}
-	at := strings.LastIndexByte(to, '@')
-	if at < 0 {
-		return nil // postmaster without a domain is everybody's (RFC 5321, 4.5.1)
-	}
-	// A subdomain is another domain: who means it says so.
-	for _, domain := range o.accept {
-		if strings.EqualFold(domain, to[at+1:]) || domain == "any" {
-			return nil
-		}
-	}
-	return smtp.Errorf(550, "5.7.1", "mail for this domain is not accepted here")
-}
-
-// listenError says why a port cannot be opened and what to do about it. The
-// system's own text names neither the flag nor a way out.
-func listenError(flag, addr string, err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return exitf(exitUnavailable, "%s is in use by another program: give another address with --%s, or --%s off", addr, flag, flag)
-	case errors.Is(err, syscall.EACCES):
-		return exitf(exitNoPerm, "%s may not be opened by this user: ports below 1024 often are the system's", addr)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return exitf(exitUnavailable, "%s is not an address of this machine", addr)
-	}
-	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
-		return exitf(exitNoHost, "--%s %s: %s", flag, addr, fmt.Sprint(dnsErr.Err))
-	}
-	return exitf(exitUnavailable, "--%s %s: %w", flag, addr, err)
+	_, err = fmt.Fprintf(out, "Wrote %s. postrider serve %s takes it.\n", name, name)
+	return err
 }

@@ -32,7 +32,7 @@ func Library() []string {
 // Program returns the keys of the program alone. All but relay, which sendmail has, are flags of serve, with _ for -.
 func Program() []string {
 	return []string{
-		"accept", "data", "on_auth", "on_mail", "on_rcpt", "open", "print", "relay", "users", "web", "web_auth", "web_host",
+		"accept", "data", "hook_secret_file", "on_auth", "on_mail", "on_rcpt", "open", "print", "relay", "users", "web", "web_auth", "web_host",
 	}
 }
 

@@ -1,0 +1,164 @@
+package hook
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/internal/mailjson"
+	"github.com/postrider/postrider/internal/spool"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/smtp"
+)
+
+// maxEnv is how many octets of recipients a command is told of in one variable: systems refuse longer ones, Linux those
+// of 128 KiB. Who has more of them is asked to send to the rest by itself (RFC 5321, 4.5.3.1.10).
+const maxEnv = 64 << 10
+
+// A Handler is an smtp.Handler that asks before Next is given a message. Nil hooks are not asked.
+type Handler struct {
+	OnMail, OnRcpt *Hook
+	Next           smtp.Handler
+}
+
+// Mail implements smtp.Handler.
+func (h *Handler) Mail(ctx context.Context, c *smtp.Conn, from string, opts *smtp.MailOptions) (smtp.Transaction, error) {
+	next, err := h.Next.Mail(ctx, c, from, opts)
+	if err != nil {
+		return nil, err
+	}
+	return &transaction{Handler: h, conn: c, next: next, sender: from}, nil
+}
+
+// Offers implements smtp.Offerer: what Next offers.
+func (h *Handler) Offers() []string {
+	if o, ok := h.Next.(smtp.Offerer); ok {
+		return o.Offers()
+	}
+	return nil
+}
+
+type transaction struct {
+	*Handler
+	conn       *smtp.Conn
+	next       smtp.Transaction
+	sender     string
+	recipients []string
+	told       int // octets of recipients
+}
+
+// Rcpt asks about a recipient.
+func (t *transaction) Rcpt(ctx context.Context, to string, opts *smtp.RcptOptions) error {
+	if t.OnMail != nil && t.told+len(to)+1 > maxEnv {
+		return smtp.Errorf(452, "4.5.3", "too many recipients, send to the rest by itself")
+	}
+	if t.OnRcpt != nil {
+		s := sessionOf(t.conn)
+		err := t.OnRcpt.Ask(ctx, Question{
+			Env: append(s.env(), "MAIL_SENDER="+t.sender, "MAIL_RECIPIENT="+to),
+			JSON: struct {
+				session
+				Sender    string `json:"sender"`
+				Recipient string `json:"recipient"`
+			}{s, t.sender, to},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := t.next.Rcpt(ctx, to, opts); err != nil {
+		return err
+	}
+	t.recipients = append(t.recipients, to)
+	t.told += len(to) + 1
+	return nil
+}
+
+// Data asks about the message, which is kept meanwhile, and hands it on if the answer is yes. If it then cannot be kept
+// the client sends it again, and the hook is asked again.
+func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
+	if t.OnMail == nil {
+		return t.next.Data(ctx, r)
+	}
+	s, err := spool.Read(r)
+	if err != nil {
+		return "", err
+	}
+	defer s.Close()
+	q, err := t.question(s)
+	if err == nil {
+		err = t.OnMail.Ask(ctx, q)
+	}
+	if err != nil {
+		return "", err
+	}
+	return t.next.Data(ctx, io.NewSectionReader(s, 0, s.Len()))
+}
+
+// question makes what is asked about a message. It is parsed only for those who get it parsed.
+func (t *transaction) question(s *spool.Spool) (Question, error) {
+	session := sessionOf(t.conn)
+	q := Question{
+		Message: io.NewSectionReader(s, 0, s.Len()),
+		Env: append(session.env(), "MAIL_SENDER="+t.sender, "MAIL_RECIPIENTS="+strings.Join(t.recipients, "\n"),
+			"MAIL_SIZE="+strconv.FormatInt(s.Len(), 10)),
+	}
+	if t.OnMail.input == raw {
+		return q, nil
+	}
+	m, err := mail.ParseAt(s, s.Len())
+	if err != nil {
+		return q, err
+	}
+	j, err := mailjson.New(m, mailjson.Options{Content: t.OnMail.input == content})
+	if err != nil {
+		return q, err
+	}
+	j.Received, j.Size = time.Now().Format(time.RFC3339), s.Len()
+	j.IP, j.Host, j.TLS, j.User = session.IP, session.Host, session.TLS, session.User
+	j.Sender, j.Recipients = t.sender, t.recipients
+	q.JSON = j
+	return q, nil
+}
+
+// A session is what every question tells of whom it is about.
+type session struct {
+	IP   string `json:"ip"`
+	Host string `json:"host"`
+	TLS  string `json:"tls"`
+	User string `json:"user"`
+}
+
+func sessionOf(c *smtp.Conn) session {
+	s := session{Host: c.Hello(), User: c.User()}
+	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		s.IP = addr.AddrPort().Addr().Unmap().WithZone("").String()
+	}
+	if state := c.TLS(); state != nil {
+		s.TLS = tls.VersionName(state.Version)
+	}
+	return s
+}
+
+// env tells it in variables. No value has a control in it: smtp refuses them in names and addresses.
+func (s session) env() []string {
+	return []string{"MAIL_IP=" + s.IP, "MAIL_HOST=" + s.Host, "MAIL_TLS=" + s.TLS, "MAIL_USER=" + s.User}
+}
+
+// Password asks whether a password is the user's. Both are on standard input alone: variables can be seen by others on
+// some systems.
+func (h *Hook) Password(ctx context.Context, c *smtp.Conn, user, password string) error {
+	s := sessionOf(c)
+	s.User = ""
+	return h.Ask(ctx, Question{Env: s.env(), JSON: struct {
+		IP       string `json:"ip"`
+		Host     string `json:"host"`
+		TLS      string `json:"tls"`
+		User     string `json:"user"`
+		Password string `json:"password"`
+	}{s.IP, s.Host, s.TLS, user, password}})
+}

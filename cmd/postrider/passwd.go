@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/postrider/postrider/cmd/postrider/users"
+)
+
+// passwd: a line of the users file. What it reads is gone when it ends; what it writes cannot be turned back.
+
+type passwdOptions struct {
+	users        string
+	passwordFile string
+}
+
+// newPasswd builds the command that writes a line of the users file.
+func newPasswd(s streams) *cobra.Command {
+	var o passwdOptions
+	cmd := &cobra.Command{
+		Use:   "passwd USER",
+		Short: "Make a user for serve",
+		Long: `Makes a line of the users file of postrider serve: an argon2id hash of the password,
+and the keys of SCRAM, so that the user can be verified by each mechanism that is
+announced. It is printed, or with --users put into the file, in the place of the
+user's line if there is one. SIGHUP has a server that runs read the file again.
+
+The password is asked for twice on a terminal; else it is the first line of the
+standard input, of --password-file, or POSTRIDER_PASSWORD.`,
+		Example: `  postrider passwd --users users ann
+  postrider passwd ann@example.com <password >>users`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("%s takes one user, but got %d; see %s --help", cmd.CommandPath(), len(args), cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			return passwd(o, args[0], s)
+		},
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().StringVar(&o.users, "users", "", "`FILE` of users to put the line into; made if it is not there")
+	cmd.Flags().StringVar(&o.passwordFile, "password-file", "", "`FILE` with the password on its first line")
+	return cmd
+}
+
+func passwd(o passwdOptions, user string, s streams) error {
+	password, err := o.password(s)
+	if err != nil {
+		return err
+	}
+	line, err := users.Line(user, password)
+	if err != nil {
+		return exitf(exitData, "%w", err)
+	}
+	if o.users == "" {
+		_, err = fmt.Fprintln(s.out, line)
+		return err
+	}
+	return putLine(o.users, line)
+}
+
+// password asks for the password, or reads it.
+func (o *passwdOptions) password(s streams) (string, error) {
+	if o.passwordFile != "" {
+		f, err := os.Open(o.passwordFile)
+		if err != nil {
+			return "", pathError(o.passwordFile, err)
+		}
+		defer f.Close()
+		return firstLine(f)
+	}
+	if password, ok := os.LookupEnv("POSTRIDER_PASSWORD"); ok {
+		return password, nil
+	}
+	in, ok := s.in.(*os.File)
+	if !ok || !term.IsTerminal(int(in.Fd())) {
+		return firstLine(s.in)
+	}
+	var typed [2]string
+	for i, prompt := range []string{"Password: ", "Again: "} {
+		fmt.Fprint(s.err, prompt)
+		b, err := term.ReadPassword(int(in.Fd()))
+		fmt.Fprintln(s.err)
+		if err != nil {
+			return "", exitf(exitNoInput, "the password: %w", err)
+		}
+		typed[i] = string(b)
+	}
+	if typed[0] != typed[1] {
+		return "", exitf(exitData, "the passwords differ")
+	}
+	return typed[0], nil
+}
+
+// firstLine reads a line without its end: editors add one that is not meant.
+func firstLine(r io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(r, 4<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", exitf(exitNoInput, "the password: %w", err)
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+// putLine replaces a user's line in a file, or adds it. All else stays as it is. A file takes the old one's place as a
+// whole, so that a server never reads half of one.
+func putLine(name, line string) error {
+	old, err := readConfig(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	user, _, _ := strings.Cut(line, ":")
+	var b bytes.Buffer
+	put := false
+	for l := range strings.Lines(string(old)) {
+		l = strings.TrimRight(l, "\r\n")
+		if is, _, _ := strings.Cut(strings.TrimSpace(l), ":"); is == user {
+			if put {
+				continue
+			}
+			l, put = line, true
+		}
+		b.WriteString(l + "\n")
+	}
+	if !put {
+		b.WriteString(line + "\n")
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".users-*") // 0600: the lines are for the server alone
+	if err != nil {
+		return exitf(exitCannotWrite, "%w", err)
+	}
+	defer os.Remove(f.Name()) // it is gone if all went well
+	_, err = f.Write(b.Bytes())
+	err = errors.Join(err, keepMode(f, name), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return exitf(exitCannotWrite, "%s: %w", name, err)
+	}
+	return nil
+}
+
+// keepMode gives the new file the mode that the old one had: a server that runs as a group may read by it.
+func keepMode(f *os.File, name string) error {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Chmod(info.Mode().Perm())
+}
