@@ -32,6 +32,10 @@ func (c *Conn) bdat(arg string) {
 		}
 		return
 	}
+	if size > c.server.maxSize() {
+		c.giveUp(&Error{Code: 552, Enhanced: "5.3.4", Text: "the message is too big"})
+		return
+	}
 	chunks := &chunks{conn: c, left: size, last: last, limit: c.server.maxSize()}
 	chunks.loose = c.txn.body == BodyBinaryMIME || c.policy.Profile == Normalize
 	c.receive(chunks)
@@ -148,6 +152,9 @@ func (k *chunks) between(line string) (more bool) {
 	case "BDAT":
 		var ok bool
 		if k.left, k.last, ok = parseBdat(strings.TrimRight(arg, " ")); ok {
+			if k.left > k.limit-k.size {
+				k.err = wire.ErrTooBig // it is known before it is read
+			}
 			return false
 		}
 		fallthrough

@@ -44,7 +44,7 @@ var verbs = verbTable(
 	verb{"MAIL", afterHello | noMail | cleared | argument, (*Conn).mail},
 	verb{"RCPT", inMail | argument, (*Conn).rcpt},
 	verb{"DATA", inRcpt | noArgument, (*Conn).data},
-	verb{"BDAT", argument, (*Conn).bdat}, // checks its state itself: its octets follow
+	verb{"BDAT", 0, (*Conn).bdat}, // checks its state itself: its octets follow
 	verb{"RSET", noArgument | idle, (*Conn).rset},
 	verb{"NOOP", idle, (*Conn).noop},
 	verb{"VRFY", argument | cleared | idle, (*Conn).vrfy},
@@ -270,7 +270,8 @@ func (c *Conn) offered(extension string) bool {
 	for i := range extensions {
 		if extensions[i].name == extension {
 			_, ok := extensions[i].offer(c)
-			return ok && c.esmtp
+			// AUTH is no longer announced where its parameter is of most use (RFC 4954, 5).
+			return c.esmtp && (ok || extension == "AUTH" && c.user != "")
 		}
 	}
 	return false

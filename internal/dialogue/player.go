@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,8 +22,12 @@ type Player struct {
 	Conn    net.Conn      // closed at the end
 	TLS     *tls.Config   // for "<tls>"
 	Split   bool          // say everything a byte at a time
+	Codes   bool          // expected lines are codes of whole replies, not text: see Codes in reply.go
 	Timeout time.Duration // for each expected line; 30 seconds if zero
 
+	last  string      // the last line said, for errors
+	toTLS atomic.Bool // STARTTLS was said, and its reply is the last line in clear
+	deaf  atomic.Bool // nobody listens, because TLS may begin
 	heard chan []byte // what the other side has said
 	fail  chan error  // why it says no more
 	buf   []byte      // heard, and not expected yet
@@ -45,6 +49,11 @@ func (p *Player) Play(s *Script) error {
 		case step.Text == TLS:
 			err = p.startTLS()
 			i++
+		case step.Text == TryTLS:
+			if p.startTLS() != nil {
+				return p.ended(s.Steps[i+1:])
+			}
+			i++
 		case step.Text == Close && step.Who == p.Role:
 			return nil
 		case step.Text == Close:
@@ -61,7 +70,30 @@ func (p *Player) Play(s *Script) error {
 			i++
 		}
 		if err != nil {
-			return fmt.Errorf("%s:%d: %w", s.Name, step.Line, err)
+			return &Mismatch{s.Name, step.Line, p.last, err}
+		}
+	}
+	return nil
+}
+
+// A Mismatch is the error of a play that went another way than the script.
+type Mismatch struct {
+	Script string
+	Line   int    // where, from 1
+	After  string // the last line that was said before; "" if none was
+	Err    error  // what came, and what should have
+}
+
+func (m *Mismatch) Error() string { return fmt.Sprintf("%s:%d: %v", m.Script, m.Line, m.Err) }
+
+// Unwrap returns Err.
+func (m *Mismatch) Unwrap() error { return m.Err }
+
+// ended tells whether a script may end where the connection has.
+func (p *Player) ended(rest []Step) error {
+	for _, step := range rest {
+		if step.Who != p.Role && !strings.Contains(step.Text, Close) {
+			return &Mismatch{"", step.Line, p.last, fmt.Errorf("got the end of the connection, want %q", step.Text)}
 		}
 	}
 	return nil
@@ -94,6 +126,10 @@ func (p *Player) say(s *Script, steps []Step) error {
 			text = strings.ReplaceAll(text, "*", "ok")
 		}
 		out = append(out, text...)
+		p.last = text
+		if strings.EqualFold(text, "STARTTLS") {
+			p.toTLS.Store(true)
+		}
 		if !step.Open {
 			out = append(out, '\r', '\n')
 		}
@@ -134,6 +170,9 @@ func (p *Player) announce(s *Script, code string) string {
 // to wait for, so that its length says how much is read.
 func (p *Player) expect(step Step) error {
 	want := step.Text
+	if p.Codes {
+		return p.expectReply(want)
+	}
 	if step.Open {
 		got, err := p.take(func(b []byte) int {
 			if len(b) < len(want) {
@@ -197,6 +236,15 @@ func (p *Player) take(enough func([]byte) int) (string, error) {
 			continue
 		default:
 		}
+		if p.deaf.Load() { // TLS has not begun after all
+			select {
+			case b := <-p.heard:
+				p.buf = append(p.buf, b...)
+			default:
+				p.listen()
+			}
+			continue
+		}
 		select {
 		case b := <-p.heard:
 			p.buf = append(p.buf, b...)
@@ -222,7 +270,7 @@ func (p *Player) expectClose() error {
 	if err == nil {
 		return fmt.Errorf("got %q, want the end of the connection", got)
 	}
-	if err != io.EOF && !strings.Contains(err.Error(), "reset") && err != io.ErrClosedPipe {
+	if !ends(err) {
 		return fmt.Errorf("got %v, want the end of the connection", err)
 	}
 	return nil
@@ -234,6 +282,7 @@ func (p *Player) expectClose() error {
 func (p *Player) listen() {
 	p.heard, p.fail = make(chan []byte, 1<<12), make(chan error, 1)
 	conn, heard, fail := p.Conn, p.heard, p.fail
+	p.deaf.Store(false)
 	size := 4096
 	if p.TLS != nil {
 		// An octet at a time, so that nothing of the handshake is read by mistake.
@@ -256,6 +305,7 @@ func (p *Player) listen() {
 			}
 			if line = append(line, b[0]); b[0] == '\n' {
 				if p.beforeTLS(string(line)) {
+					p.deaf.Store(true)
 					return
 				}
 				line = line[:0]
@@ -267,7 +317,7 @@ func (p *Player) listen() {
 // beforeTLS tells whether a line is the last before TLS: STARTTLS heard by a
 // server, or the reply to it heard by a client (RFC 3207, 4: 220).
 func (p *Player) beforeTLS(line string) bool {
-	return p.Role == 'S' && line == "STARTTLS\r\n" || p.Role == 'C' && strings.HasPrefix(line, "220 2.0.0 ")
+	return p.Role == 'S' && line == "STARTTLS\r\n" || p.Role == 'C' && p.toTLS.Load() && strings.HasPrefix(line, "220 ")
 }
 
 // startTLS does the handshake of this side's part, and listens to what comes out
@@ -288,6 +338,7 @@ func (p *Player) startTLS() error {
 	}
 	p.Conn.SetDeadline(time.Time{})
 	p.Conn, p.TLS = conn, nil
+	p.toTLS.Store(false)
 	p.listen()
 	return nil
 }

@@ -63,7 +63,10 @@ type Step struct {
 const (
 	Close = "<close>"
 	TLS   = "<tls>"
-	Any   = "..."
+	// TryTLS begins TLS with a server that may rather have closed the connection:
+	// then the script ends, if all that it still expects may be the end.
+	TryTLS = "<try-tls>"
+	Any    = "..."
 )
 
 // Scripts returns all the dialogues of this package, in the order of their names.
@@ -140,6 +143,16 @@ func (s *Script) Has(feature string) (value string, ok bool) {
 	return "", false
 }
 
+// Said returns how many octets the client's lines have.
+func (s *Script) Said() (octets int) {
+	for _, step := range s.Steps {
+		if step.Who == 'C' {
+			octets += len(step.Text)
+		}
+	}
+	return octets
+}
+
 // Plays tells whether the script is for a side: "server", "client" or "send". A
 // script for both leaves out send, which has a message to compose and therefore
 // says more than a bare client.
@@ -154,13 +167,13 @@ func parseStep(line string) (Step, error) {
 	if len(line) < 2 || !strings.ContainsRune("CSER", rune(line[0])) || line[1] != ':' && line[1] != '|' {
 		return Step{}, fmt.Errorf("a line begins with C: S: E: R: or C|, not %q", line)
 	}
-	text, err := unescape(strings.TrimPrefix(line[2:], " "))
+	text, err := Unescape(strings.TrimPrefix(line[2:], " "))
 	return Step{Who: line[0], Text: text, Open: line[1] == '|'}, err
 }
 
-// unescape resolves backslash escapes. They exist because a script is a text that
+// Unescape resolves backslash escapes. They exist because a script is a text that
 // editors and git may touch: what must be exact to the octet is spelt out.
-func unescape(s string) (string, error) {
+func Unescape(s string) (string, error) {
 	if !strings.Contains(s, `\`) {
 		return s, nil
 	}
@@ -191,6 +204,9 @@ func unescape(s string) (string, error) {
 			n, err := strconv.Atoi(count)
 			if err != nil || !ok {
 				return "", fmt.Errorf(`\{ needs a count, a space, a text and }`)
+			}
+			if what, err = Unescape(what); err != nil {
+				return "", err
 			}
 			b.WriteString(strings.Repeat(what, n))
 			// On the brace; the loop steps over it.

@@ -1,0 +1,329 @@
+// Package conform holds any SMTP server against a suite of dialogues: what the
+// RFCs ask of one, and what has broken servers before.
+//
+// Each [Case] is a rule with the place it comes from and the replies that a server
+// may give; [Run] plays them all, [Test] does so as subtests. Replies are judged by
+// their codes, so that it does not matter how a server words them. Cases that need
+// what a server does not announce, or a recipient that is not given, are skipped
+// and say why. Nothing is sent to anybody but that recipient.
+//
+// RFC 5321 and its extensions (1870, 2034, 2920, 3030, 3207, 3461, 4954, 6152,
+// 6531).
+package conform
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/internal/dialogue"
+	"github.com/postrider/postrider/smtp"
+)
+
+// A Config says which server is tried, and how it is reached. Only Addr must be
+// set.
+type Config struct {
+	Addr string // host:port; a host alone is port 25
+	// TLS is TLSImplicit, TLSStartTLS (all but the cases about what comes before
+	// it), TLSNone, or TLSAuto (zero): implicit on port 465, else in clear, and
+	// STARTTLS only where credentials are sent.
+	TLS smtp.TLSMode
+	// TLSConfig verifies the server. nil: its name and the system's authorities, on
+	// loopback nothing.
+	TLSConfig *tls.Config
+	// User and Password are for AUTH PLAIN, before all cases but those about AUTH. A
+	// User of "" does not authenticate.
+	User, Password string
+	From           string // the sender; postmaster at localhost if empty
+	Rcpt           string // gets all messages; "": the cases that send some are skipped
+	// Mailbox is a directory in which the server has put what Rcpt got by the time
+	// of its reply, a message a file (a Maildir, or .eml). "": nobody looks.
+	Mailbox string
+	// Timeout is for each reply; 30 seconds if zero.
+	Timeout time.Duration
+	// Only are the names of the cases to be run, as path.Match has them: "bdat-*".
+	// None: all.
+	Only []string
+	// Split says everything an octet at a time, but for cases of very long lines.
+	Split bool
+}
+
+func (c *Config) from() string {
+	if c.From == "" {
+		return "postmaster@localhost"
+	}
+	return c.From
+}
+
+// An Outcome is how a case went.
+type Outcome string
+
+const (
+	Pass Outcome = "pass"
+	Fail Outcome = "fail"
+	Skip Outcome = "skip"
+)
+
+// A Result is a case and how it went.
+type Result struct {
+	Case
+	Outcome Outcome
+	Detail  string        // of a failure, what came; of a skip, why
+	Took    time.Duration // on the clock
+}
+
+// Run plays the cases one after the other, each on a connection of its own. Its
+// last pair holds an error if the suite could not be run at all, such as of a
+// server that is not there; a case that fails is no error. ctx ends it early.
+func Run(ctx context.Context, c Config) iter.Seq2[Result, error] {
+	return func(yield func(Result, error) bool) {
+		o, err := c.probe(ctx)
+		if err != nil {
+			yield(Result{}, fmt.Errorf("conform: %s: %w", c.Addr, err))
+			return
+		}
+		for _, one := range allCases() {
+			if ctx.Err() != nil {
+				yield(Result{}, ctx.Err())
+				return
+			}
+			if c.wants(one.Name) && !yield(c.run(ctx, one, o), nil) {
+				return
+			}
+		}
+	}
+}
+
+// wants tells whether a case is to be run.
+func (c *Config) wants(name string) bool {
+	for _, pattern := range c.Only {
+		if ok, _ := filepath.Match(pattern, name); ok {
+			return true
+		}
+	}
+	return len(c.Only) == 0
+}
+
+// run plays one case.
+func (c *Config) run(ctx context.Context, one Case, o *offers) Result {
+	begin := time.Now()
+	r := Result{Case: one, Outcome: Skip}
+	if r.Detail = c.missing(&one, o); r.Detail != "" {
+		return r
+	}
+	r.Outcome = Pass
+	if err := c.play(ctx, &one, o); err != nil {
+		r.Outcome, r.Detail = Fail, explain(err)
+	}
+	r.Took = time.Since(begin)
+	return r
+}
+
+// missing tells what a case needs and is not there, "" if all is.
+func (c *Config) missing(one *Case, o *offers) string {
+	offered := o.hello
+	switch {
+	case one.after == "clear" && o.implicit:
+		return "the connection is in TLS from the beginning"
+	case one.after == "clear":
+		offered = o.clear
+	case strings.HasPrefix(one.after, "secure"):
+		offered = o.secure
+	}
+	for _, need := range one.needs {
+		name, unwanted := strings.CutPrefix(need, "!")
+		if why := c.lacks(name, offered, o); unwanted && why == "" {
+			return "it is for servers without " + name
+		} else if !unwanted && why != "" {
+			return why
+		}
+	}
+	if c.Rcpt == "" && (one.after == "rcpt" || strings.Contains(one.lines, "{rcpt}")) {
+		return "it sends a message, and no recipient is given"
+	}
+	if c.Mailbox == "" && one.kept == "0" {
+		return "it looks at what was kept, and no mailbox is given"
+	}
+	return ""
+}
+
+// lacks tells why a need is not met, "" if it is.
+func (c *Config) lacks(need string, offered map[string]string, o *offers) string {
+	extension, word, _ := strings.Cut(need, "=")
+	switch params, ok := offered[extension]; {
+	case need == "credentials":
+		if c.User == "" {
+			return "no credentials are given"
+		}
+	case need == "small":
+		if o.size() > 1<<20 {
+			return "the size limit is too large to be tried"
+		}
+	case !ok:
+		return extension + " is not announced"
+	case word != "" && !strings.Contains(" "+strings.ToUpper(params)+" ", " "+word+" "):
+		return extension + " " + word + " is not announced"
+	}
+	return ""
+}
+
+// play plays the dialogue of a case and looks at what was kept.
+func (c *Config) play(ctx context.Context, one *Case, o *offers) error {
+	token := strings.ToLower(rand.Text()[:8])
+	script, err := one.script(c.values(o, token))
+	if err != nil {
+		return err
+	}
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	player := &dialogue.Player{Role: 'C', Conn: conn, TLS: c.tls(), Codes: true, Split: c.Split && script.Said() < 100_000, Timeout: c.Timeout}
+	if o.implicit {
+		player.TLS = nil
+	}
+	if err := player.Play(script); err != nil {
+		return err
+	}
+	if c.Mailbox == "" || one.kept == "" {
+		return nil
+	}
+	return c.kept(one, token)
+}
+
+// kept looks into the mailbox for the message of a case.
+func (c *Config) kept(one *Case, token string) error {
+	if one.kept == "0" {
+		// That nothing arrives cannot be waited for. A server that keeps what it should
+		// not has it by now, or soon.
+		time.Sleep(50 * time.Millisecond)
+	}
+	var found []string
+	err := filepath.WalkDir(c.Mailbox, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was a file on its way in
+		}
+		if strings.Contains(string(b), token) {
+			found = append(found, string(b))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	low, high, ok := strings.Cut(one.kept, "-")
+	if !ok {
+		high = low
+	}
+	if n := fmt.Sprint(len(found)); n < low || n > high {
+		return fmt.Errorf("the recipient has %d messages, want %s", len(found), one.kept)
+	}
+	want, err := dialogue.Unescape(one.holds)
+	if err != nil {
+		return err
+	}
+	for _, m := range found {
+		if !strings.Contains(m, want) {
+			return fmt.Errorf("the recipient has %.200q, which should hold %.200q", m, want)
+		}
+	}
+	return nil
+}
+
+// explain says a failure without what only whoever wrote the case would know.
+func explain(err error) string {
+	m, ok := errors.AsType[*dialogue.Mismatch](err)
+	switch {
+	case !ok:
+		return err.Error()
+	case m.After == "":
+		return m.Err.Error()
+	case len(m.After) > 60:
+		m.After = m.After[:60] + " …"
+	}
+	return fmt.Sprintf("after %q: %v", m.After, m.Err)
+}
+
+// A tester is a *testing.T, which programs that only call Run need not link.
+type tester[T any] interface {
+	Helper()
+	Context() context.Context
+	Errorf(format string, args ...any)
+	Skip(args ...any)
+	Run(name string, f func(T)) bool
+}
+
+// Test runs the suite as subtests of t, one for each case.
+func Test[T tester[T]](t T, c Config) {
+	t.Helper()
+	for r, err := range Run(t.Context(), c) {
+		if err != nil {
+			t.Errorf("%v", err)
+			return
+		}
+		t.Run(r.Name, func(t T) {
+			t.Helper()
+			switch r.Outcome {
+			case Skip:
+				t.Skip(r.Detail)
+			case Fail:
+				t.Errorf("%s (%s): %s", r.Title, r.Source, r.Detail)
+			}
+		})
+	}
+}
+
+// dial connects, and begins TLS where it comes first.
+func (c *Config) dial(ctx context.Context) (net.Conn, error) {
+	addr := c.Addr
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		addr = net.JoinHostPort(strings.Trim(addr, "[]"), "25")
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil || !c.implicit() {
+		return conn, err
+	}
+	secure := tls.Client(conn, c.tls())
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+func (c *Config) implicit() bool {
+	return c.TLS == smtp.TLSImplicit || c.TLS == smtp.TLSAuto && strings.HasSuffix(c.Addr, ":465")
+}
+
+// tls returns what TLS is begun with.
+func (c *Config) tls() *tls.Config {
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		host = c.Addr
+	}
+	config := &tls.Config{}
+	if c.TLSConfig != nil {
+		config = c.TLSConfig.Clone()
+	} else if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		config.InsecureSkipVerify = true
+	}
+	if config.ServerName == "" {
+		config.ServerName = host
+	}
+	return config
+}

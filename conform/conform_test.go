@@ -1,0 +1,128 @@
+package conform_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider/conform"
+	"github.com/postrider/postrider/smtp"
+)
+
+// build builds the server that is tried, with some source files replaced.
+func build(t *testing.T, replace map[string]string) string {
+	t.Helper()
+	overlay := filepath.Join(t.TempDir(), "overlay.json")
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(overlay, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "server.exe")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, "-o", program, "./testdata/server")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
+}
+
+// start starts it, and returns how it is reached.
+func start(t *testing.T, program, fault string) conform.Config {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), program, "-dir", dir)
+	cmd.Env = append(os.Environ(), "FAULT="+fault)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stdin.Close(); cmd.Wait() })
+	addr, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conform.Config{Addr: strings.TrimSpace(addr), Rcpt: "bob@example.net", Mailbox: dir, User: "ann", Password: "secret"}
+}
+
+// Our own server passes every case, in clear, in TLS and an octet at a time.
+func TestOurs(t *testing.T) {
+	c := start(t, build(t, nil), "")
+	played := map[string]bool{}
+	run := func(c conform.Config) {
+		for r, err := range conform.Run(t.Context(), c) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Outcome == conform.Fail {
+				t.Errorf("%s: %s (%s): %s", r.Name, r.Title, r.Source, r.Detail)
+			}
+			played[r.Name] = played[r.Name] || r.Outcome != conform.Skip
+		}
+	}
+	run(c)
+	clear := c
+	clear.User, clear.TLS = "", smtp.TLSNone
+	run(clear)
+	if !testing.Short() {
+		c.Split = true
+		run(c)
+	}
+	for name, ok := range played {
+		// These are for servers that lack what ours has.
+		if !ok && !strings.HasSuffix(name, "-unoffered") {
+			t.Errorf("%s: it was never played", name)
+		}
+	}
+}
+
+// Each case is a rule of its own, that says where it comes from.
+func TestCases(t *testing.T) {
+	cases := conform.Cases()
+	if len(cases) < 200 {
+		t.Errorf("got %d cases, want at least 200", len(cases))
+	}
+	source := regexp.MustCompile(`^(RFC \d+, [\dA-F][\d.]*|CVE-\d{4}-\d+)$`)
+	seen := map[string]string{}
+	for _, c := range cases {
+		if !source.MatchString(c.Source) {
+			t.Errorf("%s: got source %q, want an RFC's section or a CVE", c.Name, c.Source)
+		}
+		for what, s := range map[string]string{"name": c.Name, "title": c.Title} {
+			if other := seen[what+s]; other != "" || s == "" {
+				t.Errorf("%s: the %s %q is that of %s too", c.Name, what, s, other)
+			}
+			seen[what+s] = c.Name
+		}
+	}
+}
+
+// The suite as a Go test has it.
+func TestTest(t *testing.T) {
+	c := start(t, build(t, nil), "")
+	c.Only = []string{"rset*", "quit"}
+	conform.Test(t, c)
+}
+
+// A server that is not there is an error, and no failed case.
+func TestNobodyThere(t *testing.T) {
+	for r, err := range conform.Run(t.Context(), conform.Config{Addr: "127.0.0.1:1", Timeout: time.Second}) {
+		if err == nil {
+			t.Errorf("got %+v, want an error", r)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+// Server is what the tests hold against the suite: the library's server with every
+// extension, which keeps each message in a file. It prints its address.
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+func main() {
+	dir := flag.String("dir", "", "where messages are kept")
+	flag.Parse()
+	srv := &smtp.Server{
+		Hostname: "mx.example.com", MaxSize: 200_000, Handler: handler{&smtp.Hooks{OnData: keep(*dir)}},
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate()}}, Logger: slog.New(slog.DiscardHandler),
+		OnAuth: func(_ context.Context, _ *smtp.Conn, user, password string) error {
+			if user != "ann" || password != "secret" {
+				return smtp.Errorf(535, "5.7.8", "wrong user name or password")
+			}
+			return nil
+		},
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(l.Addr())
+	go func() { io.Copy(io.Discard, os.Stdin); os.Exit(0) }() // the test has ended
+	log.Fatal(srv.Serve(l))
+}
+
+type handler struct{ *smtp.Hooks }
+
+func (handler) Offers() []string { return []string{"DSN", "BINARYMIME", "REQUIRETLS"} }
+
+// keep writes each message into a file that appears when it is whole.
+func keep(dir string) func(context.Context, *smtp.Conn, *smtp.Envelope, io.Reader) (string, error) {
+	return func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+		f, err := os.CreateTemp(dir, "*.tmp")
+		if err != nil {
+			return "", err
+		}
+		_, err = io.Copy(f, r)
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+			return "", err
+		}
+		return filepath.Base(f.Name()), os.Rename(f.Name(), f.Name()+".eml")
+	}
+}
+
+func certificate() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
