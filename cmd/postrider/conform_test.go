@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"io"
+	"log/slog"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// listening serves srv on loopback until the test ends.
+func listening(t *testing.T, srv *smtp.Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Serve(l)
+	t.Cleanup(func() { srv.Close() })
+	return l.Addr().String()
+}
+
+// conformRun runs the command and returns its exit code and what it printed.
+func conformRun(t *testing.T, args ...string) (code int, out, err string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), append([]string{"conform"}, args...), streams{strings.NewReader(""), &stdout, &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestConform(t *testing.T) {
+	srv := &smtp.Server{Handler: &smtp.Hooks{OnData: func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+		_, err := io.Copy(io.Discard, r)
+		return "", err
+	}}, Logger: slog.New(slog.DiscardHandler)}
+	addr := listening(t, srv)
+	code, out, _ := conformRun(t, addr, "--rcpt", "bob@example.net")
+	if want := regexp.MustCompile(`(?m)^ok    rset-forgets-sender +RFC 5321, 4\.1\.1\.5 +RSET forgets the sender\.\n`); code != 0 || !want.MatchString(out) {
+		t.Errorf("got exit %d and %q, want 0 and a line for each case", code, out)
+	}
+	if want := regexp.MustCompile(`\n\d+ passed, 0 failed, \d+ skipped in `); !want.MatchString(out) || !strings.Contains(out, "\n      STARTTLS is not announced\n") {
+		t.Errorf("got %q, want a summary, and why cases were skipped", out)
+	}
+}
+
+// A server with a fault: the exit code is 1, in whatever form it is told.
+func TestConformFails(t *testing.T) {
+	srv := &smtp.Server{OnCommand: func(_ context.Context, _ *smtp.Conn, verb, _ string) error {
+		if verb == "NOOP" {
+			return smtp.Errorf(550, "5.7.1", "no\x1b[31m")
+		}
+		return nil
+	}}
+	addr := listening(t, srv)
+	code, out, errOut := conformRun(t, addr, "--run", "noop-*,rset-nothing")
+	if code != 1 || !strings.Contains(out, "FAIL  noop-before-hello ") || strings.Contains(out, "\x1b") || !strings.Contains(errOut, "cases failed") {
+		t.Errorf("got exit %d, %q, %q, want 1 and a line that says FAIL", code, out, errOut)
+	}
+	code, out, _ = conformRun(t, addr, "--run", "noop-argument", "--json")
+	var c caseJSON
+	if err := json.Unmarshal([]byte(out), &c); code != 1 || err != nil || c.Outcome != "fail" || c.Source != "RFC 5321, 4.1.1.9" || !strings.Contains(c.Detail, "550") {
+		t.Errorf("got exit %d and %q (%v), want one failed case", code, out, err)
+	}
+	code, out, _ = conformRun(t, addr, "--run", "noop-argument,rset-nothing", "--junit")
+	var suite junitSuite
+	if err := xml.Unmarshal([]byte(out), &suite); code != 1 || err != nil || suite.Tests != 2 || suite.Failures != 1 {
+		t.Errorf("got exit %d and %q (%v), want two cases, one of which failed", code, out, err)
+	}
+}
+
+func TestConformUsage(t *testing.T) {
+	for _, args := range [][]string{{}, {"a", "b"}, {"127.0.0.1:1", "--tls", "opportunistic"}, {"127.0.0.1:1", "--user", "ann"}} {
+		if code, _, errOut := conformRun(t, args...); code != exitUsage {
+			t.Errorf("%q: got exit %d and %q, want %d", args, code, errOut, exitUsage)
+		}
+	}
+	if code, out, _ := conformRun(t, "--list"); code != 0 || strings.Count(out, "\n") < 200 {
+		t.Errorf("--list: got exit %d and %d lines, want at least 200", code, strings.Count(out, "\n"))
+	}
+	if code, _, _ := conformRun(t, "127.0.0.1:1"); code != exitTempFail {
+		t.Errorf("nobody there: got exit %d, want %d", code, exitTempFail)
+	}
+}
