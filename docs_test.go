@@ -111,3 +111,37 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		}
 	}
 }
+
+// goBlock matches a block of Go in a document.
+var goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
+
+// Whoever comes from elsewhere copies what is written there: it must be a piece of an Example, which compiles and runs.
+func TestBlocksAreExamples(t *testing.T) {
+	var examples strings.Builder
+	err := filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for line := range strings.Lines(string(text)) {
+			examples.WriteString(strings.TrimPrefix(line, "\t"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join("docs", "coming-from.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := goBlock.FindAllStringSubmatch(string(text), -1)
+	if len(blocks) == 0 {
+		t.Error("docs/coming-from.md has no block of Go")
+	}
+	for _, m := range blocks {
+		if !strings.Contains(examples.String(), m[1]) {
+			t.Errorf("docs/coming-from.md: this is in no Example:\n%s", m[1])
+		}
+	}
+}
