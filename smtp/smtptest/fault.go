@@ -1,0 +1,235 @@
+package smtptest
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// What goes wrong with real servers, on request. A fault happens where its verb
+// is carried out; the session goes on after it if its kind permits.
+
+// Places for a Fault that are no verbs.
+const (
+	Connect   = "CONNECT" // the greeting
+	Handshake = "TLS"     // the beginning of TLS: it fails
+	EndOfData = "."       // the reply to a whole message
+)
+
+// A Fault is what goes wrong at a verb. Of Reply, Stall, Reset and Truncate one is
+// set; Throttle may be with any of them.
+type Fault struct {
+	Verb     string // "RCPT", or Connect, Handshake or EndOfData; "": any verb
+	Times    int    // how often it happens; 0: always
+	Reply    string // a refusal in place of what would be said: "450 4.2.1 not now"
+	Stall    bool   // nothing is said until the client goes away
+	Reset    bool   // the connection is reset
+	Truncate bool   // half of the reply is said, then the connection ends
+	Throttle int    // from here on so many octets a second are read; 0: no limit
+}
+
+// Fault adds a fault. The first one that fits a verb happens. At EndOfData a Reply
+// means that the message is not kept; with the other kinds it was kept, and only
+// the client does not hear of it. It may be called while clients are connected.
+func (s *Server) Fault(f Fault) {
+	if f.Reply != "" && refusal(f.Reply) == nil {
+		panic("smtptest: no refusal: " + f.Reply)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &f)
+}
+
+// Heal removes all faults.
+func (s *Server) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// fault returns the fault of a verb, if there is one, and counts it.
+func (s *Server) fault(verb string) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.faults {
+		special := verb == EndOfData || verb == Handshake || verb == Connect
+		if f.Verb != verb && (f.Verb != "" || special) {
+			continue
+		}
+		found := *f
+		if f.Times--; f.Times == 0 {
+			s.faults = append(s.faults[:i:i], s.faults[i+1:]...)
+		} else if f.Times < 0 {
+			f.Times = 0 // always
+		}
+		return &found
+	}
+	return nil
+}
+
+// fail lets the fault of a verb happen.
+func (s *Server) fail(ctx context.Context, c *smtp.Conn, verb string) error {
+	if f := s.fault(verb); f != nil {
+		return s.apply(ctx, c, f)
+	}
+	return nil
+}
+
+var errFault = errors.New("smtptest: a fault")
+
+func (s *Server) apply(ctx context.Context, c *smtp.Conn, f *Fault) error {
+	s.mu.Lock()
+	nc := s.conns[c.RemoteAddr().String()]
+	s.mu.Unlock()
+	if nc == nil {
+		return errFault // it has gone already
+	}
+	nc.set(f)
+	switch {
+	case f.Reply != "":
+		return refusal(f.Reply)
+	case f.Stall:
+		select {
+		case <-nc.gone:
+		case <-s.ended:
+		case <-ctx.Done():
+		}
+		return errFault
+	case f.Reset:
+		nc.reset()
+		return errFault
+	}
+	return nil
+}
+
+// failTLS lets a handshake fail.
+func (s *Server) failTLS(nc net.Conn) error {
+	f := s.fault(Handshake)
+	c, ok := nc.(*conn)
+	switch {
+	case f == nil:
+		return nil
+	case ok && f.Reset:
+		c.reset()
+	case f.Stall:
+		select {
+		case <-c.gone:
+		case <-s.ended:
+		}
+	}
+	return errFault
+}
+
+// refusal reads "450 4.2.1 not now"; nil if it is none.
+func refusal(reply string) *smtp.Error {
+	code, text, _ := strings.Cut(reply, " ")
+	n, err := strconv.Atoi(code)
+	if err != nil || n < 400 || n > 599 {
+		return nil
+	}
+	e := &smtp.Error{Code: n, Text: text}
+	if word, rest, _ := strings.Cut(text, " "); strings.Count(word, ".") == 2 && strings.HasPrefix(word, code[:1]+".") {
+		e.Enhanced, e.Text = smtp.EnhancedCode(word), rest
+	}
+	return e
+}
+
+// A listener hands out connections that faults can get at.
+type listener struct {
+	net.Listener
+	server *Server
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{Conn: nc, gone: make(chan struct{})}
+	c.forget = func() {
+		l.server.mu.Lock()
+		defer l.server.mu.Unlock()
+		delete(l.server.conns, nc.RemoteAddr().String())
+	}
+	l.server.mu.Lock()
+	l.server.conns[nc.RemoteAddr().String()] = c
+	l.server.mu.Unlock()
+	return c, nil
+}
+
+// conn is a connection with what is wrong with it.
+type conn struct {
+	net.Conn
+	forget   func()
+	once     sync.Once
+	gone     chan struct{} // closed when nothing more comes
+	mu       sync.Mutex
+	truncate bool
+	rate     int
+}
+
+func (c *conn) set(f *Fault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.truncate, c.rate = f.Truncate, f.Throttle
+}
+
+// Read reads slowly if it has to: a tenth of a second's octets at a time.
+func (c *conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	rate := c.rate
+	c.mu.Unlock()
+	if rate > 0 {
+		p = p[:min(len(p), max(1, rate/10))]
+		select {
+		case <-time.After(time.Duration(len(p)) * time.Second / time.Duration(rate)):
+		case <-c.gone:
+		}
+	}
+	n, err := c.Conn.Read(p)
+	if timeout, ok := err.(net.Error); err != nil && (!ok || !timeout.Timeout()) {
+		c.once.Do(func() { close(c.gone) })
+	}
+	return n, err
+}
+
+// Write says half of it if it has to.
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	truncate := c.truncate
+	c.mu.Unlock()
+	if !truncate {
+		return c.Conn.Write(p)
+	}
+	c.Conn.Write(p[:len(p)/2])
+	c.Close()
+	return 0, errFault
+}
+
+// CloseWrite lets the server end its side first, as it does with a bare connection.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *conn) Close() error {
+	c.once.Do(func() { close(c.gone) })
+	c.forget()
+	return c.Conn.Close()
+}
+
+// reset ends the connection without a word.
+func (c *conn) reset() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.Close()
+}
