@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -79,6 +78,19 @@ func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, err
 	return t, o.set(t.Dialer, s)
 }
 
+// transport is sender for commands that only a server can answer.
+func (o *connectOptions) transport(address string, s streams) (*smtp.Transport, error) {
+	opened, err := o.sender(address, s)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := opened.(*smtp.Transport)
+	if !ok {
+		return nil, usagef("this is no server that could be asked: give HOST[:PORT], or a URL as smtps://smtp.example.com")
+	}
+	return t, nil
+}
+
 // set makes the settings of the flags. --tls cannot undo smtps://.
 func (o *connectOptions) set(d *smtp.Dialer, s streams) error {
 	mode, ok := map[string]smtp.TLSMode{
@@ -96,13 +108,9 @@ func (o *connectOptions) set(d *smtp.Dialer, s streams) error {
 		return err
 	}
 	if o.caFile != "" {
-		pem, err := os.ReadFile(o.caFile)
+		pool, err := readPool(o.caFile)
 		if err != nil {
-			return exitf(exitNoInput, "--ca-file: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return exitf(exitData, "--ca-file: %s holds no certificate in PEM", o.caFile)
+			return err
 		}
 		// In place of the system's, not added to them: who names an authority
 		// means that one. Set, it is looked at on loopback too.

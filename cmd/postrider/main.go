@@ -68,6 +68,7 @@ postrider serve starts a mail server with a web inbox on this machine.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newServe(s), newPasswd(s), newSend(s), newSendmail(s), newShow(s), newConform(s), newVersion(s))
+	root.AddCommand(newServe(s), newPasswd(s), newSend(s), newSendmail(s), newVerify(s), newExpand(s), newNoop(s),
+		newCheck(s), newShow(s), newConform(s), newVersion(s))
 	return root
 }

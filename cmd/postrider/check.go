@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// check: what a server offers to whoever connects, without sending mail or a
+// password. A certificate that would be refused is looked at all the same, and what
+// is wrong with it is said.
+
+// checkOptions are the flags of check.
+type checkOptions struct {
+	tls     string
+	caFile  string
+	timeout time.Duration
+	trace   bool
+	json    bool
+}
+
+func (o *checkOptions) flags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringVar(&o.tls, "tls", "auto", "`MODE` of TLS: auto (implicit on port 465, else STARTTLS if offered), implicit or none")
+	f.StringVar(&o.caFile, "ca-file", "", "`FILE` with the certificates in PEM that vouch for the server's, in place of the system's")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "how long it may take in all")
+	f.BoolVar(&o.trace, "trace", false, "print the dialogue with the server on standard error, with times")
+	f.BoolVar(&o.json, "json", false, "print the report as JSON")
+}
+
+// newCheck builds the command that looks at a server.
+func newCheck(s streams) *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check HOST[:PORT]",
+		Short: "Show what a server offers: extensions, TLS, certificate, limits, timings",
+		Long: `Connects to a server, port 25 unless one is given, and prints what it offers before and
+inside TLS, its certificates and until when they are good, the mechanisms to
+authenticate with, limits, and how long each step took. No mail is sent, and no
+password. Lines that begin with ! say what is wrong, those with - what could be better.
+
+The exit code is 0, 69 if something is wrong, and 68, 75 or 76 if the server cannot be
+found, cannot be reached or does not speak SMTP.`,
+		Example: "  postrider check mail.example.com\n  postrider check smtp.example.com:465 --json",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("say which server: postrider check HOST[:PORT]")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			return check(cmd.Context(), o, args[0], s)
+		},
+	}
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+// check looks at one server and prints the report.
+func check(ctx context.Context, o checkOptions, server string, s streams) error {
+	if o.tls != "auto" && o.tls != "implicit" && o.tls != "none" {
+		return usagef("--tls %q: it is auto, implicit or none", o.tls)
+	}
+	host, port, err := net.SplitHostPort(server)
+	if err != nil {
+		host, port = strings.Trim(server, "[]"), "25"
+		if o.tls == "implicit" {
+			port = "465"
+		}
+	}
+	p := &probe{o: o, host: host, report: report{Server: net.JoinHostPort(host, port), Extensions: map[string]string{}, Timings: map[string]float64{}}}
+	if o.caFile != "" {
+		if p.roots, err = readPool(o.caFile); err != nil {
+			return err
+		}
+	}
+	if o.trace {
+		p.trace = transcript(s.err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	if err := p.run(ctx, port); err != nil {
+		return (&connectOptions{}).explain(err)
+	}
+	p.report.advise(port)
+	if o.json {
+		err = printJSON(s.out, p.report)
+	} else {
+		err = p.report.print(s.out)
+	}
+	if err != nil {
+		return exitf(exitIO, "%w", err)
+	}
+	if len(p.report.Wrong) > 0 {
+		return exitf(exitUnavailable, "%s: %s", p.report.Server, p.report.Wrong[0])
+	}
+	return nil
+}
+
+// readPool reads the certificates of a file in PEM.
+func readPool(name string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(name)
+	if err != nil {
+		return nil, exitf(exitNoInput, "--ca-file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, exitf(exitData, "--ca-file: %s holds no certificate in PEM", name)
+	}
+	return pool, nil
+}
+
+// A probe is one look at a server.
+type probe struct {
+	o      checkOptions
+	host   string
+	roots  *x509.CertPool // nil: the system's
+	trace  func(smtp.Line)
+	report report
+}
+
+// step times one step. Seconds are what JSON has.
+func (p *probe) step(name string, do func() error) error {
+	begun := time.Now()
+	err := do()
+	p.report.Timings[name] = time.Since(begun).Seconds()
+	return err
+}
+
+// run connects and asks. What was offered in clear is kept beside what is offered
+// inside TLS, because a client must forget the one at the other (RFC 3207, 4.2).
+func (p *probe) run(ctx context.Context, port string) error {
+	var conn net.Conn
+	err := p.step("connect", func() (err error) {
+		conn, err = new(net.Dialer).DialContext(ctx, "tcp", p.report.Server)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	p.report.Address = conn.RemoteAddr().String()
+	implicit := p.o.tls == "implicit" || p.o.tls == "auto" && port == "465"
+	if implicit {
+		secured := tls.Client(conn, p.config())
+		if err := p.step("tls", func() error { return secured.HandshakeContext(ctx) }); err != nil {
+			return fmt.Errorf("TLS with %s: %w", p.host, err)
+		}
+		p.secured(secured.ConnectionState(), "implicit")
+		conn = secured
+	}
+	var c *smtp.Client
+	err = p.step("greeting", func() (err error) {
+		// Greeting and EHLO; the certificate has been looked at, or will be here.
+		d := &smtp.Dialer{TLS: smtp.TLSNone, Trace: p.trace}
+		c, err = d.Client(ctx, conn)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	greeting, err := c.Greeting(ctx)
+	if err != nil {
+		return err
+	}
+	p.report.Greeting = greeting.Text
+	p.offered(c)
+	if _, has := c.Extension("STARTTLS"); has && !implicit && p.o.tls == "auto" {
+		p.report.Clear = p.report.Mechanisms
+		if err := p.startTLS(ctx, c); err != nil {
+			return err
+		}
+	} else if !implicit {
+		p.report.Clear = p.report.Mechanisms
+	}
+	if err := p.step("noop", func() error { _, err := c.Noop(ctx); return err }); err != nil {
+		return err
+	}
+	c.Quit(ctx) // whatever it says, it has been looked at
+	return nil
+}
+
+// startTLS begins TLS and asks again.
+func (p *probe) startTLS(ctx context.Context, c *smtp.Client) error {
+	err := p.step("tls", func() error { _, err := c.StartTLS(ctx, p.config()); return err })
+	if err != nil {
+		return err
+	}
+	p.secured(*c.TLS(), "starttls")
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		name = "localhost"
+	}
+	if err := p.step("ehlo", func() error { _, err := c.Hello(ctx, name); return err }); err != nil {
+		return err
+	}
+	p.offered(c)
+	return nil
+}
+
+// config takes any certificate and any version: they are judged afterwards.
+func (p *probe) config() *tls.Config {
+	return &tls.Config{ServerName: p.host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}
+}
+
+// offered keeps what EHLO announced last.
+func (p *probe) offered(c *smtp.Client) {
+	p.report.Extensions, p.report.Mechanisms = map[string]string{}, nil
+	for name, params := range c.Extensions() {
+		p.report.Extensions[name] = params
+		if name == "AUTH" {
+			p.report.Mechanisms = strings.Fields(params)
+		}
+	}
+}
+
+// secured keeps what TLS came to, and verifies as a client would.
+func (p *probe) secured(state tls.ConnectionState, how string) {
+	r := &tlsReport{How: how, Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite), version: state.Version}
+	p.report.TLS = r
+	intermediates := x509.NewCertPool()
+	for i, c := range state.PeerCertificates {
+		if i > 0 {
+			intermediates.AddCert(c)
+		}
+		names := c.DNSNames
+		for _, ip := range c.IPAddresses {
+			names = append(names, ip.String())
+		}
+		r.Certificates = append(r.Certificates, chainLink{
+			Subject: c.Subject.String(), Names: names, Issuer: c.Issuer.String(),
+			NotBefore: c.NotBefore, NotAfter: c.NotAfter, Key: c.PublicKeyAlgorithm.String(), Days: int(time.Until(c.NotAfter).Hours() / 24),
+		})
+	}
+	if len(state.PeerCertificates) == 0 {
+		r.Error = "no certificate"
+		return
+	}
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: p.host, Roots: p.roots, Intermediates: intermediates})
+	if err != nil {
+		r.Error = err.Error()
+	}
+	r.Verified = err == nil
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// verify, expand and noop: questions to a server that send no mail (RFC 5321, 3.5
+// and 4.1.1.9). Few servers answer the first two to strangers; that is told apart
+// from a no.
+
+// A query is one of these commands.
+type query struct {
+	use, short, long, example string
+	args                      cobra.PositionalArgs
+	ask                       func(ctx context.Context, c *smtp.Client, arg string) (smtp.Reply, error)
+	print                     func(a answer) []string // lines for people
+}
+
+// An answer is what a server said, and its JSON.
+type answer struct {
+	Server   string   `json:"server"`
+	Query    string   `json:"query,omitempty"`
+	Answer   string   `json:"answer"` // yes, forwarded, untold, no, later or refused
+	Members  []string `json:"members,omitempty"`
+	Code     int      `json:"code"`
+	Enhanced string   `json:"enhanced"`
+	Text     string   `json:"text"`
+	Seconds  float64  `json:"seconds"`
+}
+
+func newVerify(s streams) *cobra.Command {
+	return newQuery(s, query{
+		use: "verify ADDRESS...", short: "Ask a server whether mailboxes exist (VRFY)",
+		long: `Asks a server by VRFY about each address, or user's name. The answer is yes, forwarded
+(251), untold (252: the server does not say, which is common), no, later or refused.
+
+The exit code is 0 for yes and forwarded, 67 for no, 69 for untold and refused, 75 for
+later; with several addresses it is that of the first that is not 0.`,
+		example: "  postrider verify --server mail.example.com ann@example.com",
+		args:    cobra.MinimumNArgs(1),
+		ask:     func(ctx context.Context, c *smtp.Client, arg string) (smtp.Reply, error) { return c.Verify(ctx, arg) },
+		print: func(a answer) []string {
+			return []string{fmt.Sprintf("%s  %s  %s", a.Query, a.Answer, smtp.Reply{Code: a.Code, Enhanced: smtp.EnhancedCode(a.Enhanced), Text: a.Text})}
+		},
+	})
+}
+
+func newExpand(s streams) *cobra.Command {
+	return newQuery(s, query{
+		use: "expand LIST...", short: "Ask a server who is on a mailing list (EXPN)",
+		long: `Asks a server by EXPN about each list, and prints its members, one a line. Few servers
+tell. The exit codes are those of postrider verify.`,
+		example: "  postrider expand --server mail.example.com staff",
+		args:    cobra.MinimumNArgs(1),
+		ask:     func(ctx context.Context, c *smtp.Client, arg string) (smtp.Reply, error) { return c.Expand(ctx, arg) },
+		print:   func(a answer) []string { return a.Members },
+	})
+}
+
+func newNoop(s streams) *cobra.Command {
+	return newQuery(s, query{
+		use: "noop", short: "See whether a server answers (NOOP)",
+		long: `Connects, with TLS and authentication as asked for, says NOOP, and prints the reply and
+how long it took: a probe that sends no mail. The exit code is 0 if all went well.`,
+		example: "  postrider noop --server smtps://smtp.example.com --user ann --password-file ~/.password",
+		args:    noArgs,
+		ask:     func(ctx context.Context, c *smtp.Client, _ string) (smtp.Reply, error) { return c.Noop(ctx) },
+		print: func(a answer) []string {
+			took := time.Duration(a.Seconds * float64(time.Second)).Round(10 * time.Microsecond)
+			return []string{fmt.Sprintf("%s  %d %s  %s", a.Server, a.Code, a.Text, took)}
+		},
+	})
+}
+
+// newQuery builds one of the commands.
+func newQuery(s streams, q query) *cobra.Command {
+	var connect connectOptions
+	var server string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: q.use, Short: q.short, Long: q.long, Example: q.example,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := q.args(cmd, args); err != nil {
+				return usagef("%w; see %s --help", err, cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			if server == "" {
+				return usagef("say whom to ask: --server HOST[:PORT], or a URL as smtps://smtp.example.com")
+			}
+			t, err := connect.transport(server, s)
+			if err != nil {
+				return fmt.Errorf("--server: %w", err)
+			}
+			if len(args) == 0 {
+				args = []string{""}
+			}
+			return connect.explain(q.run(cmd.Context(), t, args, asJSON, s))
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&server, "server", "", "`URL` of the server, or HOST[:PORT]")
+	connect.flags(f)
+	f.BoolVar(&asJSON, "json", false, "print the answers as JSON")
+	return cmd
+}
+
+// run asks all over one connection. A server that hangs up has the last word.
+func (q query) run(ctx context.Context, t *smtp.Transport, args []string, asJSON bool, s streams) error {
+	c, err := t.Dialer.Dial(ctx, t.Addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var answers []answer
+	var first error
+	for _, arg := range args {
+		begun := time.Now()
+		r, err := q.ask(ctx, c, arg)
+		if err != nil && r.Code == 0 {
+			return err
+		}
+		a := answer{Server: t.Addr, Query: arg, Answer: word(r.Code), Code: r.Code, Enhanced: string(r.Enhanced), Text: r.Text, Seconds: time.Since(begun).Seconds()}
+		if a.Answer == "yes" && arg != "" {
+			a.Members = strings.Split(r.Text, "\n")
+		}
+		answers = append(answers, a)
+		if r.Code == 252 {
+			err = exitf(exitUnavailable, "the server does not tell about %s", printable(arg))
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	// What is known is known, however the goodbye goes.
+	c.Quit(ctx)
+	if asJSON {
+		if err := printJSON(s.out, answers); err != nil {
+			return exitf(exitIO, "%w", err)
+		}
+		return queryError(first)
+	}
+	for _, a := range answers {
+		for _, line := range q.print(a) {
+			if _, err := fmt.Fprintln(s.out, printable(line)); err != nil {
+				return exitf(exitIO, "%w", err)
+			}
+		}
+	}
+	return queryError(first)
+}
+
+// queryError gives a no the code for it: RFC 5321, 3.5.3 has 550, 551 and 553 for
+// what a mailbox is not, whatever the enhanced code.
+func queryError(err error) error {
+	if e, ok := errors.AsType[*smtp.Error](err); ok && word(e.Code) == "no" {
+		return exitf(exitNoUser, "%w", err)
+	}
+	return err
+}
+
+// word is what a reply to VRFY or EXPN means (RFC 5321, 3.5.3).
+func word(code int) string {
+	switch {
+	case code == 251:
+		return "forwarded"
+	case code == 252:
+		return "untold"
+	case code/100 == 2:
+		return "yes"
+	case code == 550, code == 551, code == 553:
+		return "no"
+	case code/100 == 4:
+		return "later"
+	}
+	return "refused"
+}
