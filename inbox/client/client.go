@@ -1,0 +1,328 @@
+// Package client asks a postrider inbox, in tests above all: send mail with the
+// program that is tested, and Wait for it.
+//
+//	inbox := client.Client{}
+//	signUp("bob@example.com")
+//	m, err := inbox.Wait(ctx, "to:bob@example.com subject:confirm")
+//	follow(m.Links[0].URL)
+//
+// It speaks the inbox's JSON interface; docs/http.md describes that, and the
+// language of queries.
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// ErrNotFound says that there is no such message, or that none arrived in time.
+var ErrNotFound = errors.New("client: no such message")
+
+const (
+	defaultURL  = "http://127.0.0.1:8025"
+	defaultWait = 20 * time.Second
+	// waitStep is how long the server is asked to wait at a time: proxies and
+	// load balancers often close what is silent for a minute.
+	waitStep = 30 * time.Second
+	// maxAnswer bounds what is read of an answer that is not a message's bytes.
+	maxAnswer = 256 << 20
+)
+
+// A Client asks one inbox. The zero Client asks http://127.0.0.1:8025. Its methods
+// may be called at the same time; fields must not change meanwhile. Errors of the
+// server hold its status and what it said.
+type Client struct {
+	URL      string       // of the web page; "" is http://127.0.0.1:8025
+	User     string       // for an inbox with --web-auth; "" sends none
+	Password string       // of User
+	HTTP     *http.Client // nil is http.DefaultClient
+}
+
+// A Summary is a message in a list.
+type Summary struct {
+	ID         string
+	Received   time.Time
+	Sender     string // of the envelope
+	Recipients []string
+	From, To   []mail.Address
+	Subject    string
+	Preview    string // the first words of its text
+	Size       int64
+	Unread     bool
+	Tags       []string
+	Inbox      string
+}
+
+// A Message is all of a message but its bytes.
+type Message struct {
+	Summary
+	IP, Host, TLS, User string         // how it came
+	ReplyTo             []mail.Address `json:"reply_to"`
+	Cc                  []mail.Address
+	MessageID           string `json:"message_id"`
+	Headers             [][2]string
+	Text, HTML          string
+	Attachments         []Attachment
+	Links               []Link
+	Codes               []string // what may be one-time codes, the likeliest first
+	Defects             []string
+}
+
+// Header returns the value of the first field with a name, "" if there is none.
+func (m *Message) Header(name string) string {
+	for _, f := range m.Headers {
+		if strings.EqualFold(f[0], name) {
+			return f[1]
+		}
+	}
+	return ""
+}
+
+// An Attachment is a file in a message; Client.Part returns what is in it.
+type Attachment struct {
+	Name, Type string
+	Size       int64
+	CID        string
+	Inline     bool
+	SHA256     string
+	Part       string // its path, as in 2.1
+}
+
+// A Link is a web address in a message.
+type Link struct{ URL, Text string }
+
+// A Fate is what became of a message for one recipient.
+type Fate struct {
+	Recipient string
+	Fate      string // accepted, refused, deferred or unknown
+	Host, ID  string // who took it, and as what it is queued there
+	Code      int
+	Enhanced  string
+	Text      string
+}
+
+// Wait returns the newest message that matches a query, at once if there is one,
+// or when it arrives. It waits until ctx ends, or for 20 seconds if ctx has no
+// deadline; then the error is ErrNotFound.
+func (c *Client) Wait(ctx context.Context, query string) (*Message, error) {
+	return c.WaitAfter(ctx, query, "")
+}
+
+// WaitAfter is Wait for the first message that came after the one with an id, so
+// that a test can step from one to the next.
+func (c *Client) WaitAfter(ctx context.Context, query, id string) (*Message, error) {
+	until, ok := ctx.Deadline()
+	if !ok {
+		until = time.Now().Add(defaultWait)
+	}
+	for {
+		left := max(time.Until(until), 0)
+		// The server ends first, so that its answer is heard and not only that time
+		// is up.
+		step := min(waitStep, left*9/10)
+		m := new(Message)
+		err := c.json(ctx, "GET", "messages/wait?"+values("query", query, "after", id, "timeout", step.String()), nil, m)
+		switch {
+		case err == nil:
+			return m, nil
+		case errors.Is(err, ErrNotFound) && left > waitStep:
+			continue
+		case errors.Is(err, ErrNotFound), ctx.Err() != nil:
+			return nil, fmt.Errorf("%w: none matched %q in time", ErrNotFound, query)
+		}
+		return nil, err
+	}
+}
+
+// List returns up to 1000 messages that match a query, newest first; "" is all of
+// them.
+func (c *Client) List(ctx context.Context, query string) ([]Summary, error) {
+	var page struct{ Messages []Summary }
+	err := c.json(ctx, "GET", "messages?"+values("query", query, "limit", "1000"), nil, &page)
+	return page.Messages, err
+}
+
+// Get returns a message, or ErrNotFound.
+func (c *Client) Get(ctx context.Context, id string) (*Message, error) {
+	m := new(Message)
+	if err := c.json(ctx, "GET", "messages/"+url.PathEscape(id), nil, m); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Raw returns the bytes of a message as they arrived, or ErrNotFound. The caller
+// closes it.
+func (c *Client) Raw(ctx context.Context, id string) (io.ReadCloser, error) {
+	return c.open(ctx, "messages/"+url.PathEscape(id)+"/raw")
+}
+
+// Part returns the decoded content of a part, or ErrNotFound. The caller closes
+// it.
+func (c *Client) Part(ctx context.Context, id, path string) (io.ReadCloser, error) {
+	return c.open(ctx, "messages/"+url.PathEscape(id)+"/parts/"+url.PathEscape(path))
+}
+
+// Delete deletes a message, or returns ErrNotFound.
+func (c *Client) Delete(ctx context.Context, id string) error {
+	return c.json(ctx, "DELETE", "messages/"+url.PathEscape(id), nil, nil)
+}
+
+// DeleteFound deletes all messages that match a query and returns how many they
+// were. An empty query is an error: DeleteAll empties the inbox.
+func (c *Client) DeleteFound(ctx context.Context, query string) (int, error) {
+	var n struct{ Deleted int }
+	err := c.json(ctx, "DELETE", "messages?"+values("query", query), nil, &n)
+	return n.Deleted, err
+}
+
+// DeleteAll empties the inbox and returns how many messages were in it.
+func (c *Client) DeleteAll(ctx context.Context) (int, error) {
+	var n struct{ Deleted int }
+	err := c.json(ctx, "DELETE", "messages?all=true", nil, &n)
+	return n.Deleted, err
+}
+
+// Inject puts a message into the inbox without SMTP and returns its id. The
+// envelope is taken from its fields.
+func (c *Client) Inject(ctx context.Context, msg io.WriterTo) (string, error) {
+	var created struct{ ID string }
+	err := c.json(ctx, "POST", "messages", msg, &created)
+	return created.ID, err
+}
+
+// Send has the inbox's server send a message on, through its --relay, and returns
+// what became of it for each recipient. The error says that not all have accepted
+// it; the fates are there all the same.
+func (c *Client) Send(ctx context.Context, msg io.WriterTo) ([]Fate, error) {
+	var answer struct{ Results []Fate }
+	err := c.json(ctx, "POST", "send", msg, &answer)
+	return answer.Results, err
+}
+
+// SetFaults has the inbox's SMTP server misbehave by rules such as "RCPT *@a.example
+// 450 4.2.1 busy"; none switches them off.
+func (c *Client) SetFaults(ctx context.Context, rules ...string) error {
+	type fault struct {
+		Rule string `json:"rule"`
+	}
+	body := struct {
+		Faults []fault `json:"faults"`
+	}{Faults: []fault{}}
+	for _, rule := range rules {
+		body.Faults = append(body.Faults, fault{rule})
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(ctx, "PUT", "faults", bytes.NewReader(text), "application/json")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return failure(resp, nil)
+}
+
+// values makes the query of a URL; what is empty is left out.
+func values(pairs ...string) string {
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			v.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return v.Encode()
+}
+
+// do sends a request.
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader, media string) (*http.Response, error) {
+	base := strings.TrimSuffix(cmp.Or(c.URL, defaultURL), "/")
+	req, err := http.NewRequestWithContext(ctx, method, base+"/api/v1/"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	if media != "" {
+		req.Header.Set("Content-Type", media)
+	}
+	if c.User != "" {
+		req.SetBasicAuth(c.User, c.Password)
+	}
+	resp, err := cmp.Or(c.HTTP, http.DefaultClient).Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return resp, nil
+}
+
+// json sends a message, if there is one, and reads the answer into v, if there is
+// room for one.
+func (c *Client) json(ctx context.Context, method, path string, msg io.WriterTo, v any) error {
+	var body io.Reader
+	media := ""
+	if msg != nil {
+		// Whole, since it must have been written without an error before any of it is
+		// believed to be a message.
+		var b bytes.Buffer
+		if _, err := msg.WriteTo(&b); err != nil {
+			return fmt.Errorf("client: %w", err)
+		}
+		body, media = &b, "message/rfc822"
+	}
+	resp, err := c.do(ctx, method, path, body, media)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return failure(resp, v)
+}
+
+// failure reads an answer into v and returns the error that its status is.
+func failure(resp *http.Response, v any) error {
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("client: reading the answer: %w", err)
+	}
+	var problem struct{ Error string }
+	if resp.StatusCode >= 300 {
+		if json.Unmarshal(text, &problem) != nil || problem.Error == "" {
+			problem.Error = resp.Status
+		}
+	}
+	if v != nil && len(text) > 0 && (resp.StatusCode < 300 || resp.StatusCode == http.StatusBadGateway) {
+		if err := json.Unmarshal(text, v); err != nil {
+			return fmt.Errorf("client: %s: the answer is not that of an inbox: %w", resp.Request.URL.Path, err)
+		}
+	}
+	switch {
+	case resp.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%w (%s)", ErrNotFound, problem.Error)
+	case problem.Error != "":
+		return fmt.Errorf("client: %d: %s", resp.StatusCode, problem.Error)
+	}
+	return nil
+}
+
+// open returns the body of an answer.
+func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
+	resp, err := c.do(ctx, "GET", path, nil, "")
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		return nil, failure(resp, nil)
+	}
+	return resp.Body, nil
+}
