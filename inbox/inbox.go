@@ -34,6 +34,10 @@ type Inbox struct {
 	// OnMail is called for each message once it has been indexed, in order of
 	// arrival, by Run. nil: nothing.
 	OnMail func(*Entry)
+	// Keep says what is deleted by and by, by Run. The zero Retention: nothing.
+	Keep Retention
+	// Rule puts messages into one of several inboxes. nil: there is one.
+	Rule Rule
 	// Relay is what messages are released and sent through. nil: none can leave.
 	Relay smtp.Sender
 	// MaxUpload is how many octets POST takes; 64 MiB if zero.
@@ -82,6 +86,9 @@ func (in *Inbox) Mail(_ context.Context, c *smtp.Conn, from string, opts *smtp.M
 		return t, nil
 	}
 	t.arrival.Host, t.arrival.User, t.arrival.IP = c.Hello(), c.User(), addressOf(c)
+	if addr := c.LocalAddr(); addr != nil {
+		t.arrival.Listener = addr.String()
+	}
 	if state := c.TLS(); state != nil {
 		t.arrival.TLS = tls.VersionName(state.Version)
 	}
@@ -125,6 +132,9 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
 // later (RFC 3463, X.3.1); anything else is 451 and goes to the server's log.
 func (in *Inbox) keep(ctx context.Context, a *Arrival, r io.Reader) (string, error) {
 	a.Received = time.Now()
+	if in.Rule != nil {
+		a.Inbox = in.Rule(a)
+	}
 	id, err := in.Store.Add(ctx, a, r)
 	if err != nil {
 		if errors.Is(err, ErrFull) {

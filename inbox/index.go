@@ -36,12 +36,17 @@ const (
 
 // Run indexes what arrives until ctx ends, and first what was left over when
 // the program last ended. Without it messages are kept and can be read and listed,
-// but not found by their words, and OnMail is not called.
+// but not found by their words, OnMail is not called, and none is deleted by Keep.
 func (in *Inbox) Run(ctx context.Context) error {
 	in.setUp()
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
 	for {
 		before := in.newestID()
 		n, err := in.index(ctx)
+		if err == nil {
+			err = in.prune(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -58,6 +63,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 			case <-in.wake:
+			case <-ticker.C:
 			}
 		}
 	}

@@ -70,6 +70,7 @@ type Arrival struct {
 	Host     string    // what the client called itself in EHLO
 	TLS      string    // "TLS 1.3"; "" in the clear
 	User     string    // who authenticated; "" if nobody did
+	Listener string    // the address that the client connected to; not kept
 	Inbox    string    // which of several inboxes it is in; "" is the only one
 	Session  string    // the text of a Session; "" if there was none. In lists it is the id alone
 	Envelope smtp.Envelope
@@ -150,6 +151,7 @@ type Page struct {
 // Stats counts messages.
 type Stats struct {
 	Messages, Unread int
+	Bytes            int64 // octets of all messages
 }
 
 // A Change is what Update changes; nil fields stay as they are.

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"strconv"
 	"sync/atomic"
 )
 
@@ -98,4 +99,32 @@ func checkpoint(c *conn) (pages int64) {
 	}
 	// The columns are busy, pages in the log, pages moved.
 	return row[1]
+}
+
+// Shortening: pages that deleted messages have left are given back to the file
+// system, a few at a time, while nobody waits for the writer. Some are kept, since
+// new mail will want them.
+const (
+	spareFew  = 16 << 20 / pageSize // pages that are never worth it
+	spareStep = 256                 // pages at a time: a few milliseconds
+)
+
+// shorten gives some pages back, and reports whether there may be more.
+func (w *writer) shorten() bool {
+	if !w.freed {
+		return false
+	}
+	free, err := w.conn.integer("PRAGMA freelist_count")
+	pages, pagesErr := w.conn.integer("PRAGMA page_count")
+	if err != nil || pagesErr != nil || free < spareFew || free < pages/4 {
+		w.freed = false
+		return false
+	}
+	// That it fails is no loss: the pages are used again by what arrives.
+	if w.synchronous(true) != nil || w.conn.exec("PRAGMA incremental_vacuum("+strconv.Itoa(spareStep)+")") != nil {
+		w.freed = false
+	}
+	w.ckpt.grown += 2 * spareStep * pageSize
+	w.ckpt.committed(w.conn)
+	return true
 }

@@ -221,7 +221,7 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 // Stats implements inbox.Store. It reads no row: the writer has counted.
 func (s *inboxStore) Stats(context.Context) (inbox.Stats, error) {
 	n := s.writer.counts()
-	return inbox.Stats{Messages: n.messages, Unread: n.unread}, nil
+	return inbox.Stats{Messages: n.messages, Unread: n.unread, Bytes: n.bytes}, nil
 }
 
 // Update implements inbox.Store. It is lazy: that a message is unread again after

@@ -203,19 +203,32 @@ func phrase(column, words string) string {
 	return column + ":" + quoted
 }
 
-// sizes finds by the marks all that have as many bits and more, or fewer; the row
-// tells those apart that have just as many.
+// maxBits is what no size of a message has.
+const maxBits = 45
+
+// sizes lists the marks of a range of sizes.
 func sizes(t *inbox.Term) condition {
-	limit := bits.Len64(uint64(t.Size))
-	from, to, relation := limit, 45, ">"
-	if t.Field == "smaller" {
-		from, to, relation = 0, limit, "<"
-	}
+	larger := t.Field == "larger"
 	var marks []string
-	for n := from; n <= to; n++ {
-		marks = append(marks, phrase("mark", otherMark+"size"+fmt.Sprint(n)))
+	add := func(bits int, digits string) { marks = append(marks, phrase("mark", sizeMark(bits, digits))) }
+	n, digits := bits.Len64(uint64(t.Size)), sizeDigits(t.Size)
+	for i := range maxBits {
+		if larger && i > n || !larger && i < n {
+			add(i, "")
+		}
 	}
-	return condition{match: strings.Join(marks, " OR "), sql: "m.size" + relation + "?", args: []any{t.Size}}
+	// Of as many bits: what is the same up to some digit, and then more, or less.
+	for i := range digits {
+		for d := byte('0'); d < '8'; d++ {
+			if larger && d > digits[i] || !larger && d < digits[i] {
+				add(n, digits[:i]+string(d))
+			}
+		}
+	}
+	if len(marks) == 0 {
+		return condition{match: phrase("mark", otherMark+"none")}
+	}
+	return condition{match: strings.Join(marks, " OR ")}
 }
 
 // A finding is the FROM and WHERE of a query: which rows, and what may be added.

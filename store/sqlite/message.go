@@ -111,10 +111,10 @@ func (s *statements) prepare(c *conn) error {
 		{&s.delTag, "DELETE FROM tag WHERE name=? AND key=?"},
 		{&s.tagsOf, "SELECT tags FROM message WHERE key=?"},
 		// What the row knew is needed for the counts, and for the file.
-		{&s.delMessage, "DELETE FROM message WHERE key=? RETURNING file, unread, tags"},
+		{&s.delMessage, "DELETE FROM message WHERE key=? RETURNING file, unread, size, tags"},
 		{&s.delBody, "DELETE FROM body WHERE key=?"},
 		{&s.delSummary, "DELETE FROM summary WHERE key=?"},
-		{&s.allMessages, "DELETE FROM message RETURNING file, unread, ''"},
+		{&s.allMessages, "DELETE FROM message RETURNING file, unread, size"},
 		{&s.allBodies, "DELETE FROM body"},
 		{&s.allSumms, "DELETE FROM summary"},
 		{&s.allTags, "DELETE FROM tag"},
@@ -147,6 +147,7 @@ func (t *transaction) add(m *message) error {
 	}
 	t.messages++
 	t.unread++
+	t.bytes += m.body.size
 	// The bytes are in a synced file; its name is not durable yet.
 	if m.body.file != "" {
 		t.newFiles = true
@@ -250,9 +251,9 @@ func (t *transaction) untag(key int64, tags string) error {
 func (t *transaction) delete(key int64) (bool, error) {
 	tags := ""
 	n, err := t.stmts.delMessage.set(key).query(func(row []driver.Value) error {
-		tags, _ = row[2].(string)
+		tags, _ = row[3].(string)
 		return t.deleted(row)
-	}, make([]driver.Value, 3))
+	}, make([]driver.Value, 4))
 	if err != nil || n == 0 {
 		return false, err
 	}
@@ -284,7 +285,9 @@ func (t *transaction) deleted(row []driver.Value) error {
 		t.remove = append(t.remove, file)
 	}
 	unread, _ := row[1].(int64)
+	size, _ := row[2].(int64)
 	t.unread -= int(unread)
+	t.bytes -= size
 	t.messages--
 	return nil
 }

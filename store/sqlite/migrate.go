@@ -42,7 +42,8 @@ func (d *DB) migrate(c *conn, made int64) error {
 		_ = c.exec("ROLLBACK")
 		return fmt.Errorf("the older database cannot be brought up to date, and is as it was: %w", err)
 	}
-	return nil
+	// The first version could not give pages back; a new arrangement of them can.
+	return c.exec("PRAGMA auto_vacuum=incremental; VACUUM")
 }
 
 // backUp copies the database to a file, which has its name only once it is whole.

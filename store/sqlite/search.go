@@ -32,7 +32,7 @@ import (
 //   - the ends of each word of a subject and of addresses, so that voice finds
 //     invoice: what begins inside a word is the beginning of one of its ends
 //   - each word of a field with the field's name before it
-//   - marks: that there is an attachment, and how many bits the size has
+//   - marks: that there is an attachment, and how large it is
 
 const (
 	searchName = "search.db"
@@ -302,7 +302,7 @@ func fieldName(name string) string {
 
 // marks lists what is true of a message.
 func marks(x *inbox.Indexed) string {
-	m := otherMark + "all " + sizeMark(x.Size)
+	m := otherMark + "all " + sizeMarks(x.Size)
 	if x.Words.Inbox != "" {
 		m += " " + inboxMark(x.Words.Inbox)
 	}
@@ -316,5 +316,34 @@ func marks(x *inbox.Indexed) string {
 // other things than letters and digits.
 func inboxMark(name string) string { return otherMark + "inbox" + fieldName(name) }
 
-// sizeMark is the mark of all sizes that have as many bits.
-func sizeMark(size int64) string { return otherMark + "size" + strconv.Itoa(bits.Len64(uint64(size))) }
+// A size is told by marks that get finer: how many bits it has, then each time three
+// more of them. So a range of sizes is a few marks, and each message in it has one
+// of these.
+
+// sizeMarks are the marks of one size.
+func sizeMarks(size int64) string {
+	bits := bits.Len64(uint64(size))
+	m := sizeMark(bits, "")
+	digits := sizeDigits(size)
+	for i := range digits {
+		m += " " + sizeMark(bits, digits[:i+1])
+	}
+	return m
+}
+
+// sizeDigits are the bits of a size below the first, three to a digit, with zeros
+// behind.
+func sizeDigits(size int64) string {
+	n := max(bits.Len64(uint64(size))-1, 0)
+	places := (n + 2) / 3
+	rest := uint64(size) &^ (1 << n) << (3*places - n)
+	digits := make([]byte, places)
+	for i := range digits {
+		digits[i] = '0' + byte(rest>>(3*(places-1-i))&7)
+	}
+	return string(digits)
+}
+
+func sizeMark(bits int, digits string) string {
+	return otherMark + "s" + strconv.Itoa(bits) + "x" + digits
+}

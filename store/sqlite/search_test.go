@@ -89,6 +89,78 @@ func TestFindGrowth(t *testing.T) {
 	}
 }
 
+// Every size is on its side of every limit.
+func TestFindSizes(t *testing.T) {
+	store := open(t, t.TempDir()).Inbox()
+	sizes := []int64{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 63, 64, 100, 511, 512, 513, 1000, 4095, 4096, 123_456, 1<<20 - 1, 1 << 20, 1<<20 + 1, 1 << 40}
+	var list []inbox.Indexed
+	for _, size := range sizes {
+		id, err := store.Add(t.Context(), arrival(), strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, inbox.Indexed{ID: id, Size: size})
+	}
+	if err := store.Index(t.Context(), list); err != nil {
+		t.Fatal(err)
+	}
+	for i, size := range sizes {
+		for query, want := range map[string]int{"larger": len(sizes) - i - 1, "smaller": i} {
+			e, err := inbox.ParseQuery(fmt.Sprintf("%s:%d", query, size), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if page, err := store.List(t.Context(), inbox.Query{Match: e}); err != nil || page.Total != want {
+				t.Errorf("%s:%d finds %d (%v), want %d", query, size, page.Total, err, want)
+			}
+		}
+	}
+}
+
+// What is deleted is given back to the file system while the store goes on.
+func TestShorten(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir)
+	store := db.Inbox()
+	var ids []string
+	var mu sync.Mutex
+	var clients sync.WaitGroup
+	for range 8 {
+		clients.Go(func() {
+			for range 20 {
+				id := add(t, db, 500_000)
+				mu.Lock()
+				ids = append(ids, id)
+				mu.Unlock()
+			}
+		})
+	}
+	clients.Wait()
+	if n, err := store.Delete(t.Context(), ids[:150]...); n != 150 || err != nil {
+		t.Fatalf("Delete = %d, %v", n, err)
+	}
+	for i := 0; ; i++ {
+		if free, pages, err := sqlite.Pages(dir); err != nil {
+			t.Fatal(err)
+		} else if free < 5000 {
+			if pages > 12_000 {
+				t.Errorf("the database has %d pages, of which %d are free; 5 MB are kept", pages, free)
+			}
+			break
+		}
+		// Mail goes on arriving meanwhile; each gives the writer a moment to be idle.
+		add(t, db, 100)
+		if i == 5000 {
+			t.Fatal("no pages were given back")
+		}
+	}
+	for _, id := range ids[150:] {
+		if b, err := store.Open(t.Context(), id); err != nil || b.Size() != 500_000 {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
 // An index that is damaged, gone or of another version is made anew from the
 // messages; none of them is touched.
 func TestSearchMadeAnew(t *testing.T) {

@@ -57,13 +57,17 @@ type writer struct {
 	wake   chan struct{} // has room for one
 	ended  chan struct{} // closed when run has returned
 
-	key  int64 // of the newest message
-	lazy bool  // synchronous=NORMAL is set
+	key   int64 // of the newest message
+	lazy  bool  // synchronous=NORMAL is set
+	freed bool  // something was deleted, and the file may have become too long
 }
 
 // stats are kept here because counting 100,000 rows takes longer than showing
 // fifty of them.
-type stats struct{ messages, unread int }
+type stats struct {
+	messages, unread int
+	bytes            int64
+}
 
 // A transaction is what its requests share until it is committed. If that fails
 // it is dropped with all that it has counted.
@@ -79,11 +83,11 @@ type transaction struct {
 func newWriter(ctx context.Context, d *DB, c *conn) (*writer, error) {
 	w := &writer{db: d, conn: c, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	// Counted once, and kept up to date from then on.
-	row, err := c.integers("SELECT count(*), coalesce(sum(unread),0), coalesce(max(key),0) FROM message", 3)
+	row, err := c.integers("SELECT count(*), coalesce(sum(unread),0), coalesce(sum(size),0), coalesce(max(key),0) FROM message", 4)
 	if err != nil {
 		return nil, err
 	}
-	w.stats, w.key = stats{int(row[0]), int(row[1])}, row[2]
+	w.stats, w.key = stats{int(row[0]), int(row[1]), row[2]}, row[3]
 	if err := w.stmts.prepare(c); err != nil {
 		return nil, err
 	}
@@ -151,8 +155,11 @@ func (w *writer) run() {
 	for range w.wake {
 		for {
 			batch = w.next(batch)
-			if len(batch) == 0 {
+			if len(batch) == 0 && !w.shorten() {
 				break
+			}
+			if len(batch) == 0 {
+				continue // somebody may have come meanwhile
 			}
 			err := w.commit(batch)
 			for _, r := range batch {
@@ -205,6 +212,7 @@ func (w *writer) commit(batch []*request) error {
 	w.mu.Lock()
 	w.stats.messages += t.messages
 	w.stats.unread += t.unread
+	w.stats.bytes += t.bytes
 	w.mu.Unlock()
 	// Files go after the row is gone for good. A crash in between leaves files
 	// without rows, which sweep finds; the other order would leave rows without
@@ -212,6 +220,7 @@ func (w *writer) commit(batch []*request) error {
 	for _, name := range t.remove {
 		w.db.spool.remove(name)
 	}
+	w.freed = w.freed || t.messages < 0
 	return nil
 }
 

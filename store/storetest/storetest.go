@@ -145,7 +145,12 @@ func list(t testing.TB, s inbox.Store, q inbox.Query) (ids []string, page *inbox
 func wantStats(t testing.TB, s inbox.Store, messages, unread int) {
 	t.Helper()
 	got, err := s.Stats(context.Background())
-	if want := (inbox.Stats{Messages: messages, Unread: unread}); err != nil || got != want {
+	var bytes int64
+	ids, page := list(t, s, inbox.Query{Limit: inbox.MaxLimit})
+	for i := range ids {
+		bytes += page.Entries[i].Size
+	}
+	if want := (inbox.Stats{Messages: messages, Unread: unread, Bytes: bytes}); err != nil || got != want {
 		t.Errorf("Stats() = %+v, %v; want %+v", got, err, want)
 	}
 }

@@ -6,6 +6,20 @@ import (
 	"testing"
 )
 
+// Pages returns how many pages of the database are free, and how many there are.
+func Pages(dir string) (free, pages int64, err error) {
+	c, err := connect(context.Background(), filepath.Join(dir, fileName))
+	if err != nil {
+		return 0, 0, err
+	}
+	defer c.Close()
+	if free, err = c.integer("PRAGMA freelist_count"); err != nil {
+		return 0, 0, err
+	}
+	pages, err = c.integer("PRAGMA page_count")
+	return free, pages, err
+}
+
 // Downgrade makes the database in dir what the first version of this program made.
 func Downgrade(t *testing.T, dir string) {
 	t.Helper()
