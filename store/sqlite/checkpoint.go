@@ -18,7 +18,7 @@ import (
 // any of this happens, and what a crash interrupts is done again from there.
 
 const (
-	pageSize  = 4096
+	pageSize  = 8192
 	ckptAfter = 16 << 20            // octets of log until a checkpoint is worth its two syncs
 	longLog   = 64 << 20 / pageSize // pages of log that the writer does not let grow further
 )

@@ -142,9 +142,9 @@ func TestShorten(t *testing.T) {
 	for i := 0; ; i++ {
 		if free, pages, err := sqlite.Pages(dir); err != nil {
 			t.Fatal(err)
-		} else if free < 5000 {
-			if pages > 12_000 {
-				t.Errorf("the database has %d pages, of which %d are free; 5 MB are kept", pages, free)
+		} else if free < 2500 {
+			if pages > 6_000 {
+				t.Errorf("the database has %d pages, of which %d are free; 16 MB are kept", pages, free)
 			}
 			break
 		}

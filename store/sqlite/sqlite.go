@@ -233,9 +233,10 @@ func (d *DB) prepare(c *conn) error {
 	}
 	// fullfsync makes macOS flush the disk's own cache too; elsewhere it is
 	// without effect. Checkpoints are the writer's affair (writer.go).
-	// What is deleted leaves pages that shorten gives back; of a database that has
-	// tables this changes nothing.
-	for _, pragma := range []string{"auto_vacuum=incremental", "journal_mode=wal", "synchronous=full", "fullfsync=1", "checkpoint_fullfsync=1",
+	// What is deleted leaves pages that shorten gives back. Each page is two system
+	// calls, so that larger ones cost less; those of 16 KiB cost no less than these.
+	// Both stay as they were in a database that has tables.
+	for _, pragma := range []string{"page_size=8192", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=full", "fullfsync=1", "checkpoint_fullfsync=1",
 		"wal_autocheckpoint=0", "cache_size=-16000", "temp_store=memory"} {
 		if err := c.exec("PRAGMA " + pragma); err != nil {
 			return err
