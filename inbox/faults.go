@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -52,8 +53,9 @@ func (in *Inbox) Faults() []Fault {
 
 // A faultSet is the rules with what has been counted of each.
 type faultSet struct {
-	mu    sync.Mutex
-	rules []faultState
+	mu       sync.Mutex
+	rules    []faultState
+	happened atomic.Int64
 }
 
 type faultState struct {
@@ -115,6 +117,7 @@ func (s *faultSet) find(c *smtp.Conn, verb string, subjects []string) *Fault {
 		if f.Limit > 0 && f.within() || f.Greylist > 0 && f.known(addressOf(c)+" "+strings.Join(subjects, " ")) {
 			continue
 		}
+		s.happened.Add(1)
 		return &f.Fault
 	}
 	return nil

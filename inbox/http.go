@@ -27,6 +27,7 @@ func (in *Inbox) routes() http.Handler {
 	in.apiRoutes(mux)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", in.ready)
+	mux.HandleFunc("GET /metrics", in.metrics)
 	return in.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 

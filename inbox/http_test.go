@@ -71,6 +71,7 @@ func want[T any](r *running, status int, method, path, body string, headers ...s
 type list struct {
 	Messages []struct {
 		ID, Subject, Sender, Received string
+		Inbox                         string
 		Recipients, Tags              []string
 		From, To                      []struct{ Name, Address string }
 		Size, Attachments             int

@@ -48,6 +48,7 @@ type Inbox struct {
 
 	sessions recorder
 	faults   faultSet
+	meter    meter
 
 	once  sync.Once // for setUp
 	web   http.Handler
@@ -135,15 +136,33 @@ func (in *Inbox) keep(ctx context.Context, a *Arrival, r io.Reader) (string, err
 	if in.Rule != nil {
 		a.Inbox = in.Rule(a)
 	}
-	id, err := in.Store.Add(ctx, a, r)
+	counted := &counter{Reader: r}
+	id, err := in.Store.Add(ctx, a, counted)
 	if err != nil {
 		if errors.Is(err, ErrFull) {
+			in.meter.full.Add(1)
 			in.logger().Error("message refused", "err", err)
 			return "", &smtp.Error{Code: 452, Enhanced: "4.3.1", Text: "no room left to keep the message"}
 		}
+		in.meter.failed.Add(1)
 		return "", err
 	}
 	// From here the message is ours.
+	in.meter.received.Add(1)
+	in.meter.octets.Add(counted.n)
+	in.meter.kept.add(time.Since(a.Received))
 	in.arrived(id)
 	return id, nil
+}
+
+// A counter counts what is read through it.
+type counter struct {
+	io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += int64(n)
+	return n, err
 }

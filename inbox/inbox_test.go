@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/sasl"
 	"github.com/postrider/postrider/smtp"
 	"github.com/postrider/postrider/store/sqlite"
 )
@@ -24,6 +25,7 @@ type running struct {
 	*inbox.Inbox
 	t    testing.TB
 	smtp string
+	auth string // who deliver authenticates as; "" does not
 	web  *httptest.Server
 	log  *logged
 }
@@ -92,6 +94,9 @@ func start(t testing.TB, change func(in *inbox.Inbox)) *running {
 func (r *running) deliver(env *smtp.Envelope, msg string) (string, error) {
 	r.t.Helper()
 	d := smtp.Dialer{Hostname: "client.example.com"}
+	if r.auth != "" {
+		d.Auth = sasl.Password(r.auth, "secret")
+	}
 	c, err := d.Dial(r.t.Context(), r.smtp)
 	if err != nil {
 		r.t.Fatal(err)

@@ -140,6 +140,12 @@ func (r readerWriter) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.
 // answerFates tells what has become of a message: 200 if all recipients were
 // accepted, else 502, with the same body.
 func (in *Inbox) answerFates(w http.ResponseWriter, results []smtp.Result, err error) error {
+	for _, r := range results {
+		in.meter.released.Add(1)
+		if r.Err == nil {
+			in.meter.accepted.Add(1)
+		}
+	}
 	if len(results) == 0 && err != nil {
 		return err
 	}

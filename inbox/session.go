@@ -148,6 +148,13 @@ func (rec *recorder) begin(ctx context.Context, c *smtp.Conn) {
 	})
 }
 
+// count returns how many sessions are open.
+func (rec *recorder) count() int {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return len(rec.open)
+}
+
 // of returns the record of a session, nil if there is none.
 func (rec *recorder) of(id string) *record {
 	rec.mu.Lock()
@@ -219,6 +226,7 @@ func (in *Inbox) Attach(s *smtp.Server) {
 	onConnect, onCommand, trace := s.OnConnect, s.OnCommand, s.Trace
 	s.OnConnect = func(ctx context.Context, c *smtp.Conn) error {
 		in.sessions.begin(ctx, c)
+		in.meter.sessions.Add(1)
 		if err := in.faults.meet(ctx, c, "CONNECT", []string{addressOf(c)}); err != nil || onConnect == nil {
 			return err
 		}

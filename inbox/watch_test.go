@@ -1,0 +1,106 @@
+package inbox_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/inbox"
+)
+
+// The figures are in Prometheus's text format, and tell what has happened.
+func TestMetrics(t *testing.T) {
+	r := start(t, nil)
+	r.mustDeliver("Subject: one\r\n\r\n")
+	r.setFaults("RCPT 550 5.1.1 no")
+	r.try("bob@example.net")
+	a := r.ask("GET", "/metrics", "")
+	if a.StatusCode != 200 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain; version=0.0.4") {
+		t.Fatalf("GET /metrics: %s, %q", a.Status, a.Header.Get("Content-Type"))
+	}
+	for _, line := range []string{
+		"postrider_inbox_messages 1", "postrider_inbox_unread_messages 1", "postrider_inbox_bytes 16", "postrider_messages_received_total 1",
+		"postrider_received_bytes_total 16", "postrider_messages_failed_total 0", "postrider_sessions_total 2", "postrider_faults_total 1",
+		"postrider_fault_rules 1", `postrider_keep_seconds_bucket{le="+Inf"} 1`, "postrider_keep_seconds_count 1",
+	} {
+		if !strings.Contains(a.body, "\n"+line+"\n") {
+			t.Errorf("the figures lack %q", line)
+		}
+	}
+	known := regexp.MustCompile(`^(# (HELP|TYPE) [a-z_:]+ .+|[a-z_:]+(\{le="[^"]+"\})? [0-9.e+-]+)$`)
+	for line := range strings.Lines(a.body) {
+		if !known.MatchString(strings.TrimSuffix(line, "\n")) {
+			t.Errorf("%q is no line of the format", line)
+		}
+	}
+	if a := r.ask("GET", "/metrics", "", "Host", "evil.example"); a.StatusCode != 421 {
+		t.Errorf("by a foreign name: %s, want 421", a.Status)
+	}
+}
+
+// The oldest go, by number and by octets, while mail arrives; the newest stay.
+func TestKeep(t *testing.T) {
+	for name, keep := range map[string]inbox.Retention{"messages": {Messages: 5}, "octets": {Bytes: 5 * 1000}} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, func(in *inbox.Inbox) { in.Keep = keep })
+			var ids []string
+			for i := range 20 {
+				ids = append(ids, r.mustDeliver(fmt.Sprintf("Subject: %04d\r\n\r\n%s\r\n", i, strings.Repeat("x", 980))))
+			}
+			// What a query waits for has been done after each batch of the index.
+			for want := 5; ; {
+				l := r.list("subject:0019 OR subject:0000")
+				s, err := r.Store.Stats(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.Messages == want {
+					if len(l.Messages) != 1 || l.Messages[0].ID != ids[19] {
+						t.Errorf("of the first and the last %v are left, want %s", l.Messages, ids[19])
+					}
+					return
+				}
+				if t.Context().Err() != nil || s.Messages < want {
+					t.Fatalf("%d messages are kept, want %d", s.Messages, want)
+				}
+			}
+		})
+	}
+}
+
+// list lists what matches.
+func (r *running) list(query string) list {
+	r.t.Helper()
+	return want[list](r, 200, "GET", api+"messages?query="+strings.ReplaceAll(query, " ", "+"), "")
+}
+
+// Each rule puts a message into the inbox that it names.
+func TestRules(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule inbox.Rule
+		want string
+	}{
+		"domain": {inbox.ByDomain, "example.net"}, "plus": {inbox.ByPlus, "shop"}, "user": {inbox.ByUser, "ann"}, "none": {nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, func(in *inbox.Inbox) { in.Rule = c.rule })
+			r.auth = "ann"
+			if got := r.try("Bob+Shop@Example.net"); got != "kept" {
+				t.Fatal(got)
+			}
+			l := r.list("")
+			if len(l.Messages) != 1 || l.Messages[0].Inbox != c.want {
+				t.Fatalf("it is in %+v, want %q", l.Messages, c.want)
+			}
+			if c.want != "" && (len(r.list("inbox:"+c.want).Messages) != 1 || len(r.list("inbox:other").Messages) != 0) {
+				t.Errorf("inbox:%s does not find it, or another does", c.want)
+			}
+		})
+	}
+	r := start(t, func(in *inbox.Inbox) { in.Rule = inbox.ByListener })
+	r.mustDeliver("Subject: x\r\n\r\n")
+	if l := r.list(""); l.Messages[0].Inbox != r.smtp {
+		t.Errorf("it is in %q, want %q", l.Messages[0].Inbox, r.smtp)
+	}
+}
