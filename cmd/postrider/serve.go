@@ -44,6 +44,7 @@ type server struct {
 	ports   []*port
 	db      *sqlite.DB
 	inbox   *inbox.Inbox
+	relay   smtp.SendCloser // nil if nothing may leave
 	started time.Time
 }
 
@@ -145,6 +146,10 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err := v.files(); err != nil {
 		return err
 	}
+	v.inbox = &inbox.Inbox{Hosts: o.webHosts, OnMail: v.printMail, Logger: v.log}
+	if v.relay, err = o.inbox.apply(v.inbox); err != nil {
+		return err
+	}
 	// Ports come first: if one is taken, nothing has been made on the disk.
 	if err := v.listen(); err != nil {
 		return err
@@ -152,7 +157,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if v.db, err = sqlite.Open(ctx, o.data); err != nil {
 		return dataError(err)
 	}
-	v.inbox = &inbox.Inbox{Store: v.db.Inbox(), Hosts: o.webHosts, OnMail: v.printMail, Logger: v.log}
+	v.inbox.Store = v.db.Inbox()
 	// What the empty page tells people to send mail to.
 	for _, p := range v.ports {
 		if p.flag != "web" && v.inbox.SMTP == "" {
@@ -188,6 +193,9 @@ func (v *server) close() {
 		if p.Listener != nil {
 			p.Close()
 		}
+	}
+	if v.relay != nil {
+		v.relay.Close()
 	}
 	if v.db != nil {
 		if err := v.db.Close(); err != nil {
@@ -319,6 +327,7 @@ func (v *server) mailServer(p *port, handler smtp.Handler) *smtp.Server {
 	case private:
 		s.OnAuth = func(context.Context, *smtp.Conn, string, string) error { return nil }
 	}
+	v.inbox.Attach(s)
 	return s
 }
 

@@ -39,6 +39,7 @@ type serveOptions struct {
 	onMail, onRcpt, onAuth string
 	hookSecretFile         string
 
+	inbox inboxOptions
 	print string
 	init  bool
 
@@ -64,6 +65,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.onRcpt, "on-rcpt", "", "ask `COMMAND` or URL about each recipient")
 	f.StringVar(&o.onAuth, "on-auth", "", "ask `COMMAND` or URL about each user and password")
 	f.StringVar(&o.hookSecretFile, "hook-secret-file", "", "`FILE` with the secret that signs what a URL is asked; else POSTRIDER_HOOK_SECRET is taken")
+	o.inbox.flags(f)
 	f.StringVar(&o.print, "print", "line", "how to print arriving mail: a `line`, or full")
 	f.BoolVar(&o.init, "init", false, "write a mail.ini with the defaults, and end")
 }
@@ -119,7 +121,7 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 		if found && value != "" && strings.HasPrefix(key, "on_") {
 			return wrong(file.Wrong(key, "a file that is merely found may not say whom to ask; postrider serve "+name+" takes it"))
 		}
-		if value != "" && key != "relay" {
+		if value != "" {
 			set[strings.ReplaceAll(key, "_", "-")] = value
 		}
 	}
@@ -202,6 +204,16 @@ data = postrider-data
 ;on_rcpt = /usr/local/bin/check-recipient
 ;on_auth = https://users.example.com/check
 ;hook_secret_file = hook-secret
+
+# How much is kept, and how mail is parted into inboxes: by domain, plus, user or listener.
+;keep = 10000, 30d, 2GB
+;inboxes = domain
+
+# The server through which messages may be released and sent; postrider sendmail sends through it too.
+;relay = smtp://mail.example.com
+
+# How to misbehave, for tests; several rules with |.
+;fault = RCPT *@full.example 452 4.2.2 mailbox full | DATA 10% delay=5s
 
 # A line for each message that arrives, or full.
 print = line

@@ -29,10 +29,10 @@ func Library() []string {
 	return []string{"port", "local", "tls_port", "tls_crt", "tls_key", "hostname", "max_size"}
 }
 
-// Program returns the keys of the program alone. All but relay, which sendmail has, are flags of serve, with _ for -.
+// Program returns the keys of the program alone, which are flags of serve, with _ for -. sendmail has relay too.
 func Program() []string {
 	return []string{
-		"accept", "data", "hook_secret_file", "on_auth", "on_mail", "on_rcpt", "open", "print", "relay", "users", "web", "web_auth", "web_host",
+		"accept", "data", "fault", "hook_secret_file", "inboxes", "keep", "on_auth", "on_mail", "on_rcpt", "open", "print", "relay", "users", "web", "web_auth", "web_host",
 	}
 }
 

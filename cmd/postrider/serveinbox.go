@@ -1,0 +1,103 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/smtp"
+)
+
+// What serve is told of its inbox: how long mail is kept, in which of several
+// inboxes, where it may go on to, and how to misbehave.
+
+type inboxOptions struct {
+	keep    []string
+	inboxes string
+	relay   string
+	faults  []string
+}
+
+func (o *inboxOptions) flags(f *pflag.FlagSet) {
+	f.StringSliceVar(&o.keep, "keep", nil, "keep so many messages, for so long or so much, oldest first to go: `LIMITS` such as 10000,30d,2GB")
+	f.StringVar(&o.inboxes, "inboxes", "", "part mail into inboxes by `RULE`: domain, plus, user or listener")
+	f.StringVar(&o.relay, "relay", "", "`URL` of the server through which messages may be released and sent; none leaves otherwise")
+	f.StringArrayVar(&o.faults, "fault", nil, "misbehave by `RULE`, such as \"RCPT 30% 450 busy\"; may repeat, several in one with |")
+}
+
+// rules are the ways to part mail.
+func rules() map[string]inbox.Rule {
+	return map[string]inbox.Rule{"": nil, "domain": inbox.ByDomain, "plus": inbox.ByPlus, "user": inbox.ByUser, "listener": inbox.ByListener}
+}
+
+// apply sets up an inbox. The relay is opened, which connects nowhere yet, and is
+// the caller's to close; nil if there is none.
+func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
+	for _, limit := range o.keep {
+		if err := keepLimit(&in.Keep, strings.TrimSpace(limit)); err != nil {
+			return nil, err
+		}
+	}
+	rule, ok := rules()[o.inboxes]
+	if !ok {
+		return nil, usagef("--inboxes %q: it is domain, plus, user or listener", o.inboxes)
+	}
+	in.Rule = rule
+	var faults []inbox.Fault
+	for _, list := range o.faults {
+		for text := range strings.SplitSeq(list, "|") {
+			f, err := inbox.ParseFault(text)
+			if err != nil {
+				return nil, usagef("--fault %q: %s", strings.TrimSpace(text), strings.TrimPrefix(err.Error(), "inbox: "))
+			}
+			faults = append(faults, f)
+		}
+	}
+	if err := in.SetFaults(faults); err != nil {
+		return nil, usagef("--fault: %s", strings.TrimPrefix(err.Error(), "inbox: "))
+	}
+	if o.relay == "" {
+		return nil, nil
+	}
+	relay, err := postrider.Open(o.relay)
+	if err != nil {
+		return nil, usagef("--relay: %w", err)
+	}
+	in.Relay = relay
+	return relay, nil
+}
+
+// keepLimit reads one limit: a number of messages, a time or a size.
+func keepLimit(r *inbox.Retention, text string) error {
+	wrong := usagef("--keep %q: give messages as 10000, time as 30d or 12h, size as 500MB or 2GB", text)
+	if n, err := strconv.Atoi(text); err == nil && n > 0 {
+		r.Messages = n
+		return nil
+	}
+	for i, unit := range []string{"kb", "mb", "gb", "tb"} {
+		if number, ok := strings.CutSuffix(strings.ToLower(text), unit); ok {
+			n, err := strconv.ParseFloat(number, 64)
+			if err != nil || n <= 0 || n > 1e6 {
+				return wrong
+			}
+			r.Bytes = int64(n * []float64{1e3, 1e6, 1e9, 1e12}[i])
+			return nil
+		}
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n < 100_000 {
+			r.Age = time.Duration(n) * 24 * time.Hour
+			return nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return wrong
+	}
+	r.Age = d
+	return nil
+}
