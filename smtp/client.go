@@ -349,7 +349,10 @@ func (c *Client) mailLine(from string, opts *MailOptions) (string, error) {
 	if opts.Body == BodyBinaryMIME && !c.has("BINARYMIME") {
 		return "", permanent("BINARYMIME is needed", ErrUnsupported)
 	}
-	line, err := appendParams([]byte("MAIL FROM:<"+from+">"), opts, mailParams, c.has)
+	if opts.RequireTLS && c.tls == nil { // RFC 8689, 2
+		return "", permanent("REQUIRETLS outside TLS", ErrUnsupported)
+	}
+	line, err := appendParams([]byte("MAIL FROM:<"+from+">"), opts, opts.Extra, mailParams, c.has)
 	return string(line), err
 }
 
@@ -358,7 +361,7 @@ func (c *Client) rcptLine(to string, opts *RcptOptions) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	line, err := appendParams([]byte("RCPT TO:<"+to+">"), opts, rcptParams, c.has)
+	line, err := appendParams([]byte("RCPT TO:<"+to+">"), opts, opts.Extra, rcptParams, c.has)
 	return string(line), err
 }
 

@@ -41,15 +41,38 @@ func (env *Envelope) only(index []int) *Envelope {
 
 // MailOptions are the parameters of MAIL.
 type MailOptions struct {
-	Size       int64  // octets of the message (RFC 1870); 0: not told
-	Body       Body   // RFC 6152; "": not told, which means 7BIT
-	UTF8       bool   // the message needs SMTPUTF8 (RFC 6531)
-	RequireTLS bool   // TLS all the way or not at all (RFC 8689)
-	Return     Return // what a report gives back (RFC 3461, 4.3); "": not told
-	EnvelopeID string // goes into reports (RFC 3461, 4.4), at most 100 octets; "": none
-	Auth       string // who submitted it (RFC 4954, 5); "": not told, "<>": unknown
-	PRDR       bool   // the client takes a reply for each recipient (draft-hall-prdr); a Client never asks
+	Size       int64         // octets of the message (RFC 1870); 0: not told
+	Body       Body          // RFC 6152; "": not told, which means 7BIT
+	UTF8       bool          // the message needs SMTPUTF8 (RFC 6531)
+	RequireTLS bool          // TLS all the way or not at all (RFC 8689)
+	Return     Return        // what a report gives back (RFC 3461, 4.3); "": not told
+	EnvelopeID string        // goes into reports (RFC 3461, 4.4), at most 100 octets; "": none
+	Auth       string        // who submitted it (RFC 4954, 5); "": not told, "<>": unknown
+	By         DeliverBy     // until when (RFC 2852)
+	HoldFor    time.Duration // not to be sent on before this has passed (RFC 4865), in whole seconds; 0: at once
+	HoldUntil  time.Time     // the same as a time; zero: at once. Only one of them may be set.
+	Priority   int           // -9 to 9 (RFC 6710); 0: not told, which means normal
+	// Extra are further parameters as they are written, such as "XCLASS=A XSECRET": a
+	// Client says them unseen. A Server refuses what it does not know.
+	Extra string
+	PRDR  bool // the client takes a reply for each recipient (draft-hall-prdr); a Client never asks
 }
+
+// DeliverBy says until when a message is to be delivered and what else shall happen
+// (RFC 2852, 4). One that is to be returned fails where DELIVERBY is not offered.
+type DeliverBy struct {
+	Within time.Duration // in whole seconds; with ByNotify it may be over already
+	Mode   ByMode        // "": no time is told
+	Trace  bool          // reports are wanted of what is relayed too
+}
+
+// A ByMode is what becomes of a message that is late.
+type ByMode string
+
+const (
+	ByReturn ByMode = "R" // it is given up
+	ByNotify ByMode = "N" // it is reported, and delivered later
+)
 
 // A Body is the kind of octets that a message holds.
 type Body string
@@ -72,6 +95,7 @@ const (
 type RcptOptions struct {
 	Notify   Notify // when to report (RFC 3461, 4.1); 0: not told, the server decides
 	Original string // original recipient, "rfc822;ann@example.com" (RFC 3461, 4.2); "": none
+	Extra    string // further parameters, as in MailOptions
 }
 
 // Notify is a set of the occasions for a report; NotifyNever stands alone.

@@ -87,7 +87,7 @@ func FuzzReply(f *testing.F) {
 // FuzzParams reads anything as parameters; what was read can be written and gives
 // the same again.
 func FuzzParams(f *testing.F) {
-	for _, s := range []string{" SIZE=1 BODY=8BITMIME", " RET=FULL ENVID=a+2Bb", " AUTH=<>", " SMTPUTF8 REQUIRETLS", " SIZE=", "  size=5  "} {
+	for _, s := range []string{" SIZE=1 BODY=8BITMIME", " RET=FULL ENVID=a+2Bb", " AUTH=<>", " SMTPUTF8 REQUIRETLS", " BY=-12;NT", " BY=12;R", " HOLDFOR=60", " HOLDUNTIL=2030-01-02T03:04:05Z", " MT-PRIORITY=-9", " SIZE=", "  size=5  "} {
 		f.Add(s)
 	}
 	all := func(string) bool { return true }
@@ -96,7 +96,7 @@ func FuzzParams(f *testing.F) {
 		if parseParams(&o, s, mailParams, all) != nil {
 			return
 		}
-		line, err := appendParams(nil, &o, mailParams, all)
+		line, err := appendParams(nil, &o, "", mailParams, all)
 		if err != nil {
 			t.Fatalf("%q: read %+v, cannot be written: %v", s, o, err)
 		}

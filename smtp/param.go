@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/postrider/postrider/internal/address"
 	"github.com/postrider/postrider/internal/wire"
@@ -18,7 +19,7 @@ import (
 type param[O any] struct {
 	keyword   string
 	extension string
-	must      bool // a client fails rather than leaves it out
+	must      func(o *O) bool // whether a client fails rather than leaves it out; nil: it leaves it out
 	parse     func(o *O, value string) error
 	format    func(o *O) (value string, said bool) // value "": the keyword alone
 }
@@ -49,12 +50,12 @@ var mailParams = []param[MailOptions]{
 		format: func(o *MailOptions) (string, bool) { return string(o.Body), o.Body != "" },
 	},
 	{ // RFC 6531, 3.4
-		keyword: "SMTPUTF8", extension: "SMTPUTF8", must: true,
+		keyword: "SMTPUTF8", extension: "SMTPUTF8", must: needed[MailOptions],
 		parse:  func(o *MailOptions, v string) error { o.UTF8 = true; return bare(v) },
 		format: func(o *MailOptions) (string, bool) { return "", o.UTF8 },
 	},
 	{ // RFC 8689, 3
-		keyword: "REQUIRETLS", extension: "REQUIRETLS", must: true,
+		keyword: "REQUIRETLS", extension: "REQUIRETLS", must: needed[MailOptions],
 		parse:  func(o *MailOptions, v string) error { o.RequireTLS = true; return bare(v) },
 		format: func(o *MailOptions) (string, bool) { return "", o.RequireTLS },
 	},
@@ -100,6 +101,51 @@ var mailParams = []param[MailOptions]{
 		parse:  func(o *MailOptions, v string) error { o.PRDR = true; return bare(v) },
 		format: func(*MailOptions) (string, bool) { return "", false },
 	},
+	{ // RFC 2852, 4: what is to be returned in time must not go where nobody looks at the clock
+		keyword: "BY", extension: "DELIVERBY", must: func(o *MailOptions) bool { return o.By.Mode == ByReturn },
+		parse:  func(o *MailOptions, v string) (err error) { o.By, err = parseBy(v); return err },
+		format: func(o *MailOptions) (string, bool) { return o.By.String(), o.By.Mode != "" },
+	},
+	{ // RFC 4865, 4
+		keyword: "HOLDFOR", extension: "FUTURERELEASE", must: needed[MailOptions],
+		parse: func(o *MailOptions, v string) error {
+			n, err := parseSeconds(v)
+			if err != nil || n < 1 || !o.HoldUntil.IsZero() {
+				return errValue
+			}
+			o.HoldFor = time.Duration(n) * time.Second
+			return nil
+		},
+		format: func(o *MailOptions) (string, bool) {
+			return strconv.FormatInt(int64(o.HoldFor/time.Second), 10), o.HoldFor > 0
+		},
+	},
+	{ // RFC 4865, 4; the time is RFC 3339's
+		keyword: "HOLDUNTIL", extension: "FUTURERELEASE", must: needed[MailOptions],
+		parse: func(o *MailOptions, v string) error {
+			at, err := time.Parse(time.RFC3339, v)
+			if err != nil || at.IsZero() || o.HoldFor > 0 {
+				return errValue
+			}
+			o.HoldUntil = at.UTC()
+			return nil
+		},
+		format: func(o *MailOptions) (string, bool) {
+			return o.HoldUntil.UTC().Format(time.RFC3339), !o.HoldUntil.IsZero()
+		},
+	},
+	{ // RFC 6710, 5
+		keyword: "MT-PRIORITY", extension: "MT-PRIORITY",
+		parse: func(o *MailOptions, v string) (err error) {
+			digits := strings.TrimPrefix(v, "-")
+			if len(digits) != 1 || digits[0] < '0' || digits[0] > '9' {
+				return errValue
+			}
+			o.Priority, err = strconv.Atoi(v)
+			return err
+		},
+		format: func(o *MailOptions) (string, bool) { return strconv.Itoa(o.Priority), o.Priority != 0 },
+	},
 }
 
 var rcptParams = []param[RcptOptions]{
@@ -124,6 +170,43 @@ var rcptParams = []param[RcptOptions]{
 			return kind + ";" + wire.EncodeXtext(text), o.Original != ""
 		},
 	},
+}
+
+func needed[O any](*O) bool { return true }
+
+// String returns d as BY has it: "120;RT".
+func (d DeliverBy) String() string {
+	s := strconv.FormatInt(int64(d.Within/time.Second), 10) + ";" + string(d.Mode)
+	if d.Trace {
+		s += "T"
+	}
+	return s
+}
+
+func parseBy(v string) (d DeliverBy, err error) {
+	digits, mode, ok := strings.Cut(v, ";")
+	negative := strings.HasPrefix(digits, "-")
+	n, err := parseSeconds(strings.TrimPrefix(digits, "-"))
+	if err != nil || !ok {
+		return d, errValue
+	}
+	if negative {
+		n = -n
+	}
+	mode, d.Trace = strings.CutSuffix(strings.ToUpper(mode), "T")
+	d.Within, d.Mode = time.Duration(n)*time.Second, ByMode(mode)
+	if d.Mode != ByNotify && (d.Mode != ByReturn || n <= 0) {
+		return d, errValue
+	}
+	return d, nil
+}
+
+// parseSeconds reads up to nine digits (RFC 2852, 4; RFC 4865, 4).
+func parseSeconds(v string) (int64, error) {
+	if len(v) < 1 || len(v) > 9 || strings.Trim(v, "0123456789") != "" {
+		return 0, errValue
+	}
+	return strconv.ParseInt(v, 10, 64)
 }
 
 var notifyWords = []struct {
@@ -195,9 +278,9 @@ func parseParams[O any](o *O, s string, table []param[O], offered func(extension
 	return nil
 }
 
-// appendParams writes the parameters that o says and the server takes. It fails
-// for one that the message cannot do without.
-func appendParams[O any](b []byte, o *O, table []param[O], offered func(extension string) bool) ([]byte, error) {
+// appendParams writes the parameters that o says and the server takes, and those in
+// extra. It fails for one that the message cannot do without.
+func appendParams[O any](b []byte, o *O, extra string, table []param[O], offered func(extension string) bool) ([]byte, error) {
 	for i := range table {
 		row := &table[i]
 		value, said := row.format(o)
@@ -205,7 +288,7 @@ func appendParams[O any](b []byte, o *O, table []param[O], offered func(extensio
 			continue
 		}
 		if !offered(row.extension) {
-			if row.must {
+			if row.must != nil && row.must(o) {
 				return b, permanent(row.extension+" is needed", ErrUnsupported)
 			}
 			continue
@@ -217,6 +300,12 @@ func appendParams[O any](b []byte, o *O, table []param[O], offered func(extensio
 		if value != "" {
 			b = append(append(b, '='), value...)
 		}
+	}
+	for word := range strings.FieldsSeq(extra) {
+		if strings.ContainsFunc(word, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return b, permanent("a parameter holds a control character", nil)
+		}
+		b = append(append(b, ' '), word...)
 	}
 	return b, nil
 }

@@ -1,0 +1,71 @@
+package smtp
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Options go out as their extensions have them, and come in as they went out.
+func TestParams(t *testing.T) {
+	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	all := func(string) bool { return true }
+	for want, o := range map[string]MailOptions{
+		" BY=120;R":                        {By: DeliverBy{Within: 2 * time.Minute, Mode: ByReturn}},
+		" BY=-5;NT":                        {By: DeliverBy{Within: -5 * time.Second, Mode: ByNotify, Trace: true}},
+		" HOLDFOR=3600":                    {HoldFor: time.Hour},
+		" HOLDUNTIL=2030-01-02T03:04:05Z":  {HoldUntil: at},
+		" MT-PRIORITY=-3":                  {Priority: -3},
+		" SIZE=7 BODY=8BITMIME SMTPUTF8":   {Size: 7, Body: Body8BitMIME, UTF8: true},
+		" RET=HDRS ENVID=a+20b AUTH=<>":    {Return: ReturnHeader, EnvelopeID: "a b", Auth: "<>"},
+		" REQUIRETLS AUTH=ann@example.com": {RequireTLS: true, Auth: "ann@example.com"},
+	} {
+		line, err := appendParams(nil, &o, "", mailParams, all)
+		if err != nil || string(line) != want {
+			t.Errorf("%+v: got %q, %v, want %q", o, line, err, want)
+		}
+		var back MailOptions
+		if e := parseParams(&back, want, mailParams, all); e != nil || back != o {
+			t.Errorf("%q: got %+v, %v, want %+v", want, back, e, o)
+		}
+	}
+	for _, bad := range []string{
+		"BY=", "BY=1", "BY=1;X", "BY=0;R", "BY=-1;R", "BY=1234567890;N", "BY=--1;N", "HOLDFOR=0", "HOLDFOR=-1", "HOLDFOR=1234567890",
+		"HOLDUNTIL=tomorrow", "HOLDFOR=1 HOLDUNTIL=2030-01-02T03:04:05Z", "MT-PRIORITY=10", "MT-PRIORITY=", "MT-PRIORITY=+1",
+	} {
+		var o MailOptions
+		if e := parseParams(&o, " "+bad, mailParams, all); e == nil || e.Code != 501 {
+			t.Errorf("%q: got %v, want 501", bad, e)
+		}
+	}
+}
+
+// What a message cannot do without is not left out.
+func TestParamsNotOffered(t *testing.T) {
+	none := func(string) bool { return false }
+	for _, o := range []MailOptions{{UTF8: true}, {RequireTLS: true}, {By: DeliverBy{time.Hour, ByReturn, false}}, {HoldFor: time.Hour}, {HoldUntil: time.Unix(1e9, 0)}} {
+		if _, err := appendParams(nil, &o, "", mailParams, none); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%+v: got %v, want ErrUnsupported", o, err)
+		}
+	}
+	o := MailOptions{Size: 1, Body: Body8BitMIME, Priority: 3, Return: ReturnFull, EnvelopeID: "x", By: DeliverBy{time.Hour, ByNotify, false}}
+	if line, err := appendParams(nil, &o, "", mailParams, none); err != nil || len(line) != 0 {
+		t.Errorf("got %q, %v, want nothing said", line, err)
+	}
+}
+
+// Further parameters are passed on as they are, but nothing that would be a line.
+func TestParamsExtra(t *testing.T) {
+	c := NewClient(nil)
+	line, err := c.rcptLine("bob@example.net", &RcptOptions{Extra: "XONE XTWO=2"})
+	if want := "RCPT TO:<bob@example.net> XONE XTWO=2"; line != want || err != nil {
+		t.Errorf("got %q, %v, want %q", line, err, want)
+	}
+	for _, bad := range []string{"X=1\r\nRCPT", "X\x00", "A B\x7f"} {
+		line, err := c.mailLine("ann@example.com", &MailOptions{Extra: bad})
+		if strings.ContainsAny(line, "\r\n\x00\x7f") || err == nil && strings.ContainsAny(bad, "\x00\x7f") {
+			t.Errorf("%q: got %q, %v", bad, line, err)
+		}
+	}
+}
