@@ -36,7 +36,8 @@ type Client struct {
 	extensions map[string]string
 	limits     limits
 	tls        *tls.ConnectionState
-	accepted   int // recipients of the transaction that is open verb by verb, over LMTP
+	anybody    bool // TLS was made with whoever answered
+	accepted   int  // recipients of the transaction that is open verb by verb, over LMTP
 	pipeline
 }
 
@@ -322,7 +323,7 @@ func (c *Client) Mail(ctx context.Context, from string, opts *MailOptions) (Repl
 	}
 	c.began(foreign)
 	c.accepted = 0
-	return c.exchange(ctx, "MAIL", line, 2, c.dialer.Timeouts.command())
+	return c.exchange(ctx, "MAIL", line, 2, c.dialer.Timeouts.mail())
 }
 
 // Rcpt says RCPT. nil options are none.
@@ -334,7 +335,7 @@ func (c *Client) Rcpt(ctx context.Context, to string, opts *RcptOptions) (Reply,
 	if err != nil {
 		return Reply{}, err
 	}
-	r, err := c.exchange(ctx, "RCPT", line, 2, c.dialer.Timeouts.command())
+	r, err := c.exchange(ctx, "RCPT", line, 2, c.dialer.Timeouts.rcpt())
 	if err == nil && c.dialer.LMTP {
 		c.accepted++
 	}

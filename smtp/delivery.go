@@ -265,6 +265,10 @@ func (d *delivery) patience(o owed) time.Duration {
 		return t.data()
 	case o.verb == "DATA" || o.verb == "BDAT":
 		return t.end()
+	case o.verb == "MAIL":
+		return t.mail()
+	case o.verb == "RCPT":
+		return t.rcpt()
 	}
 	return t.command()
 }

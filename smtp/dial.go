@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -36,10 +37,16 @@ type Dialer struct {
 	Hostname  string      // EHLO name; "": this host's name, or its address if that is no domain
 	TLS       TLSMode     // TLSAuto if zero
 	TLSConfig *tls.Config // nil: verify the name that is dialled, TLS 1.2 or later
+	// Pins are the public keys that are trusted, as Pin writes them: one of the verified
+	// chain must be among them; where TLSConfig skips the verification, the server's own.
+	// With pins TLS is required to loopback too. WrapTLS must look at them itself. nil:
+	// any that the certificates vouch for.
+	Pins []string
 	// WrapTLS replaces the TLS handshake by the caller's own. nil: crypto/tls.
 	WrapTLS func(ctx context.Context, conn net.Conn) (net.Conn, error)
 	Auth    sasl.Credential // nil: no authentication
-	// AllowInsecureAuth sends credentials in clear to other hosts than loopback.
+	// AllowInsecureAuth sends credentials in clear, or to whoever answers where TLS is
+	// opportunistic, to other hosts than loopback.
 	AllowInsecureAuth bool
 	Timeouts          Timeouts
 	LMTP              bool // the server speaks LMTP (RFC 2033)
@@ -52,23 +59,43 @@ type Dialer struct {
 	// NetDial connects. nil: net.Dialer, to "tcp", or to "unix" for an address
 	// that begins with a slash.
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// LocalAddr is the address of this host to connect from, where NetDial is nil. Zero:
+	// the system chooses.
+	LocalAddr netip.Addr
+	// Proxy is what connects instead: socks5://, http:// or https:// (RFC 9110, 9.3.6),
+	// with user and password if it wants them. It resolves the server's name. Not for
+	// unix sockets. nil: none. A host reached through it is never loopback.
+	Proxy *url.URL
 }
 
 // Dial connects to addr, "host:port" or the path of a unix socket, and returns a
 // Client that is ready for mail. Port 25 is taken if addr has none, 24 for LMTP.
 func (d *Dialer) Dial(ctx context.Context, addr string) (*Client, error) {
 	network, host, addr := d.target(addr)
-	dial := d.NetDial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
 	dialCtx, cancel := context.WithTimeout(ctx, d.Timeouts.dial())
-	conn, err := dial(dialCtx, network, addr)
+	conn, err := d.dialer(network)(dialCtx, network, addr)
 	cancel()
 	if err != nil {
 		return nil, temporary("connecting to "+addr, err)
 	}
 	return d.client(ctx, conn, host, portOf(addr) == "465")
+}
+
+// dialer returns what connects to network.
+func (d *Dialer) dialer(network string) dialFunc {
+	dial := dialFunc(d.NetDial)
+	if dial == nil {
+		// Both address families are tried (RFC 8305).
+		var n net.Dialer
+		if d.LocalAddr.IsValid() && network == "tcp" {
+			n.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.LocalAddr, 0))
+		}
+		dial = n.DialContext
+	}
+	if d.Proxy != nil && network == "tcp" {
+		return through(d.Proxy, dial)
+	}
+	return dial
 }
 
 // Client makes a Client of the caller's own connection, as Dial does. TLS
@@ -145,7 +172,7 @@ func (d *Dialer) secure(ctx context.Context, c *Client, name string) error {
 	case TLSOpportunistic:
 		required, lax = false, true
 	case TLSAuto:
-		required, lax = !local, local && d.TLSConfig == nil
+		required, lax = !local || d.Pins != nil, local && d.TLSConfig == nil
 	}
 	switch {
 	case !wanted, !required && !c.has("STARTTLS"):
@@ -153,6 +180,7 @@ func (d *Dialer) secure(ctx context.Context, c *Client, name string) error {
 	case !c.has("STARTTLS"):
 		return permanent(c.name()+" offers no STARTTLS, and mail is not sent in clear unless TLS is set to none or opportunistic", ErrUnsupported)
 	}
+	c.anybody = lax && d.Pins == nil
 	if _, err := c.StartTLS(ctx, d.tlsConfig(lax)); err != nil {
 		return err
 	}
@@ -168,6 +196,9 @@ func (d *Dialer) tlsConfig(lax bool) *tls.Config {
 	}
 	if lax {
 		config.InsecureSkipVerify = true
+	}
+	if d.Pins != nil {
+		config.VerifyConnection = d.pinned(config.VerifyConnection)
 	}
 	return config
 }

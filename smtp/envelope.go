@@ -125,6 +125,8 @@ type Timeouts struct {
 	TLS      time.Duration // for a handshake; 1 minute
 	Greeting time.Duration // for the 220; 5 minutes
 	Command  time.Duration // for a reply, or on a server for the next command; 5 minutes
+	Mail     time.Duration // for the reply to MAIL; Command's if zero
+	Rcpt     time.Duration // for the reply to RCPT; Command's if zero
 	Data     time.Duration // for the 354; 2 minutes
 	Block    time.Duration // for each read or write of the message; 3 minutes
 	End      time.Duration // for the reply to the end of the data; 10 minutes
@@ -142,6 +144,8 @@ func (t Timeouts) dial() time.Duration     { return or(t.Dial, time.Minute) }
 func (t Timeouts) tls() time.Duration      { return or(t.TLS, time.Minute) }
 func (t Timeouts) greeting() time.Duration { return or(t.Greeting, 5*time.Minute) }
 func (t Timeouts) command() time.Duration  { return or(t.Command, 5*time.Minute) }
+func (t Timeouts) mail() time.Duration     { return or(t.Mail, t.command()) }
+func (t Timeouts) rcpt() time.Duration     { return or(t.Rcpt, t.command()) }
 func (t Timeouts) data() time.Duration     { return or(t.Data, 2*time.Minute) }
 func (t Timeouts) block() time.Duration    { return or(t.Block, 3*time.Minute) }
 func (t Timeouts) end() time.Duration      { return or(t.End, 10*time.Minute) }

@@ -22,8 +22,12 @@ import (
 // accepts without the proof that SCRAM asks of it is sasl.ErrUnproven, and the
 // connection is closed.
 func (c *Client) Auth(ctx context.Context, credential sasl.Credential) (Reply, error) {
-	if c.tls == nil && !c.dialer.AllowInsecureAuth && !isLoopback(c.conn.RemoteAddr()) {
+	switch {
+	case c.dialer.AllowInsecureAuth || isLoopback(c.conn.RemoteAddr()):
+	case c.tls == nil:
 		return Reply{}, permanent("AUTH: the connection is not encrypted, and credentials are not sent in clear", nil)
+	case c.anybody:
+		return Reply{}, permanent("AUTH: nobody has verified who the server is, and credentials are not sent to just anybody", nil)
 	}
 	announced, _ := c.Extension("AUTH")
 	offer := sasl.Offer{Host: c.host, Mechanisms: strings.Fields(strings.ToUpper(announced)), TLS: c.tls}
