@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// Ways out through a proxy: SOCKS5 (RFC 1928, 1929) and HTTP's CONNECT (RFC 9110, 9.3.6).
+// Ways out through a proxy: SOCKS5 (RFC 1928, RFC 1929) and HTTP's CONNECT (RFC 9110, 9.3.6).
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
