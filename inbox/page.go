@@ -44,6 +44,7 @@ func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /list", p.handle("list", p.list))
 	mux.HandleFunc("GET /messages/{id}", p.handle("page", p.both))
 	mux.HandleFunc("GET /messages/{id}/pane", p.handle("pane", p.pane))
+	mux.HandleFunc("GET /messages/{id}/row", p.handle("one", p.one))
 	mux.HandleFunc("GET /messages/{id}/html", p.frame)
 	mux.HandleFunc("GET /messages/{id}/parts/{path}/thumb", p.thumb)
 	mux.HandleFunc("GET /messages/{id}/parts/{path}/show", p.showPart)
@@ -92,7 +93,8 @@ type view struct {
 	Host    string // of SMTP, and
 	Port    string
 	Message *message
-	Problem string // what is shown in place of the message
+	Problem string // what is shown in place of the message, and
+	Wrong   string // in place of the list
 }
 
 // handle renders what fn returns.
@@ -101,9 +103,16 @@ func (p *page) handle(name string, fn func(r *http.Request) (*view, error)) http
 		status := http.StatusOK
 		v, err := fn(r)
 		if err != nil {
-			v = &view{}
-			if status, v.Problem = p.inbox.statusOf(r, err); errors.Is(err, ErrNotFound) {
+			// What is wrong with a query is said where it is typed, and what was typed stays.
+			v = &view{Query: strings.TrimSpace(r.FormValue("query"))}
+			text := ""
+			switch status, text = p.inbox.statusOf(r, err); {
+			case errors.Is(err, ErrNotFound):
 				v.Problem = "This message is not here. It may have been deleted."
+			case name == "pane":
+				v.Problem = text
+			default:
+				v.Wrong = text
 			}
 		}
 		// Rendered whole before any of it is sent: a template that fails half-way must

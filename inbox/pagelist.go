@@ -1,9 +1,11 @@
 package inbox
 
 import (
+	"encoding/json"
 	"hash/fnv"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -50,6 +52,29 @@ func (p *page) list(r *http.Request) (*view, error) {
 		v.Newest = "/" + parameters(v.Query)
 	}
 	return v, nil
+}
+
+// one makes the view of a single row, for when its message has changed.
+func (p *page) one(r *http.Request) (*view, error) {
+	e, err := p.inbox.Store.Entry(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	if e.Summary == nil {
+		if e.Summary, err = p.inbox.summary(r.Context(), e); err != nil {
+			return nil, err
+		}
+	}
+	query := strings.TrimSpace(r.FormValue("query"))
+	return &view{Query: query, Rows: []row{rowOf(e, query)}}, nil
+}
+
+// Found says how many match, as far as they are counted.
+func (v *view) Found() string {
+	if v.Total >= MaxTotal {
+		return "More than " + strconv.Itoa(MaxTotal)
+	}
+	return strconv.Itoa(v.Total)
 }
 
 // parameters returns the query of a URL: what was searched for, and more.
@@ -105,3 +130,21 @@ func stamp(t time.Time) string { return t.Format("2 Jan 2006 15:04") }
 
 // The name of a row's element, for the script.
 func (r row) Element() string { return "m-" + r.ID }
+
+// TagsJSON is the tags for the script.
+func (r row) TagsJSON() string {
+	if len(r.Tags) == 0 {
+		return "[]"
+	}
+	b, _ := json.Marshal(r.Tags) // strings only
+	return string(b)
+}
+
+// TagLinks are the tags, each with a search for it.
+func (r row) TagLinks() []span {
+	var out []span
+	for _, tag := range r.Tags {
+		out = append(out, span{tag, "/" + parameters(`tag:"`+strings.ReplaceAll(tag, `"`, "")+`"`)})
+	}
+	return out
+}

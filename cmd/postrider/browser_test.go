@@ -62,10 +62,10 @@ func eval[T any](t *testing.T, ctx context.Context, script string, opts ...chrom
 // until waits until a script is true, inside the page.
 func until(t *testing.T, ctx context.Context, script string) {
 	t.Helper()
-	wait := fmt.Sprintf(`new Promise((done, fail) => {
-		const end = Date.now() + 20000
-		const look = () => { if (%s) done(true); else if (Date.now() > end) fail(new Error("waited in vain")); else setTimeout(look, 10) }
-		look() })`, script)
+	wait := fmt.Sprintf(`(async () => {
+		for (const end = Date.now() + 20000; Date.now() < end; await new Promise(done => setTimeout(done, 10))) if (%s) return true
+		throw new Error("waited in vain")
+	})()`, script)
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](wait, chromedp.EvalAwaitPromise)); err != nil {
 		body, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
 		t.Fatalf("until %s: %v\nthe page says:\n%s", script, err, body)

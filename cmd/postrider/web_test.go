@@ -31,7 +31,8 @@ func TestWeb(t *testing.T) {
 		name string
 		run  func(t *testing.T, w *web)
 	}{
-		{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"hostile", testHostile},
+		{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"sheet", testSheet},
+		{"pick", testPick}, {"search", testSearch}, {"many", testMany}, {"hostile", testHostile},
 	} {
 		t.Run(step.name, func(t *testing.T) { step.run(t, w) })
 	}

@@ -2,39 +2,52 @@
 // puts it in its place. Nothing of a message is ever made into HTML here.
 
 const $ = (selector, root = document) => root.querySelector(selector)
-const list = $('#list'), pane = $('#pane'), say = $('#status'), live = $('#live'), search = $('.search input')
+const side = $('#side'), list = $('#list'), pane = $('#pane'), say = $('#status'), live = $('#live'), search = $('.search input')
+const toast = $('#toast'), picking = $('#picking')
 const api = '/api/v1/messages'
 const idle = pane.innerHTML // what the pane shows when nothing is open, if the page began so
 const beganIdle = document.body.dataset.view === 'list'
+const mostRows = 2000 // in the document: what is above them is let go, and comes back by one link
 let opening = 0 // counts what was asked for, so that a late answer does not replace a newer one
 
-// Where we are: which message is open, which row is chosen.
+// Where we are: which message is open, which row has the focus, which are picked.
+const picked = new Set()
+const leaving = new Set() // deleted on the page, and soon on the server
 const openID = () => $('article', pane)?.dataset.id
 const rows = () => [...list.querySelectorAll('li[data-id]')]
 const rowOf = id => id && list.querySelector(`li[data-id="${CSS.escape(id)}"]`)
+const here = () => document.activeElement.closest?.('#list li')?.dataset.id ?? openID()
+const subjects = () => picked.size ? [...picked] : [here()].filter(Boolean) // what an action is about
 const wide = () => matchMedia('(min-width: 801px)').matches
+const query = () => new URLSearchParams(location.search).get('query')?.trim() ?? ''
+const withQuery = more => { const p = new URLSearchParams({ ...(query() && { query: query() }), ...more }); return p.size ? '?' + p : '' }
+const parse = html => new DOMParser().parseFromString(html, 'text/html')
 
 // Times are in the server's zone and words until they are put into the reader's.
 function localise(root) {
   const today = new Date().toDateString()
   for (const time of root.querySelectorAll('time[datetime]')) {
     const at = new Date(time.dateTime)
-    const near = at.toDateString() === today
     time.title = at.toLocaleString([], { dateStyle: 'full', timeStyle: 'medium' })
     if ('full' in time.dataset) continue
-    time.textContent = 'long' in time.dataset
-      ? at.toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' })
-      : at.toLocaleString([], near ? { timeStyle: 'short' } : { day: 'numeric', month: 'short' })
+    time.textContent = at.toLocaleString([], 'long' in time.dataset ? { dateStyle: 'medium', timeStyle: 'short' }
+      : at.toDateString() === today ? { timeStyle: 'short' } : { day: 'numeric', month: 'short' })
   }
 }
 
-// What depends on both the list and the pane.
+// What depends on list, pane and what is picked.
 function settle() {
+  for (const id of picked) if (!rowOf(id)) picked.delete(id)
   for (const row of rows()) {
     if (row.dataset.id === openID()) row.setAttribute('aria-current', 'true')
     else row.removeAttribute('aria-current')
+    row.classList.toggle('picked', picked.has(row.dataset.id))
+    $('.pick', row).checked = picked.has(row.dataset.id)
   }
-  for (const button of document.querySelectorAll('[data-do]')) button.hidden = false
+  for (const hidden of document.querySelectorAll('[data-do][hidden], .pick[hidden]')) hidden.hidden = false
+  picking.hidden = !picked.size
+  side.classList.toggle('picking', picked.size > 0)
+  $('b', picking).textContent = picked.size
   const unread = Number($('.count', list)?.dataset.unread ?? 0)
   const subject = $('article h1', pane)?.textContent
   document.title = (unread ? `(${unread}) ` : '') + (subject ? subject + ' – ' : '') + 'postrider'
@@ -45,42 +58,116 @@ async function piece(url) {
   return { ok: answer.ok, html: await answer.text() }
 }
 
-// refresh fetches the list again. Calls while it is under way make one more round, so that a flood of mail costs a few
-// requests a second and no more.
-let busy = false, again = false
-async function refresh() {
-  again = true
-  if (busy) return
-  busy = true
-  while (again) {
-    again = false
-    try {
-      const answer = await piece('/list' + location.search)
-      if (answer.ok) replaceList(answer.html)
-    } catch { break } // the server is away; the stream's return brings us back here
-    await new Promise(done => setTimeout(done, 150))
+// once makes a function that is not called again while it is under way: calls meanwhile make one more round, so that a
+// flood of mail costs a few requests a second and no more.
+function once(work) {
+  let busy = false, again = false
+  return async () => {
+    again = true
+    if (busy) return
+    busy = true
+    while (again) {
+      again = false
+      try { await work() } catch { break } // the server is away; the stream's return brings us back here
+      await new Promise(done => setTimeout(done, 120))
+    }
+    busy = false
   }
-  busy = false
 }
 
-function replaceList(html) {
-  const before = new Set(rows().map(row => row.dataset.id))
-  const focused = list.contains(document.activeElement) && document.activeElement.closest('li')?.dataset.id
+// reload fetches the list anew: as many rows as there are, from the newest on.
+const reload = once(async () => {
+  const answer = await piece('/list' + withQuery({ limit: Math.min(Math.max(rows().length, 50), 1000) }))
+  const focused = list.contains(document.activeElement) && here()
   const top = list.scrollTop
-  list.innerHTML = html
+  list.innerHTML = answer.html
+  search.toggleAttribute('aria-invalid', !answer.ok)
+  adopt(list)
   list.scrollTop = top
-  if (before.size) for (const row of rows()) row.classList.toggle('fresh', !before.has(row.dataset.id))
   if (focused) rowOf(focused)?.querySelector('a').focus({ preventScroll: true })
-  // The first message ever takes the place of the words on how to send one.
-  if (rows().length && !openID() && $('.art', pane)) piece('/').then(answer => {
-    const fresh = new DOMParser().parseFromString(answer.html, 'text/html')
-    if (!openID()) pane.innerHTML = $('#pane', fresh).innerHTML
-  })
-  localise(list)
+  welcome()
+})
+
+// arrived puts what is newer than the first row above it. With a row at the top that is not the newest, the list says how
+// many there are and stays where it is.
+const arrived = once(async () => {
+  const first = rows()[0]
+  if (!first || $('.newest', list)) return reload()
+  const answer = await piece('/list' + withQuery({ after: first.dataset.id }))
+  const fresh = parse(answer.html)
+  if (!answer.ok || $('a.older', fresh)) return reload() // more than a page of them
+  $('.count', list).replaceWith($('.count', fresh))
+  for (const row of fresh.querySelectorAll('li[data-id]')) row.classList.add('fresh')
+  adopt(fresh)
+  first.before(...fresh.querySelectorAll('li[data-id]'))
+  while (rows().length > mostRows) rows().at(-1).remove()
+  settle()
+})
+
+// adopt makes rows that came from the server part of the page.
+function adopt(root) {
+  for (const row of root.querySelectorAll('li[data-id]')) if (leaving.has(row.dataset.id)) row.remove()
+  localise(root)
+  watch.disconnect()
+  const more = $('a.older', list)
+  if (more) watch.observe(more)
   settle()
 }
 
-// show opens a message in the pane.
+// older appends the rows behind the last one. The observer asks for them before the reader gets there.
+const older = once(async () => {
+  const link = $('a.older', list)
+  if (!link) return
+  const answer = await piece('/list' + new URL(link.href).search)
+  if (!answer.ok) return
+  const more = parse(answer.html)
+  const next = $('a.older', more)
+  $('.rows', list)?.append(...more.querySelectorAll('li[data-id]'))
+  if (next) link.replaceWith(next)
+  else link.remove()
+  // Only so much stays in the document: what is far above goes, and one link leads back to it.
+  const all = rows()
+  if (all.length > mostRows) {
+    for (const row of all.slice(0, all.length - mostRows)) row.remove()
+    if (!$('.newest', list)) {
+      const back = Object.assign(document.createElement('a'), { className: 'more newest', href: '/' + withQuery(), textContent: 'Back to the newest' })
+      $('.rows', list).before(back)
+    }
+  }
+  adopt(list)
+})
+const watch = new IntersectionObserver(seen => { if (seen.some(e => e.isIntersecting)) older() }, { root: list, rootMargin: '1200px' })
+
+// changed fetches one row again.
+async function changed(id) {
+  const row = rowOf(id)
+  if (!row) return
+  const answer = await piece(`/messages/${id}/row${withQuery()}`).catch(() => ({}))
+  const fresh = answer.ok && $('li', parse(answer.html))
+  if (!fresh) return
+  const focused = row.contains(document.activeElement)
+  row.replaceWith(fresh)
+  if (focused) $('a', fresh).focus({ preventScroll: true })
+  localise(fresh)
+  settle()
+  counted()
+}
+
+// counted fetches the numbers above the list.
+const counted = once(async () => {
+  const first = rows()[0]
+  if (!first) return reload()
+  const count = $('.count', parse((await piece('/list' + withQuery({ after: first.dataset.id, limit: 1 }))).html))
+  if (count) $('.count', list)?.replaceWith(count)
+  settle()
+})
+
+// The first message ever takes the place of the words on how to send one.
+function welcome() {
+  if (rows().length && !openID() && $('.art', pane)) piece('/').then(answer => { if (!openID()) pane.innerHTML = $('#pane', parse(answer.html)).innerHTML })
+}
+
+// show opens a message, or another pane, beside the list.
 async function show(url, push = true) {
   const turn = ++opening
   const to = new URL(url, location)
@@ -98,110 +185,190 @@ async function show(url, push = true) {
     if (!wide()) $('h1', pane)?.focus()
   } else if (focused) $(`a[href="${CSS.escape(focused)}"]`, pane)?.focus({ preventScroll: true })
   $('.shown', pane)?.scrollIntoView({ block: 'nearest' })
+  $('[autofocus]', pane)?.focus()
   localise(pane)
   settle()
   rowOf(openID())?.scrollIntoView({ block: 'nearest' })
-  if ($('article', pane)?.dataset.unread === 'true') mark(openID(), false)
+  if ($('article', pane)?.dataset.unread === 'true') mark([openID()], false)
 }
 
 // home closes the message.
 function home(push = true) {
   opening++
   const from = openID()
-  if (push) history.pushState(null, '', '/' + queryOnly())
+  if (push) history.pushState(null, '', '/' + withQuery())
   document.body.dataset.view = 'list'
   if (beganIdle) pane.innerHTML = idle
-  else piece('/').then(answer => { pane.innerHTML = $('#pane', new DOMParser().parseFromString(answer.html, 'text/html')).innerHTML })
+  else piece('/').then(answer => { pane.innerHTML = $('#pane', parse(answer.html)).innerHTML })
   settle()
   rowOf(from)?.querySelector('a').focus()
 }
 
-const queryOnly = () => {
-  const query = new URLSearchParams(location.search).get('query')
-  return query ? '?' + new URLSearchParams({ query }) : ''
+// ask sends a change to the server; what it refuses is told.
+async function ask(method, path, body, more) {
+  const answer = await fetch(path, { method, body: body && JSON.stringify(body), headers: body && { 'Content-Type': 'application/json' }, ...more }).catch(() => null)
+  if (answer?.ok) return (await answer.json().catch(() => null)) ?? true
+  tell('That did not work: ' + ((await answer?.json().catch(() => null))?.error ?? answer?.status ?? 'the server does not answer'))
 }
 
-async function change(method, path, body) {
-  const answer = await fetch(api + path, { method, body, headers: body && { 'Content-Type': 'application/json' } })
-  if (!answer.ok) say.textContent = 'That did not work: ' + ((await answer.json().catch(() => null))?.error ?? answer.status)
-  return answer.ok
-}
-
-async function mark(id, unread) {
-  if (!id || !await change('PATCH', '/' + id, JSON.stringify({ unread }))) return
-  rowOf(id)?.classList.toggle('unread', unread)
-  if (openID() === id) $('article', pane).dataset.unread = unread
+async function mark(ids, unread) {
+  const done = await Promise.all(ids.map(id => ask('PATCH', `${api}/${id}`, { unread })))
+  ids.forEach((id, i) => {
+    if (!done[i]) return
+    rowOf(id)?.classList.toggle('unread', unread)
+    if (openID() === id) $('article', pane).dataset.unread = unread
+  })
   if (unread) say.textContent = 'Marked unread'
 }
 
-async function remove(id) {
-  if (!id) return
-  const row = rowOf(id)
-  const next = row?.nextElementSibling ?? row?.previousElementSibling
-  if (!await change('DELETE', '/' + id)) return
-  row?.remove()
-  say.textContent = 'Deleted'
-  if (openID() !== id) next?.querySelector('a').focus()
-  else if (next && wide()) show(next.querySelector('a').href)
-  else home()
+// tell shows a line for a while, with something to do about it.
+let telling
+function tell(text, act) {
+  clearTimeout(telling)
+  $('span', toast).textContent = text
+  $('button', toast).hidden = !act
+  toast.hidden = false
+  $('button', toast).onclick = () => { toast.hidden = true; act() }
+  telling = setTimeout(() => { toast.hidden = true }, act ? 6500 : 9000)
 }
 
+// remove takes messages off the page at once and off the server a little later: till then it can be undone. Whoever leaves
+// the page has decided.
+let finish = null
+function remove(ids) {
+  if (!ids.length) return
+  finish?.()
+  const at = rowOf(ids.at(-1))
+  let next = at?.nextElementSibling
+  while (next && ids.includes(next.dataset.id)) next = next.nextElementSibling
+  next ??= rows().filter(row => !ids.includes(row.dataset.id)).at(-1)
+  for (const id of ids) { leaving.add(id); picked.delete(id); rowOf(id)?.remove() }
+  const timer = setTimeout(() => finish?.(), 6000)
+  const undo = () => {
+    clearTimeout(timer)
+    finish = null
+    for (const id of ids) leaving.delete(id)
+    say.textContent = 'Nothing was deleted'
+    reload()
+  }
+  finish = async () => {
+    clearTimeout(timer)
+    finish = null
+    for (const id of ids) await ask('DELETE', `${api}/${id}`, undefined, { keepalive: true })
+    for (const id of ids) leaving.delete(id)
+    counted()
+  }
+  tell(ids.length === 1 ? 'Deleted.' : `${ids.length} messages deleted.`, undo)
+  undoLast = undo
+  settle()
+  if (ids.includes(openID())) { if (next && wide()) show($('a', next).href); else home() }
+  else next?.querySelector('a').focus()
+}
+let undoLast = null
+addEventListener('pagehide', () => finish?.())
+
 async function empty() {
-  const total = $('.count', list).dataset.total
+  const { total } = $('.count', list).dataset
   if (!confirm(total === '1' ? 'Delete the message?' : `Delete all ${total} messages?`)) return
-  if (await change('DELETE', '?all=true')) location = '/'
+  if (await ask('DELETE', api + (query() ? withQuery() : '?all=true'))) location = '/'
+}
+
+// Tags: those of one message are changed, to several one is added.
+async function tag() {
+  const ids = subjects()
+  if (!ids.length) return
+  const of = id => JSON.parse(rowOf(id)?.dataset.tags || $(`article[data-id="${id}"]`)?.dataset.tags || '[]') ?? []
+  const dialog = $('#tagging'), input = $('input', dialog)
+  input.value = ids.length === 1 ? of(ids[0]).join(', ') : ''
+  dialog.showModal()
+  dialog.onclose = async () => {
+    if (dialog.returnValue !== 'ok') return
+    const typed = input.value.split(',').map(t => t.trim()).filter(Boolean)
+    for (const id of ids) {
+      const tags = ids.length === 1 ? typed : [...new Set([...of(id), ...typed])]
+      if (await ask('PATCH', `${api}/${id}`, { tags }) && id === openID()) show(location.href, false)
+    }
+  }
+}
+
+function pick(id, on = !picked.has(id)) {
+  if (!id) return
+  if (on) picked.add(id)
+  else picked.delete(id)
+  settle()
+}
+
+// pickTo picks all rows from the last that was picked to this one.
+let lastPick
+function pickTo(id) {
+  const ids = rows().map(row => row.dataset.id)
+  const [a, b] = [ids.indexOf(lastPick), ids.indexOf(id)].sort((x, y) => x - y)
+  for (const each of a < 0 ? [id] : ids.slice(a, b + 1)) picked.add(each)
+  settle()
 }
 
 // step goes to the row below or above.
 function step(by) {
   const all = rows()
-  const here = document.activeElement.closest?.('#list li')?.dataset.id ?? openID()
-  const at = all.findIndex(row => row.dataset.id === here)
+  const at = all.findIndex(row => row.dataset.id === here())
   const link = all[at < 0 ? 0 : Math.min(Math.max(at + by, 0), all.length - 1)]?.querySelector('a')
   if (!link) return
   link.focus()
-  if (wide() || openID()) show(link.href)
+  if ((wide() || openID()) && !picked.size) show(link.href)
 }
 
-const chosen = () => document.activeElement.closest?.('#list li')?.dataset.id ?? openID()
-
+const tab = n => { const link = pane.querySelectorAll('.tabs a')[n]; if (link) show(link.href) }
+const acts = {
+  delete: () => remove(subjects()), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty,
+  clear: () => { picked.clear(); settle() }, all: () => { for (const row of rows()) picked.add(row.dataset.id); settle() },
+  keys: () => $('#keys').showModal(), top: () => { list.scrollTop = 0 },
+}
 const keys = {
-  j: () => step(1),
-  k: () => step(-1),
-  o: () => { const link = (rowOf(chosen()) ?? rows()[0])?.querySelector('a'); if (link) show(link.href) },
-  u: () => home(),
-  U: () => mark(chosen(), true),
-  '#': () => remove(chosen()),
-  '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() },
+  j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
+  o: () => { const link = (rowOf(here()) ?? rows()[0])?.querySelector('a'); if (link) show(link.href) },
+  u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, '*': acts.all, Escape: acts.clear,
+  U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
+  '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() }, '?': acts.keys,
 }
+for (let n = 1; n <= 9; n++) keys[n] = () => tab(n - 1)
 
 document.addEventListener('keydown', event => {
-  if (event.key === 'Escape' && document.activeElement === search) search.blur()
-  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return
+  if (event.key === 'Escape' && document.activeElement === search) { search.blur(); return }
+  if (event.ctrlKey || event.metaKey || event.altKey || /^(TEXTAREA|SELECT)$/.test(event.target.tagName) || $('dialog[open]')) return
+  if (event.target.tagName === 'INPUT' && event.target.type !== 'checkbox') return
   const act = keys[event.key]
-  if (!act) return
+  if (!act || event.key.startsWith('Arrow') && !list.contains(document.activeElement)) return
   event.preventDefault()
   act()
 })
 
 document.addEventListener('click', event => {
-  if (event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return
-  const link = event.target.closest('a[data-open], a[data-home]')
-  if (link) {
+  if (event.button || event.ctrlKey || event.metaKey || event.altKey) return
+  if (event.target.matches('.pick')) {
+    const { id } = event.target.closest('li').dataset
+    if (event.shiftKey) pickTo(id)
+    else pick(id, event.target.checked)
+    lastPick = id
+    return
+  }
+  const link = event.target.closest('a[data-open], a[data-home], a.newest')
+  if (link && !event.shiftKey) {
     event.preventDefault()
     if ('open' in link.dataset) show(link.href)
+    else if (link.matches('.newest')) { list.scrollTop = 0; list.replaceChildren(); history.replaceState(null, '', link.href); reload() }
     else if (link.classList.contains('brand')) location = '/'
     else home()
     return
   }
   const button = event.target.closest('[data-do]')
-  if (button) ({ delete: () => remove(openID()), unread: () => mark(openID(), true), empty })[button.dataset.do]()
+  if (button) acts[button.dataset.do]?.()
 })
 
-window.addEventListener('popstate', () => {
-  if (location.pathname.startsWith('/messages/')) show(location.href, false)
-  else home(false)
-  refresh()
+addEventListener('popstate', () => {
+  search.value = query()
+  if (location.pathname === '/') home(false)
+  else show(location.href, false)
+  reload()
 })
 
 // Search as it is typed; the form does it without a script.
@@ -209,24 +376,34 @@ let typing
 search.addEventListener('input', () => {
   clearTimeout(typing)
   typing = setTimeout(() => {
-    const query = search.value.trim()
-    history.replaceState(null, '', location.pathname + (query ? '?' + new URLSearchParams({ query }) : ''))
-    refresh()
+    const typed = search.value.trim()
+    history.replaceState(null, '', location.pathname + (typed ? '?' + new URLSearchParams({ query: typed }) : ''))
+    for (const row of rows().slice(50)) row.remove() // what is found begins with one page
+    list.scrollTop = 0
+    reload()
   }, 120)
 })
 
 // New mail. The browser opens the stream again by itself when it breaks, and then everything is read anew.
 const stream = new EventSource('/api/v1/events')
-stream.onopen = () => { live.dataset.on = 'true'; refresh() } // what came while nobody listened
-stream.onerror = () => { live.dataset.on = 'false' }
+let began = false
+stream.onopen = () => {
+  live.dataset.on = 'true'
+  live.textContent = 'live'
+  if (began) reload()
+  else arrived() // what came since the page was made
+  began = true
+}
+stream.onerror = () => { live.dataset.on = 'false'; live.textContent = 'offline' }
 stream.addEventListener('message', event => {
   if (!event.data) return
   const m = JSON.parse(event.data)
   say.textContent = `New message from ${m.from[0]?.name || m.from[0]?.address || m.sender}: ${m.subject}`
-  refresh()
+  arrived()
 })
-for (const kind of ['update', 'delete', 'reset']) stream.addEventListener(kind, refresh)
+stream.addEventListener('update', event => changed(JSON.parse(event.data).id))
+stream.addEventListener('delete', event => { rowOf(JSON.parse(event.data).id)?.remove(); settle(); counted() })
+stream.addEventListener('reset', reload)
 
-localise(document)
-settle()
-if ($('article', pane)?.dataset.unread === 'true') mark(openID(), false)
+adopt(document)
+if ($('article', pane)?.dataset.unread === 'true') mark([openID()], false)
