@@ -299,8 +299,8 @@ func (in *Inbox) message(ctx context.Context, id string) (*messageJSON, error) {
 		return nil, err
 	}
 	j.ID, j.Received, j.Size = e.ID, s.Received, e.Size
-	j.IP, j.Host, j.TLS, j.User = e.IP, e.Host, e.TLS, e.User
-	j.Sender, j.Recipients = e.Envelope.From, s.Recipients
+	j.Session = &mailjson.Session{IP: e.IP, Host: e.Host, TLS: e.TLS, User: e.User}
+	j.Envelope = &mailjson.Envelope{Sender: e.Envelope.From, Recipients: s.Recipients}
 	j.Original = apiPath + "messages/" + e.ID + "/raw"
 	return j, nil
 }

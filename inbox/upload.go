@@ -90,11 +90,11 @@ func jsonUpload(a *Arrival, body io.Reader) (io.Reader, error) {
 		return nil, refuse(http.StatusBadRequest, "%v", err)
 	}
 	a.Envelope = envelopeOf(m)
-	if j.Sender != "" {
-		a.Envelope.From = j.Sender
+	if e := j.Envelope; e != nil && e.Sender != "" {
+		a.Envelope.From = e.Sender
 	}
-	if len(j.Recipients) > 0 {
-		a.Envelope.To = smtp.NewEnvelope("", j.Recipients...).To
+	if e := j.Envelope; e != nil && len(e.Recipients) > 0 {
+		a.Envelope.To = smtp.NewEnvelope("", e.Recipients...).To
 	}
 	return &out, nil
 }

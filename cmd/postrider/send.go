@@ -182,7 +182,7 @@ func showJSON(m outgoing, to []string, w io.Writer) error {
 	if err != nil {
 		return messageError(err)
 	}
-	j.Sender, j.Recipients = m.envelope.From, to
+	j.Envelope = &mailjson.Envelope{Sender: m.envelope.From, Recipients: to}
 	return printJSON(w, j)
 }
 

@@ -17,20 +17,14 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-// A Message is the JSON of a message. What only a server knows is left out where it is empty.
-// Members that describe a message are always there, empty or not, so that a script need not ask; those of a
-// server are only there where there was one. The names are part of what the program promises: they do not
-// change.
+// A Message is the JSON of a message. Members that describe a message are always there, empty or not, so that a
+// script need not ask; those of a session and an envelope are there, all of them, where there was one. The names
+// are part of what the program promises: they do not change.
 type Message struct {
-	// What a server knows of the session and the envelope (RFC 5321, 2.3.1), which no message tells.
-	ID         string   `json:"id,omitempty"`
-	Received   string   `json:"received,omitempty"` // RFC 3339
-	IP         string   `json:"ip,omitempty"`
-	Host       string   `json:"host,omitempty"` // the EHLO name
-	TLS        string   `json:"tls,omitempty"`  // the version; empty for none
-	User       string   `json:"user,omitempty"`
-	Sender     string   `json:"sender,omitempty"` // of the envelope, bare
-	Recipients []string `json:"recipients,omitempty"`
+	ID        string `json:"id,omitempty"`
+	Received  string `json:"received,omitempty"` // RFC 3339
+	*Session         // nil: its members are left out
+	*Envelope        // nil: its members are left out
 
 	// What the message says of itself, decoded.
 	From        Addresses    `json:"from"`
@@ -49,6 +43,20 @@ type Message struct {
 	Size        int64        `json:"size"`
 	Original    string       `json:"original,omitempty"` // a URL or a path
 	Defects     []string     `json:"defects"`
+}
+
+// A Session is what a server knows of whoever brought a message.
+type Session struct {
+	IP   string `json:"ip"`
+	Host string `json:"host"` // the EHLO name
+	TLS  string `json:"tls"`  // the version; empty for none
+	User string `json:"user"` // who authenticated; empty for nobody
+}
+
+// An Envelope is whom a message is from and for (RFC 5321, 2.3.1), which no message tells.
+type Envelope struct {
+	Sender     string   `json:"sender"` // bare; empty is the null sender of reports
+	Recipients []string `json:"recipients"`
 }
 
 // An Address is a name and a bare address.

@@ -59,9 +59,9 @@ func (t *transaction) Rcpt(ctx context.Context, to string, opts *smtp.RcptOption
 	if t.OnRcpt != nil {
 		s := sessionOf(t.conn)
 		err := t.OnRcpt.Ask(ctx, Question{
-			Env: append(s.env(), "MAIL_SENDER="+t.sender, "MAIL_RECIPIENT="+to),
+			Env: append(variables(s), "MAIL_SENDER="+t.sender, "MAIL_RECIPIENT="+to),
 			JSON: struct {
-				session
+				mailjson.Session
 				Sender    string `json:"sender"`
 				Recipient string `json:"recipient"`
 			}{s, t.sender, to},
@@ -104,7 +104,7 @@ func (t *transaction) question(s *spool.Spool) (Question, error) {
 	session := sessionOf(t.conn)
 	q := Question{
 		Message: io.NewSectionReader(s, 0, s.Len()),
-		Env: append(session.env(), "MAIL_SENDER="+t.sender, "MAIL_RECIPIENTS="+strings.Join(t.recipients, "\n"),
+		Env: append(variables(session), "MAIL_SENDER="+t.sender, "MAIL_RECIPIENTS="+strings.Join(t.recipients, "\n"),
 			"MAIL_SIZE="+strconv.FormatInt(s.Len(), 10)),
 	}
 	if t.OnMail.input == raw {
@@ -119,22 +119,15 @@ func (t *transaction) question(s *spool.Spool) (Question, error) {
 		return q, err
 	}
 	j.Received, j.Size = time.Now().Format(time.RFC3339), s.Len()
-	j.IP, j.Host, j.TLS, j.User = session.IP, session.Host, session.TLS, session.User
-	j.Sender, j.Recipients = t.sender, t.recipients
+	j.Session = &session
+	j.Envelope = &mailjson.Envelope{Sender: t.sender, Recipients: t.recipients}
 	q.JSON = j
 	return q, nil
 }
 
-// A session is what every question tells of whom it is about.
-type session struct {
-	IP   string `json:"ip"`
-	Host string `json:"host"`
-	TLS  string `json:"tls"`
-	User string `json:"user"`
-}
-
-func sessionOf(c *smtp.Conn) session {
-	s := session{Host: c.Hello(), User: c.User()}
+// sessionOf is what every question tells of whom it is about.
+func sessionOf(c *smtp.Conn) mailjson.Session {
+	s := mailjson.Session{Host: c.Hello(), User: c.User()}
 	if addr, ok := c.RemoteAddr().(*net.TCPAddr); ok {
 		s.IP = addr.AddrPort().Addr().Unmap().WithZone("").String()
 	}
@@ -144,8 +137,8 @@ func sessionOf(c *smtp.Conn) session {
 	return s
 }
 
-// env tells it in variables. No value has a control in it: smtp refuses them in names and addresses.
-func (s session) env() []string {
+// variables tells it in the environment. No value has a control in it: smtp refuses them in names and addresses.
+func variables(s mailjson.Session) []string {
 	return []string{"MAIL_IP=" + s.IP, "MAIL_HOST=" + s.Host, "MAIL_TLS=" + s.TLS, "MAIL_USER=" + s.User}
 }
 
@@ -153,12 +146,10 @@ func (s session) env() []string {
 // some systems.
 func (h *Hook) Password(ctx context.Context, c *smtp.Conn, user, password string) error {
 	s := sessionOf(c)
-	s.User = ""
-	return h.Ask(ctx, Question{Env: s.env(), JSON: struct {
-		IP       string `json:"ip"`
-		Host     string `json:"host"`
-		TLS      string `json:"tls"`
-		User     string `json:"user"`
+	env := variables(s)
+	s.User = user
+	return h.Ask(ctx, Question{Env: env, JSON: struct {
+		mailjson.Session
 		Password string `json:"password"`
-	}{s.IP, s.Host, s.TLS, user, password}})
+	}{s, password}})
 }
