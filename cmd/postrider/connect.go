@@ -51,12 +51,12 @@ func (o *connectOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.trace, "trace", false, "print the dialogue with the server on standard error: times, and no secrets")
 }
 
-// local begins the addresses that are no server.
-var local = []string{"sendmail:", "maildir:", "mbox:", "eml:"}
+// localSchemes begin the addresses that are no server.
+var localSchemes = []string{"sendmail:", "maildir:", "mbox:", "eml:"}
 
 // sender makes a Sender of an address. Nothing is connected yet.
 func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, error) {
-	isLocal := slices.ContainsFunc(local, func(scheme string) bool { return strings.HasPrefix(address, scheme) })
+	isLocal := slices.ContainsFunc(localSchemes, func(scheme string) bool { return strings.HasPrefix(address, scheme) })
 	if !isLocal && !strings.Contains(address, "://") {
 		address = "smtp://" + address
 		if u, err := url.Parse(address); err == nil && u.Port() == "" && o.user != "" {

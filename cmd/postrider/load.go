@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// load: as much mail as a server takes, from fixed octets over raw connections. It
+// is no client of the library's, so that a server is measured and not the client;
+// replies are looked at for their first digit alone.
+
+// loadOptions are the flags of load.
+type loadOptions struct {
+	server    string
+	messages  int64
+	sessions  int
+	size      int
+	mode      string
+	window    int
+	reconnect bool
+	json      bool
+}
+
+func (o *loadOptions) flags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringVar(&o.server, "server", "127.0.0.1:2526", "`HOST:PORT` of the server, in clear")
+	f.Int64Var(&o.messages, "messages", 10_000, "how many to send in all")
+	f.IntVar(&o.sessions, "sessions", 10, "how many connections at a time")
+	f.IntVar(&o.size, "size", 1024, "octets of a message")
+	f.StringVar(&o.mode, "mode", "pipeline", "`MODE`: step, pipeline, bdat or stream")
+	f.IntVar(&o.window, "window", 16, "messages under way on a connection, with --mode stream")
+	f.BoolVar(&o.reconnect, "reconnect", false, "a connection for each message")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+}
+
+// newLoad builds the command.
+func newLoad(s streams) *cobra.Command {
+	var o loadOptions
+	cmd := &cobra.Command{
+		Use:   "load",
+		Short: "Send as many messages as a server takes, and measure",
+		Long: `Sends messages of one size over several connections and prints how many a second were
+accepted, and how long each kind of reply took. For servers of your own: what it
+sends is nothing that anybody wants to read.
+
+step waits for every reply. pipeline sends the next envelope behind a message, so
+that a message costs one wait (RFC 2920). bdat sends envelope and message together
+(RFC 3030). stream is bdat with several messages under way.
+
+The exit code is 0 if all were accepted, 69 if the server refused one, 75 if a
+connection failed, 76 if it said what is no reply.`,
+		Example: `  postrider sink &
+  postrider load --messages 100000 --mode stream
+  postrider load --server 127.0.0.1:25 --size 100000 --sessions 50 --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags()); err != nil {
+				return err
+			}
+			return load(cmd.Context(), o, s)
+		},
+	}
+	o.flags(cmd.Flags())
+	return cmd
+}
+
+// A loadRun is what the sessions share.
+type loadRun struct {
+	loadOptions
+	taken, accepted atomic.Int64
+	template        loadTemplate
+	progress        func(int64) // nil: none
+}
+
+// next takes a message; false if there are none left.
+func (r *loadRun) next() bool { return r.taken.Add(1) <= r.messages }
+
+// load carries out one run of the command.
+func load(ctx context.Context, o loadOptions, s streams) error {
+	o.server = strings.TrimPrefix(o.server, "smtp://")
+	switch {
+	case loadModes[o.mode] == nil:
+		return usagef("--mode %q: it is step, pipeline, bdat or stream", o.mode)
+	case o.messages < 1 || o.sessions < 1 || o.window < 1 || o.size < 200:
+		return usagef("--messages, --sessions and --window are at least 1, --size is at least 200")
+	}
+	if _, _, err := net.SplitHostPort(o.server); err != nil {
+		return usagef("--server %q: it is HOST:PORT", o.server)
+	}
+	r := &loadRun{loadOptions: o, template: newTemplate(o.size, o.window)}
+	done := func(error) {}
+	if isTerminal(s.err) {
+		r.progress, done = bar(s.err, "messages", o.messages, progress.UnitsDefault)
+	}
+	result, err := r.run(ctx)
+	done(err)
+	err = (&connectOptions{}).explain(err)
+	if o.json {
+		if printErr := printJSON(s.out, result); printErr != nil {
+			return exitf(exitIO, "%w", printErr)
+		}
+		return err
+	}
+	if result.Accepted == 0 {
+		return err // there is nothing to tell but that
+	}
+	if printErr := result.print(s.out); printErr != nil {
+		return exitf(exitIO, "%w", printErr)
+	}
+	return err
+}
+
+// run has the sessions at work until all is sent, or one of them fails.
+func (r *loadRun) run(ctx context.Context) (*loadResult, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var workers sync.WaitGroup
+	all := make([]*latencies, r.sessions)
+	begun := time.Now()
+	for i := range all {
+		all[i] = newLatencies()
+		workers.Go(func() {
+			if err := r.work(ctx, all[i]); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	workers.Wait()
+	return r.result(time.Since(begun), all), context.Cause(ctx)
+}
+
+// work sends over one connection after another, or over one.
+func (r *loadRun) work(ctx context.Context, l *latencies) error {
+	for r.next() {
+		s, err := r.open(ctx, l)
+		if err != nil {
+			return err
+		}
+		// Closing ends every wait of the session.
+		stop := context.AfterFunc(ctx, func() { s.conn.Close() })
+		err = loadModes[r.mode](s)
+		if err == nil {
+			err = s.close()
+		}
+		stop()
+		s.conn.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A loadTemplate is what is sent, made once.
+type loadTemplate struct {
+	body     []byte // stuffing is not needed
+	dotted   []byte // with its end
+	envelope []byte // MAIL, RCPT and DATA
+	both     []byte // the message's end and the next one's envelope
+	chunk    []byte // MAIL, RCPT, BDAT and the message
+	chunks   []byte // as many of these as there may be under way
+}
+
+const (
+	loadMail = "MAIL FROM:<sender@example.com>\r\n"
+	loadRcpt = "RCPT TO:<recipient@example.net>\r\n"
+)
+
+// newTemplate makes a message of size octets, in lines of 78.
+func newTemplate(size, window int) loadTemplate {
+	var b bytes.Buffer
+	b.WriteString("From: <sender@example.com>\r\nTo: <recipient@example.net>\r\nSubject: postrider load\r\n" +
+		"Date: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <load@example.com>\r\n\r\n")
+	line := strings.Repeat("abcdefghijklmnopqrstuvwxyz", 3)[:76]
+	for rest := size - b.Len(); rest > 0; rest = size - b.Len() {
+		b.WriteString(line[:max(0, min(rest-2, len(line)))] + "\r\n")
+	}
+	t := loadTemplate{body: b.Bytes()}
+	t.dotted = append(bytes.Clone(t.body), ".\r\n"...)
+	t.envelope = []byte(loadMail + loadRcpt + "DATA\r\n")
+	t.both = append(bytes.Clone(t.dotted), t.envelope...)
+	t.chunk = append(fmt.Appendf(nil, "%s%sBDAT %d LAST\r\n", loadMail, loadRcpt, len(t.body)), t.body...)
+	t.chunks = bytes.Repeat(t.chunk, window)
+	return t
+}

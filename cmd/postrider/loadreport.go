@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/postrider/postrider/internal/human"
+)
+
+// What load measured.
+
+// latencies counts how long replies took, by what was said. Steps of a sixteenth
+// are finer than two runs agree.
+type latencies struct{ counts map[string]*histogram }
+
+// A histogram has sixteen steps to each power of two of nanoseconds.
+type histogram struct {
+	steps [64 * 16]int64
+	n     int64
+	most  time.Duration
+}
+
+func newLatencies() *latencies { return &latencies{map[string]*histogram{}} }
+
+// add counts one reply.
+func (l *latencies) add(what string, d time.Duration) {
+	h := l.counts[what]
+	if h == nil {
+		h = new(histogram)
+		l.counts[what] = h
+	}
+	h.steps[stepOf(d)]++
+	h.n++
+	h.most = max(h.most, d)
+}
+
+// stepOf finds the step of a duration, and below is where that step begins.
+func stepOf(d time.Duration) int {
+	n := uint64(max(d, 16))
+	power := bits.Len64(n) - 1
+	return power*16 + int(n>>(power-4)&15)
+}
+
+func below(step int) time.Duration {
+	return time.Duration((16 + uint64(step%16)) << (step / 16) >> 4)
+}
+
+// at returns the time in which a part of the replies had come, from 0 to 1.
+func (h *histogram) at(part float64) time.Duration {
+	want, seen := int64(part*float64(h.n)), int64(0)
+	for step, n := range h.steps {
+		if seen += n; n > 0 && seen > want {
+			return min(below(step+1), h.most)
+		}
+	}
+	return h.most
+}
+
+// A loadResult is what came of a run, and its JSON.
+type loadResult struct {
+	Mode      string                 `json:"mode"`
+	Sessions  int                    `json:"sessions"`
+	Size      int                    `json:"size"`
+	Accepted  int64                  `json:"accepted"`
+	Seconds   float64                `json:"seconds"`
+	Rate      float64                `json:"messages_per_second"`
+	Octets    float64                `json:"octets_per_second"`
+	Latencies map[string]loadLatency `json:"latencies"` // by what was said
+}
+
+// A loadLatency is how long one kind of reply took, in seconds.
+type loadLatency struct {
+	Count int64   `json:"count"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	Max   float64 `json:"max"`
+}
+
+// result puts the sessions together.
+func (r *loadRun) result(took time.Duration, all []*latencies) *loadResult {
+	sum := newLatencies()
+	for _, l := range all {
+		for what, h := range l.counts {
+			if sum.counts[what] == nil {
+				sum.counts[what] = new(histogram)
+			}
+			s := sum.counts[what]
+			for i, n := range h.steps {
+				s.steps[i] += n
+			}
+			s.n, s.most = s.n+h.n, max(s.most, h.most)
+		}
+	}
+	n := r.accepted.Load()
+	result := &loadResult{Mode: r.mode, Sessions: r.sessions, Size: r.size, Accepted: n, Seconds: took.Seconds(),
+		Rate: float64(n) / took.Seconds(), Octets: float64(n) * float64(r.size) / took.Seconds(), Latencies: map[string]loadLatency{}}
+	for what, h := range sum.counts {
+		result.Latencies[what] = loadLatency{h.n, h.at(0.5).Seconds(), h.at(0.9).Seconds(), h.at(0.99).Seconds(), h.most.Seconds()}
+	}
+	return result
+}
+
+// print writes it for people.
+func (r *loadResult) print(w io.Writer) error {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%d messages of %s in %.2f s over %d connections, %s: %.0f messages/s, %s/s\n\n", r.Accepted, human.Size(int64(r.Size)), r.Seconds, r.Sessions, r.Mode, r.Rate, human.Size(int64(r.Octets)))
+	fmt.Fprintf(&b, "%-8s %10s %10s %10s %10s %10s\n", "", "replies", "half", "90 %", "99 %", "longest")
+	order := []string{"connect", "EHLO", "MAIL", "RCPT", "DATA", "message", "QUIT"}
+	for _, what := range slices.SortedFunc(maps.Keys(r.Latencies), func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) }) {
+		l := r.Latencies[what]
+		fmt.Fprintf(&b, "%-8s %10d", what, l.Count)
+		for _, seconds := range []float64{l.P50, l.P90, l.P99, l.Max} {
+			fmt.Fprintf(&b, " %10s", time.Duration(seconds*float64(time.Second)).Round(time.Microsecond))
+		}
+		b.WriteByte('\n')
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// One connection of load, and the ways in which it can talk.
+
+// A loadSession is one connection.
+type loadSession struct {
+	*loadRun
+	latencies *latencies
+	conn      net.Conn
+	r         *bufio.Reader
+}
+
+// loadModes are the ways. Each has one message taken already when it is called.
+var loadModes = map[string]func(*loadSession) error{
+	"step": (*loadSession).step, "pipeline": (*loadSession).pipeline, "bdat": (*loadSession).bdat, "stream": (*loadSession).stream,
+}
+
+// loadPatience is how long a server may say nothing.
+const loadPatience = 2 * time.Minute
+
+// open connects and says EHLO.
+func (r *loadRun) open(ctx context.Context, l *latencies) (*loadSession, error) {
+	begun := time.Now()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", r.server)
+	if err != nil {
+		return nil, err
+	}
+	s := &loadSession{r, l, conn, bufio.NewReader(conn)}
+	if err := s.reply("connect", begun, '2'); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	if err := s.say("EHLO", "EHLO load.example.com\r\n", '2'); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// close says goodbye.
+func (s *loadSession) close() error { return s.say("QUIT", "QUIT\r\n", '2') }
+
+// say writes and awaits a reply.
+func (s *loadSession) say(what, text string, want byte) error {
+	begun := time.Now()
+	if _, err := s.conn.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.reply(what, begun, want)
+}
+
+// reply reads one, of several lines perhaps, and keeps how long it took.
+func (s *loadSession) reply(what string, begun time.Time, want byte) error {
+	if s.r.Buffered() == 0 {
+		s.conn.SetReadDeadline(time.Now().Add(loadPatience))
+	}
+	for {
+		line, err := s.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) < 5 || line[0] < '2' || line[0] > '5' {
+			return exitf(exitProtocol, "%s: the server says %.80q, which is no reply", what, line)
+		}
+		if line[3] == '-' {
+			continue
+		}
+		s.latencies.add(what, time.Since(begun))
+		if line[0] != want {
+			code := int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
+			if code < 400 {
+				return exitf(exitProtocol, "%s: the server says %.80q", what, line)
+			}
+			return &smtp.Error{Code: code, Verb: what, Text: string(line[4 : len(line)-1])}
+		}
+		return nil
+	}
+}
+
+// replies reads several to what was written together.
+func (s *loadSession) replies(begun time.Time, want string, what ...string) error {
+	for i := range what {
+		if err := s.reply(what[i], begun, want[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sent counts a message that was accepted.
+func (s *loadSession) sent() {
+	n := s.accepted.Add(1)
+	if s.progress != nil && n%64 == 0 || n == s.messages && s.progress != nil {
+		s.progress(n)
+	}
+}
+
+// again takes the next message for this connection.
+func (s *loadSession) again() bool { return !s.reconnect && s.next() }
+
+// step waits for every reply.
+func (s *loadSession) step() error {
+	for {
+		for _, c := range []struct {
+			what, text string
+			want       byte
+		}{{"MAIL", loadMail, '2'}, {"RCPT", loadRcpt, '2'}, {"DATA", "DATA\r\n", '3'}} {
+			if err := s.say(c.what, c.text, c.want); err != nil {
+				return err
+			}
+		}
+		begun := time.Now()
+		if _, err := s.conn.Write(s.template.dotted); err != nil {
+			return err
+		}
+		if err := s.reply("message", begun, '2'); err != nil {
+			return err
+		}
+		if s.sent(); !s.again() {
+			return nil
+		}
+	}
+}
+
+// pipeline sends the next envelope behind the message.
+func (s *loadSession) pipeline() error {
+	begun := time.Now()
+	if _, err := s.conn.Write(s.template.envelope); err != nil {
+		return err
+	}
+	for {
+		if err := s.replies(begun, "223", "MAIL", "RCPT", "DATA"); err != nil {
+			return err
+		}
+		more := s.again()
+		out := s.template.dotted
+		if more {
+			out = s.template.both
+		}
+		begun = time.Now()
+		if _, err := s.conn.Write(out); err != nil {
+			return err
+		}
+		if err := s.reply("message", begun, '2'); err != nil {
+			return err
+		}
+		if s.sent(); !more {
+			return nil
+		}
+	}
+}
+
+// bdat sends envelope and message together.
+func (s *loadSession) bdat() error {
+	for {
+		begun := time.Now()
+		if _, err := s.conn.Write(s.template.chunk); err != nil {
+			return err
+		}
+		if err := s.replies(begun, "222", "MAIL", "RCPT", "message"); err != nil {
+			return err
+		}
+		if s.sent(); !s.again() {
+			return nil
+		}
+	}
+}
+
+// stream keeps up to a window of messages under way. It writes again when half of
+// them are answered: large writes, and never nothing to do for the server.
+func (s *loadSession) stream() error {
+	var begun []time.Time // of the messages under way
+	taken := 1            // and not written
+	for more := true; ; {
+		for more && len(begun) <= s.window/2 && len(begun)+taken < s.window {
+			if more = s.again(); more {
+				taken++
+			}
+		}
+		if len(begun)+taken == 0 {
+			return nil
+		}
+		if taken > 0 {
+			now := time.Now()
+			if _, err := s.conn.Write(s.template.chunks[:taken*len(s.template.chunk)]); err != nil {
+				return err
+			}
+			for ; taken > 0; taken-- {
+				begun = append(begun, now)
+			}
+		}
+		if err := s.replies(begun[0], "222", "MAIL", "RCPT", "message"); err != nil {
+			return err
+		}
+		begun = begun[1:]
+		s.sent()
+	}
+}
