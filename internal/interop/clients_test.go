@@ -56,6 +56,8 @@ var clients = []client{
 	{name: "aiosmtplib", peer: peers.Aiosmtplib, tls: startTLS, send: script(peers.Aiosmtplib, "send_aiosmtplib.py")},
 	// Net::SMTP takes lines that end in LF, as Perl's own do.
 	{name: "Net-SMTP", peer: peers.NetSMTP, tls: startTLS, send: script(peers.NetSMTP, "send_netsmtp.pl"), edit: lineFeeds},
+	// net/smtp makes line ends CRLF by itself, as Ruby's own are LF.
+	{name: "Ruby", peer: peers.Ruby, tls: startTLS, send: script(peers.Ruby, "send_ruby.rb"), edit: lineFeeds},
 	{name: "msmtp", peer: peers.Msmtp, tls: startTLS, send: sendMsmtp, edit: lineFeeds},
 }
 

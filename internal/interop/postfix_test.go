@@ -14,7 +14,7 @@ import (
 // A Postfix of the test's own: configuration, queue, data and mail below the test's folder, one port on loopback, and a
 // transport that fails for every domain but example.net. The machine's own Postfix is not read and not touched.
 
-// masterServices are the services of Postfix that take a message and put it into a Maildir.
+// masterServices are the services of Postfix that take a message; what it then does with it is one more.
 const masterServices = `
 pickup     unix       n - n 60    1 pickup
 cleanup    unix       n - n -     0 cleanup
@@ -29,15 +29,12 @@ flush      unix       n - n 1000? 0 flush
 proxymap   unix       - - n -     - proxymap
 error      unix       - - n -     - error
 retry      unix       - - n -     - error
-virtual    unix       - n n -     - virtual
 anvil      unix       - - n -     1 anvil
 postlog    unix-dgram n - n -     1 postlogd
 `
 
-// postfixConfig returns main.cf for a Postfix below dir.
-func postfixConfig(dir string, id *identity, uid, gid int) string {
-	// check_recipient_access comes before the list of users, which does not know busy.
-	config := fmt.Sprintf(`compatibility_level = 3.6
+// postfixBase is what every main.cf here begins with.
+const postfixBase = `compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
 mail_owner = postfix
@@ -52,7 +49,12 @@ alias_database =
 mynetworks = 127.0.0.0/8
 maillog_file = %[1]s/log
 maillog_file_prefixes = %[1]s
-default_transport = error:nothing leaves the test
+`
+
+// postfixMaildirs returns what a Postfix below dir is told to keep all mail there.
+func postfixMaildirs(dir string, id *identity, uid, gid int) string {
+	// check_recipient_access comes before the list of users, which does not know busy.
+	config := fmt.Sprintf(`default_transport = error:nothing leaves the test
 relay_transport = error:nothing leaves the test
 virtual_mailbox_domains = example.net
 virtual_mailbox_base = %[1]s/mail
@@ -71,6 +73,13 @@ smtpd_recipient_restrictions = check_recipient_access inline:{ {%[6]s = 450 4.2.
 
 func startPostfix(t *testing.T, id *identity) running {
 	t.Helper()
+	uid, gid := ids(t, "nobody")
+	return launchPostfix(t, "virtual unix - n n - - virtual\n", func(dir string) string { return postfixMaildirs(dir, id, uid, gid) })
+}
+
+// launchPostfix starts a Postfix with one more service and further configuration, which is told the folder.
+func launchPostfix(t *testing.T, service string, config func(dir string) string) running {
+	t.Helper()
 	control := peers.Find(t, peers.Postfix)
 	peers.NeedRoot(t, "Postfix changes its user")
 	dir := openDir(t, "root")
@@ -85,9 +94,8 @@ func startPostfix(t *testing.T, id *identity) running {
 		}
 	}
 	etc, addr := filepath.Join(dir, "etc"), peers.FreeAddr(t)
-	uid, gid := ids(t, "nobody")
-	write(t, filepath.Join(etc, "main.cf"), postfixConfig(dir, id, uid, gid))
-	write(t, filepath.Join(etc, "master.cf"), addr+" inet n - n - - smtpd\n"+strings.TrimSpace(masterServices)+"\n")
+	write(t, filepath.Join(etc, "main.cf"), fmt.Sprintf(postfixBase, dir)+config(dir))
+	write(t, filepath.Join(etc, "master.cf"), addr+" inet n - n - - smtpd\n"+service+strings.TrimSpace(masterServices)+"\n")
 
 	// The check makes the folders of the queue. The master itself is started, not by the postfix command, which would put
 	// it into a session of its own, where it could not be ended with the test.

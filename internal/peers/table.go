@@ -21,6 +21,8 @@ const (
 	PHP        Peer = "php"
 	PHPMailer  Peer = "PHPMailer"
 	NetSMTP    Peer = "Perl's Net::SMTP"
+	PerlSASL   Peer = "Perl's Authen::SASL"
+	Ruby       Peer = "Ruby's net/smtp"
 	MsmtpMTA   Peer = "msmtpd"
 
 	// Servers.
@@ -95,6 +97,8 @@ var table = map[Peer]row{
 	PHP:        {program: "php", debian: "php-cli"},
 	PHPMailer:  {program: "php", probe: []string{"-r", `require "/usr/share/php/libphp-phpmailer/autoload.php";`}, debian: "php-cli libphp-phpmailer"},
 	NetSMTP:    {program: "perl", probe: []string{"-MNet::SMTP", "-MIO::Socket::SSL", "-e", "1"}, debian: "perl libio-socket-ssl-perl"},
+	PerlSASL:   {program: "perl", probe: []string{"-MNet::SMTP", "-MAuthen::SASL", "-e", "1"}, debian: "perl libauthen-sasl-perl"},
+	Ruby:       {program: "ruby", probe: []string{"-e", `require "net/smtp"`}, debian: "ruby"},
 	MsmtpMTA:   {program: "msmtpd", beside: "msmtp-mta"},
 
 	SMTPSink:   {program: "smtp-sink", debian: "postfix"},
