@@ -61,6 +61,7 @@ var tables = []struct {
 	{"Dots", measureDots},
 	{"Composing", measureCompose},
 	{"Parsing", measureParse},
+	{"Parsing what is hostile", measureHostile},
 }
 
 // run measures and reports whether all targets are met.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/postrider/postrider/mail/transfer"
 	"golang.org/x/text/transform"
@@ -263,6 +264,9 @@ func bodyEncoder(enc transferEncoding) transform.Transformer {
 // copyBuffers are the memory that writing one message needs, whatever its size.
 // They belong to one call of WriteTo, not to the message: several goroutines may write it at once.
 type copyBuffers struct{ in, out []byte }
+
+// copying keeps those that no call has.
+var copying = sync.Pool{New: func() any { return new(copyBuffers) }}
 
 const copyBlock = 57 * 512 // whole lines of base64, which have 57 octets each; what it takes stays in the second-level cache
 

@@ -3,6 +3,7 @@ package mail
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -53,8 +54,8 @@ type segment struct {
 // files must not be changed as long as it is in use. An error says which field or part is wrong, and why.
 func (m *Message) Freeze() (io.WriterTo, error) {
 	own := *m // what the caller does with the fields of m later is not our concern
-	f, err := own.freeze(form{}, 0)
-	if err != nil {
+	f := &frozen{}
+	if err := f.freeze(&own, form{}, 0); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -64,36 +65,51 @@ func (m *Message) Freeze() (io.WriterTo, error) {
 // case nothing is written, and of attachments that cannot be read, in which case a part of it is. It may be called by
 // several goroutines at once.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
-	f, err := m.freeze(form{}, 0)
-	if err != nil {
+	f := writing.Get().(*frozen)
+	defer f.release()
+	if err := f.freeze(m, form{}, 0); err != nil {
 		return 0, err
 	}
 	return f.WriteTo(w)
 }
 
-// freeze fixes and lays out the message, which lies in as many others as nesting says, without copying it. The message must
-// stay as it is for as long as the result is in use, which its caller sees to.
-func (m *Message) freeze(want form, nesting int) (*frozen, error) {
-	date, id := m.Date, m.ID
-	// RFC 5322, 3.6: Date is required and Message-ID should be there. What the author or an earlier host has
-	// set stays.
-	if date.IsZero() && !m.Header.Has("Date") {
-		date = time.Now()
+// writing keeps the memory of forms that were written at once and are not needed any more: a short message costs more to
+// make room for than to lay out.
+var writing = sync.Pool{New: func() any { return new(frozen) }}
+
+// release gives a form back for other messages. A long one is let go.
+func (f *frozen) release() {
+	lit := f.lit[:0]
+	if cap(lit) > inlineText {
+		lit = nil
 	}
-	if id == "" && !m.Header.Has("Message-ID") {
-		id = newID(m.From)
-	}
-	return m.render(want, nesting, date, id)
+	*f = frozen{lit: lit}
+	writing.Put(f)
 }
 
-// render lays the message out with the identity that it is to have.
-func (m *Message) render(want form, nesting int, date time.Time, id string) (*frozen, error) {
-	f := &frozen{msg: m, date: date, id: id, form: want}
-	r := renderer{frozen: f, m: m, nesting: nesting, f: folder{utf8: want.utf8}}
-	if err := r.message(); err != nil {
-		return nil, fmt.Errorf("mail: %w", err)
+// freeze fixes and lays out the message, which lies in as many others as nesting says, without copying it. The message must
+// stay as it is for as long as the form is in use, which its caller sees to.
+func (f *frozen) freeze(m *Message, want form, nesting int) error {
+	f.msg, f.date, f.id = m, m.Date, m.ID
+	// RFC 5322, 3.6: Date is required and Message-ID should be there. What the author or an earlier host has
+	// set stays.
+	if f.date.IsZero() && !m.Header.Has("Date") {
+		f.date = time.Now()
 	}
-	return f, nil
+	if f.id == "" && !m.Header.Has("Message-ID") {
+		f.id = newID(m.From)
+	}
+	return f.render(want, nesting)
+}
+
+// render lays the message out with the identity that it has.
+func (f *frozen) render(want form, nesting int) error {
+	f.form = want
+	r := renderer{frozen: f, m: f.msg, nesting: nesting, f: folder{b: f.lit[:0], utf8: want.utf8}}
+	if err := r.message(); err != nil {
+		return fmt.Errorf("mail: %w", err)
+	}
+	return nil
 }
 
 // Repeatable says that WriteTo may be called again and writes the same octets.
@@ -106,7 +122,8 @@ func (f *frozen) WriteTo(w io.Writer) (int64, error) {
 		return int64(n), err
 	}
 	var written int64
-	var buffers copyBuffers
+	buffers := copying.Get().(*copyBuffers)
+	defer copying.Put(buffers)
 	for _, s := range f.segs {
 		n, err := w.Write(f.lit[s.begin:s.end])
 		written += int64(n)
@@ -116,7 +133,7 @@ func (f *frozen) WriteTo(w io.Writer) (int64, error) {
 		if s.body == nil {
 			continue
 		}
-		m, err := s.body.writeBody(w, &buffers)
+		m, err := s.body.writeBody(w, buffers)
 		written += m
 		if err != nil {
 			return written, err
@@ -132,12 +149,13 @@ func (f *frozen) WriteTo(w io.Writer) (int64, error) {
 func (f *frozen) Size() (int64, error) {
 	f.sizing.Do(func() {
 		f.size = int64(len(f.lit))
-		var buffers copyBuffers
+		buffers := copying.Get().(*copyBuffers)
+		defer copying.Put(buffers)
 		for _, s := range f.segs {
 			if s.body == nil {
 				continue
 			}
-			n, err := s.body.bodySize(&buffers)
+			n, err := s.body.bodySize(buffers)
 			if err != nil {
 				f.err = err
 				return
@@ -182,8 +200,8 @@ func (f *frozen) Adapt(offered func(extension string) bool) (_ io.WriterTo, uses
 		return f, uses, nil
 	}
 	// Boundaries come out the same, as they are hashes of the Message-ID and the place (see chooseBoundary).
-	other, err := f.msg.render(want, 0, f.date, f.id)
-	if err != nil {
+	other := &frozen{msg: f.msg, date: f.date, id: f.id}
+	if err := other.render(want, 0); err != nil {
 		return nil, nil, err
 	}
 	return other, uses, nil
@@ -206,7 +224,7 @@ func (r *renderer) message() error {
 	if err != nil {
 		return err
 	}
-	r.f.b = make([]byte, 0, 512+r.guess())
+	r.f.b = slices.Grow(r.f.b, 512+r.guess())
 	if err := r.header(body); err != nil {
 		return err
 	}

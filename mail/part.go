@@ -260,8 +260,8 @@ func (p *Part) text(parser *Parser, limit int64, d *decoders) (s string, ok bool
 		raw := p.src.data[p.begin:p.end]
 		var b []byte
 		b, err = transfer.Append(make([]byte, 0, len(raw)+128), t, bytesOf(raw))
-		if p.charset == "" || equalFold(p.charset, "utf-8") || equalFold(p.charset, "us-ascii") {
-			b = dropCRs(b) // here, where it costs no copy
+		if inASCII(label) {
+			b = dropCRs(b)
 		}
 		s = stringOf(b)
 	default:
@@ -270,21 +270,30 @@ func (p *Part) text(parser *Parser, limit int64, d *decoders) (s string, ok bool
 			return "", true, err
 		}
 		defer r.Close()
-		var b strings.Builder
-		b.Grow(int(min(max(p.end-p.begin, 0), limit)) + 16)
-		_, err = io.Copy(&b, io.LimitReader(r, limit+1))
-		if s = b.String(); err != nil {
+		var b bytes.Buffer
+		b.Grow(int(min(max(p.end-p.begin, 0), limit)) + bytes.MinRead) // so that it need not grow at the end
+		_, err = b.ReadFrom(io.LimitReader(r, limit+1))
+		s = stringOf(b.Bytes())
+		if inASCII(label) {
+			s = stringOf(dropCRs(b.Bytes())) // here, where it costs no copy
+		}
+		if err != nil {
 			return s, true, err
 		}
 	}
 	if int64(len(s)) > limit {
 		s, err = s[:limit], errTooLong
 	}
-	if (label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii")) && utf8.ValidString(s) {
+	if inASCII(label) && utf8.ValidString(s) {
 		return p.paragraphs(lineFeeds(s)), true, err
 	}
 	s, ok = parser.convert(label, bytesOf(s))
 	return p.paragraphs(lineFeeds(s)), ok, err
+}
+
+// inASCII says that a charset's octets are ASCII's and UTF-8's, so that a text in UTF-8 need not be converted.
+func inASCII(label string) bool {
+	return label == "" || equalFold(label, "utf-8") || equalFold(label, "us-ascii")
 }
 
 // Walk goes over the part and all below it, depth first, with their paths: "" is the multipart at the top, "2.1" the

@@ -343,7 +343,10 @@ func (r *renderer) message822(pl *plan, s *survey) error {
 		return pl.wrap(err)
 	}
 	if r.nesting < maxNested {
-		pl.nested, _ = m.freeze(form{eightBit: r.form.eightBit}, r.nesting+1) // why it cannot be written does not matter here
+		nested := &frozen{}
+		if nested.freeze(m, form{eightBit: r.form.eightBit}, r.nesting+1) == nil { // why it cannot be written does not matter here
+			pl.nested = nested
+		}
 	}
 	if pl.nested == nil {
 		// It has no author, or something else that writing refuses: as octets it still gets there.

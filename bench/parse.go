@@ -9,73 +9,18 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	netmail "net/mail"
+	"runtime"
 	"strings"
-	"time"
 
 	gomessage "github.com/emersion/go-message"
-	"gopkg.in/gomail.v2"
+	"github.com/jhillyerd/enmime/v2"
 
 	"github.com/postrider/postrider/mail"
 )
 
-// Messages: composing and parsing, without a server.
+// Parsing, without a server.
 
-var date = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-
-const (
-	smallText = "Hello,\r\n\r\nthe minutes of yesterday's meeting are attached.\r\n\r\nAnn\r\n"
-	smallHTML = "<p>Hello,</p><p>the minutes of yesterday's meeting are attached.</p><p>Ann</p>"
-)
-
-// composePostrider and composeGomail write the same message: a text, with an attachment if there is one.
-func composePostrider(attachment []byte) func() error {
-	return func() error {
-		m := &mail.Message{
-			From: []mail.Address{{Name: "Ann", Address: "ann@example.com"}}, To: []mail.Address{{Address: "bob@example.net"}},
-			Subject: "Minutes", Date: date, Text: smallText,
-		}
-		if attachment != nil {
-			m.HTML = smallHTML
-			m.Attachments = []mail.Attachment{mail.FromBytes("minutes.bin", attachment)}
-		}
-		_, err := m.WriteTo(io.Discard)
-		return err
-	}
-}
-
-func composeGomail(attachment []byte) func() error {
-	return func() error {
-		m := gomail.NewMessage()
-		m.SetAddressHeader("From", "ann@example.com", "Ann")
-		m.SetHeader("To", "bob@example.net")
-		m.SetHeader("Subject", "Minutes")
-		m.SetDateHeader("Date", date)
-		m.SetBody("text/plain", smallText)
-		if attachment != nil {
-			m.AddAlternative("text/html", smallHTML)
-			m.Attach("minutes.bin", gomail.SetCopyFunc(func(w io.Writer) error {
-				_, err := w.Write(attachment)
-				return err
-			}))
-		}
-		_, err := m.WriteTo(io.Discard)
-		return err
-	}
-}
-
-func measureCompose(e effort) (table, error) {
-	big := bytes.Repeat([]byte("\x00\x01\x02\xfe\xff attachment \x80\x81"), 1<<20/21)
-	return duels(e,
-		bout{"small text", "messages/s", loop(e, "postrider", 0, composePostrider(nil)),
-			[]peer{{loop(e, "gomail.v2", 0, composeGomail(nil)), 2, false}}, false},
-		bout{"small text", "allocations, fewer is better", allocations("postrider", composePostrider(nil)),
-			[]peer{limit(6), {allocations("gomail.v2", composeGomail(nil)), 0, false}}, true},
-		bout{"text, HTML and 1 MiB attached", "GB/s in", loop(e, "postrider", len(big), composePostrider(big)),
-			[]peer{{loop(e, "gomail.v2", len(big), composeGomail(big)), 4, false}}, false},
-	)
-}
-
-// parsePostrider, parseStandard and parseGoMessage do the same: parse raw and decode every part to its last octet.
+// parsePostrider, parseStandard, parseGoMessage and parseEnmime do the same: parse raw and decode every part to its last octet.
 func parsePostrider(raw []byte) func() error {
 	return func() error {
 		m, err := mail.ParseAt(bytes.NewReader(raw), int64(len(raw)))
@@ -169,6 +114,66 @@ func parseGoMessage(raw []byte) func() error {
 	}
 }
 
+// parseEnmime decodes all parts while it parses.
+func parseEnmime(raw []byte) func() error {
+	return func() error {
+		_, err := enmime.ReadEnvelope(bytes.NewReader(raw))
+		return err
+	}
+}
+
+// hostile are messages that are made to cost more than they are long, by the target's names.
+var hostile = []struct {
+	what string
+	raw  func() []byte
+}{
+	{"hostile: 5,000 multiparts in each other", func() []byte {
+		var b bytes.Buffer
+		for i := range 5000 {
+			fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i)
+		}
+		b.WriteString("\r\nx\r\n")
+		for i := range 5000 {
+			fmt.Fprintf(&b, "--b%d--\r\n", 4999-i)
+		}
+		return b.Bytes()
+	}},
+	{"hostile: 200,000 parts", func() []byte {
+		return []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\nx\r\n", 200_000) + "--b--\r\n")
+	}},
+	{"hostile: a header of 20 MB", func() []byte {
+		return []byte("From: a@example.com\r\nX-Long: " + strings.Repeat("x", 20_000_000) + "\r\n\r\nbody\r\n")
+	}},
+}
+
+// measureHostile gives the CPU time and the memory that parsing hostile messages takes: less than 100 ms, and less than
+// three times the message.
+func measureHostile(e effort) (table, error) {
+	var t table
+	for _, h := range hostile {
+		raw := h.raw()
+		work := parsePostrider(raw)
+		took := contender{"postrider", func() (figure, error) {
+			begin := ownCPU()
+			err := work()
+			return figure{rate: (ownCPU() - begin).Seconds() * 1e3}, err
+		}}
+		memory := contender{"postrider", func() (figure, error) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			err := work()
+			runtime.ReadMemStats(&after)
+			return figure{rate: float64(after.TotalAlloc-before.TotalAlloc) / float64(len(raw))}, err
+		}}
+		rows, err := duels(e, bout{h.what, "ms of CPU", took, []peer{limit(100)}, true}, bout{h.what, "memory for its length", memory, []peer{limit(3)}, true})
+		if err != nil {
+			return nil, err
+		}
+		t = append(t, rows...)
+	}
+	return t, nil
+}
+
 // received returns a message as it may come in: text and HTML as alternatives, and an attachment of n octets if n > 0.
 func received(n int) []byte {
 	var b bytes.Buffer
@@ -199,11 +204,13 @@ func measureParse(e effort) (table, error) {
 	return duels(e,
 		bout{"small mail", "messages/s", loop(e, "postrider", 0, parsePostrider(small)), []peer{
 			{loop(e, "go-message", 0, parseGoMessage(small)), 2.3, false},
-			{loop(e, "net/mail + multipart", 0, parseStandard(small)), 0, false}}, false},
+			{loop(e, "net/mail + multipart", 0, parseStandard(small)), 0, false},
+			{loop(e, "enmime", 0, parseEnmime(small)), 0, false}}, false},
 		bout{"small mail", "allocations, fewer is better", allocations("postrider", parsePostrider(small)), []peer{
-			limit(20), {allocations("go-message", parseGoMessage(small)), 0, false}}, true},
+			limit(20), {allocations("go-message", parseGoMessage(small)), 0, false}, {allocations("enmime", parseEnmime(small)), 0, false}}, true},
 		bout{"1 MB multipart", "GB/s", loop(e, "postrider", len(large), parsePostrider(large)), []peer{
 			{loop(e, "net/mail + multipart", len(large), parseStandard(large)), 3, false},
-			{loop(e, "go-message", len(large), parseGoMessage(large)), 0, false}}, false},
+			{loop(e, "go-message", len(large), parseGoMessage(large)), 0, false},
+			{loop(e, "enmime", len(large), parseEnmime(large)), 0, false}}, false},
 	)
 }
