@@ -35,16 +35,21 @@ type SendCloser interface {
 // ones are left out. It is nil if there are none. Results are those of a Send
 // of env.
 func Remaining(env *Envelope, results []Result) *Envelope {
-	var index []int
+	index := deferred(results)
+	if index == nil {
+		return nil
+	}
+	return env.only(index)
+}
+
+// deferred returns the indexes of those who can be tried again.
+func deferred(results []Result) (index []int) {
 	for i, r := range results {
 		if errors.Is(r.Err, ErrTemporary) && !errors.Is(r.Err, ErrUnknown) {
 			index = append(index, i)
 		}
 	}
-	if index == nil {
-		return nil
-	}
-	return env.only(index)
+	return index
 }
 
 // failAll returns the outcome of a Send that failed for everyone alike.

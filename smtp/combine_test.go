@@ -1,0 +1,175 @@
+package smtp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/smtp/smtptest"
+)
+
+var ctx = context.Background()
+
+// say prints who is accepted and who is not.
+func say(results []smtp.Result, err error) {
+	for _, r := range results {
+		fmt.Println(r.Rcpt, r.Err)
+	}
+}
+
+// busy refuses for now whoever begins with "busy".
+func busy(rcpt string) error {
+	if strings.HasPrefix(rcpt, "busy") {
+		return smtp.Errorf(450, "4.2.1", "not now")
+	}
+	return nil
+}
+
+func ExampleFailover() {
+	first := &smtptest.Recorder{OnRcpt: busy}
+	second := &smtptest.Recorder{}
+	s := smtp.Failover(first, second)
+	say(s.Send(ctx, smtp.NewEnvelope("ann@example.com", "bob@example.net", "busy@example.net"), text("Subject: x\r\n")))
+	fmt.Println(len(first.Messages()), len(second.Messages()))
+	// Output:
+	// bob@example.net <nil>
+	// busy@example.net <nil>
+	// 1 1
+}
+
+func ExampleRoundRobin() {
+	var a, b smtptest.Recorder
+	s := smtp.RoundRobin(&a, &b)
+	for range 4 {
+		s.Send(ctx, toBob, text("Subject: x\r\n"))
+	}
+	fmt.Println(len(a.Messages()), len(b.Messages()))
+	// Output: 2 2
+}
+
+func ExampleRetry() {
+	tries := 0
+	greylisting := &smtptest.Recorder{OnRcpt: func(string) error {
+		if tries++; tries < 3 {
+			return smtp.Errorf(451, "4.7.1", "come again")
+		}
+		return nil
+	}}
+	s := &smtp.Retry{Sender: greylisting, Wait: time.Millisecond}
+	say(s.Send(ctx, toBob, text("Subject: x\r\n")))
+	fmt.Println(tries)
+	// Output:
+	// bob@example.net <nil>
+	// 3
+}
+
+func ExampleRateLimit() {
+	var server smtptest.Recorder
+	s := &smtp.RateLimit{Sender: &server, PerSecond: 100, PerDomain: 5, Burst: 2}
+	for range 2 {
+		say(s.Send(ctx, toBob, text("Subject: x\r\n"))) // the third would wait
+	}
+	// Output:
+	// bob@example.net <nil>
+	// bob@example.net <nil>
+}
+
+func ExampleTee() {
+	var server, archive smtptest.Recorder
+	smtp.Tee(&server, &archive).Send(ctx, toBob, text("Subject: x\r\n"))
+	fmt.Printf("%s", archive.Messages()[0].Raw)
+	// Output: Subject: x
+}
+
+func ExampleRedirect() {
+	var server smtptest.Recorder
+	staging := smtp.Redirect(&server, "tests@example.com")
+	say(staging.Send(ctx, smtp.NewEnvelope("ann@example.com", "bob@example.net", "cy@example.net"), text("Subject: x\r\n")))
+	fmt.Println(server.Messages()[0].Envelope.To[0].Address)
+	// Output:
+	// bob@example.net <nil>
+	// cy@example.net <nil>
+	// tests@example.com
+}
+
+func ExampleAllow() {
+	var server smtptest.Recorder
+	ours := smtp.Allow(&server, func(address string) bool { return strings.HasSuffix(address, "@example.com") })
+	say(ours.Send(ctx, smtp.NewEnvelope("ann@example.com", "di@example.com", "bob@example.net"), text("Subject: x\r\n")))
+	// Output:
+	// di@example.com <nil>
+	// bob@example.net smtp: this recipient is not on the list of those allowed
+}
+
+// Who is refused for good, or whose fate is unknown, is never tried again; a message that
+// can be read once only is whole each time.
+func TestCombinedFates(t *testing.T) {
+	fates := map[string]error{"never@y": smtp.Errorf(550, "5.1.1", "no"), "unknown@y": smtp.ErrUnknown, "later@y": smtp.Errorf(450, "4.2.1", "later"), "good@y": nil}
+	env := smtp.NewEnvelope("a@x", "never@y", "unknown@y", "later@y", "good@y")
+	for name, make := range map[string]func(a, b smtp.Sender) smtp.Sender{
+		"Failover":   func(a, b smtp.Sender) smtp.Sender { return smtp.Failover(a, b) },
+		"RoundRobin": func(a, b smtp.Sender) smtp.Sender { return smtp.RoundRobin(a, b) },
+		"Retry": func(a, b smtp.Sender) smtp.Sender {
+			n := 0
+			return &smtp.Retry{Attempts: 2, Wait: 1, Sender: smtp.SenderFunc(func(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
+				n++
+				return []smtp.Sender{a, b}[n-1].Send(ctx, env, msg)
+			})}
+		},
+	} {
+		first := &smtptest.Recorder{OnRcpt: func(rcpt string) error { return fates[rcpt] }}
+		second := &smtptest.Recorder{}
+		results, err := make(first, second).Send(t.Context(), env, text("whole\r\n"))
+		got := ""
+		for _, r := range results {
+			got += fmt.Sprintf("%s %s; ", r.Rcpt, classes(r.Err))
+		}
+		if want := "never@y permanent; unknown@y unknown; later@y ; good@y ; "; got != want || !errors.Is(err, smtp.ErrUnknown) {
+			t.Errorf("%s: got %s (%v), want %s", name, got, err, want)
+		}
+		if m := second.Messages(); len(m) != 1 || len(m[0].Envelope.To) != 1 || string(m[0].Raw) != "whole\r\n" {
+			t.Errorf("%s: the second got %+v", name, m)
+		}
+	}
+	if _, err := smtp.Failover().Send(t.Context(), toBob, text("x")); classes(err) != "temporary" {
+		t.Errorf("no senders: got %v", err)
+	}
+	if results, err := smtp.Redirect(&smtptest.Recorder{}).Send(t.Context(), toBob, text("x")); classes(err) != "permanent" || len(results) != 1 {
+		t.Errorf("nobody to redirect to: got %v", err)
+	}
+}
+
+// Waits are as long as they are said to be, and end with the context.
+func TestCombinedTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		always := &smtptest.Recorder{OnRcpt: func(string) error { return smtp.Errorf(450, "", "later") }}
+		begin := time.Now()
+		_, err := (&smtp.Retry{Sender: always, Attempts: 4, Wait: time.Minute, MaxWait: 2 * time.Minute}).Send(t.Context(), toBob, text("x\r\n"))
+		if d := time.Since(begin); classes(err) != "temporary" || d < 150*time.Second || d > 300*time.Second {
+			t.Errorf("four attempts: got %v after %v, want it after half of 1+2+2 minutes to all of them", err, d)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin = time.Now()
+		_, err = (&smtp.Retry{Sender: always, Wait: time.Hour}).Send(short, toBob, text("x\r\n"))
+		if d := time.Since(begin); classes(err) != "temporary" || d != time.Second {
+			t.Errorf("cancelled: got %v after %v, want 1s", err, d)
+		}
+		limited := &smtp.RateLimit{Sender: &smtptest.Recorder{}, PerDomain: 1}
+		begin = time.Now()
+		for _, to := range []string{"a@x", "a@y", "b@X", "c@x", "b@y"} {
+			if _, err := limited.Send(t.Context(), smtp.NewEnvelope("a@b", to), text("x\r\n")); err != nil {
+				t.Error(err)
+			}
+		}
+		if d := time.Since(begin); d != 2*time.Second {
+			t.Errorf("three to x and two to y: took %v, want 2s", d)
+		}
+	})
+}
