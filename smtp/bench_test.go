@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/postrider/postrider/smtp"
@@ -63,23 +64,33 @@ func BenchmarkServer(b *testing.B) {
 	})
 }
 
-// BenchmarkClient sends messages of 1 KB over one connection.
+// BenchmarkClient sends messages of 1 KB over one connection: one after the other, and as
+// many at a time as there are senders.
 func BenchmarkClient(b *testing.B) {
 	addr := serve(b, &smtp.Server{Handler: discard()}, smtp.Policy{})
-	msg := []byte("Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 14))
-	for name, a := range map[string]string{"BDAT": addr} {
+	msg := again{"Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 14)}
+	for name, senders := range map[string]int{"alone": 1, "streamed": 64} {
 		b.Run(name, func(b *testing.B) {
-			c, err := dialer().Dial(b.Context(), a)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer c.Close()
+			tr := &smtp.Transport{Addr: addr, Dialer: dialer(), MaxConns: 1, Window: senders}
+			defer tr.Close()
 			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := c.Send(context.Background(), toBob, bytes.NewReader(msg)); err != nil {
-					b.Fatal(err)
-				}
+			var all sync.WaitGroup
+			left := make(chan struct{}, b.N)
+			for range b.N {
+				left <- struct{}{}
 			}
+			close(left)
+			b.ResetTimer()
+			for range senders {
+				all.Go(func() {
+					for range left {
+						if _, err := tr.Send(context.Background(), toBob, msg); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			all.Wait()
 		})
 	}
 }

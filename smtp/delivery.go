@@ -374,7 +374,9 @@ func (d *delivery) settle(err error) (again bool) {
 			c.stop(c.err)
 		}
 	}
-	d.results = slices.Clone(d.results) // what may still come changes nothing
+	if d.owes > 0 {
+		d.results = slices.Clone(d.results) // what still comes changes nothing
+	}
 	if e := findError(c.lost); e != nil && err != nil && d.ctx.Err() == nil {
 		err = c.lost // 421: what was owed after it is refused, and not lost
 	}

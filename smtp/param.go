@@ -104,7 +104,12 @@ var mailParams = []param[MailOptions]{
 	{ // RFC 2852, 4: what is to be returned in time must not go where nobody looks at the clock
 		keyword: "BY", extension: "DELIVERBY", must: func(o *MailOptions) bool { return o.By.Mode == ByReturn },
 		parse:  func(o *MailOptions, v string) (err error) { o.By, err = parseBy(v); return err },
-		format: func(o *MailOptions) (string, bool) { return o.By.String(), o.By.Mode != "" },
+		format: func(o *MailOptions) (string, bool) {
+			if o.By.Mode == "" {
+				return "", false
+			}
+			return o.By.String(), true
+		},
 	},
 	{ // RFC 4865, 4
 		keyword: "HOLDFOR", extension: "FUTURERELEASE", must: needed[MailOptions],
@@ -131,7 +136,10 @@ var mailParams = []param[MailOptions]{
 			return nil
 		},
 		format: func(o *MailOptions) (string, bool) {
-			return o.HoldUntil.UTC().Format(time.RFC3339), !o.HoldUntil.IsZero()
+			if o.HoldUntil.IsZero() {
+				return "", false
+			}
+			return o.HoldUntil.UTC().Format(time.RFC3339), true
 		},
 	},
 	{ // RFC 6710, 5

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -102,6 +103,12 @@ func (c *Client) take(ctx context.Context) error {
 // nobody waits.
 func (c *Client) give() error {
 	c.mu.Lock()
+	if c.waiting == 0 && c.live > 1 {
+		// One read often ends several Sends, whose callers are about to say more.
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+	}
 	if c.waiting > 0 && len(c.out) < maxOut {
 		<-c.turn
 		c.mu.Unlock()

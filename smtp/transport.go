@@ -86,28 +86,21 @@ func (t *Transport) Send(ctx context.Context, env *Envelope, msg io.WriterTo) ([
 		return failAll(env, t.addr(), err)
 	}
 	defer t.begun.Done()
-	results := make([]Result, len(env.To))
-	rest := make([]int, len(env.To))
-	for i := range rest {
-		rest[i] = i
-	}
-	idle := 0 // tries that came to nothing
-	for fresh := false; ; fresh = true {
-		some, again := t.try(ctx, env.only(rest), msg, fresh)
-		for n, i := range rest {
+	results, again := t.try(ctx, env, msg, false)
+	for idle := 0; len(again) > 0 && idle < maxIdleTries && ctx.Err() == nil; {
+		some, more := t.try(ctx, env.only(again), msg, true)
+		for n, i := range again {
 			results[i] = some[n]
 		}
-		if len(again) == len(rest) {
+		if len(more) == len(again) {
 			idle++
 		}
-		if len(again) == 0 || idle > maxIdleTries || ctx.Err() != nil {
-			return outcome(results)
+		for n, k := range more {
+			more[n] = again[k]
 		}
-		for n, k := range again {
-			again[n] = rest[k]
-		}
-		rest = again
+		again = more
 	}
+	return outcome(results)
 }
 
 // maxIdleTries is how often a connection may turn out to be of no use.
