@@ -103,7 +103,7 @@ var mailParams = []param[MailOptions]{
 	},
 	{ // RFC 2852, 4: what is to be returned in time must not go where nobody looks at the clock
 		keyword: "BY", extension: "DELIVERBY", must: func(o *MailOptions) bool { return o.By.Mode == ByReturn },
-		parse:  func(o *MailOptions, v string) (err error) { o.By, err = parseBy(v); return err },
+		parse: func(o *MailOptions, v string) (err error) { o.By, err = parseBy(v); return err },
 		format: func(o *MailOptions) (string, bool) {
 			if o.By.Mode == "" {
 				return "", false
