@@ -210,6 +210,13 @@ func queryOf(r *http.Request) (Query, error) {
 			return q, refuse(http.StatusBadRequest, "before and after are ids of messages")
 		}
 	}
+	switch r.FormValue("order") {
+	case "", "newest":
+	case "oldest":
+		q.OldestFirst = true
+	default:
+		return q, refuse(http.StatusBadRequest, "order is newest or oldest")
+	}
 	if text := r.FormValue("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > MaxLimit {
@@ -235,7 +242,7 @@ func (in *Inbox) apiList(w http.ResponseWriter, r *http.Request) error {
 	out := struct {
 		Messages []*summaryJSON `json:"messages"`
 		Total    int            `json:"total"`
-		Next     string         `json:"next"` // what before is for the page after this one; empty on the last
+		Next     string         `json:"next"` // what before is for the page after this one, or after with the oldest first; empty on the last
 	}{Messages: []*summaryJSON{}, Total: page.Total}
 	for i := range page.Entries {
 		out.Messages = append(out.Messages, summaryOf(&page.Entries[i]))

@@ -69,6 +69,6 @@ postrider serve starts a mail server with a web inbox on this machine.`,
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(newServe(s), newPasswd(s), newSend(s), newSendmail(s), newVerify(s), newExpand(s), newNoop(s),
-		newCheck(s), newShow(s), newConform(s), newSink(s), newLoad(s), newVersion(s))
+		newCheck(s), newShow(s), newExport(s), newImport(s), newConform(s), newSink(s), newLoad(s), newVersion(s))
 	return root
 }

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -151,6 +152,33 @@ func (c *Client) List(ctx context.Context, query string) ([]Summary, error) {
 	var page struct{ Messages []Summary }
 	err := c.json(ctx, "GET", "messages?"+values("query", query, "limit", "1000"), nil, &page)
 	return page.Messages, err
+}
+
+// All walks over all messages that match a query, oldest first, a page at a time.
+// What arrives meanwhile may be among them. An error ends the walk.
+func (c *Client) All(ctx context.Context, query string) iter.Seq2[Summary, error] {
+	return func(yield func(Summary, error) bool) {
+		for after := "00000000000000000000000000"; ; {
+			var page struct {
+				Messages []Summary
+				Next     string
+			}
+			err := c.json(ctx, "GET", "messages?"+values("query", query, "after", after, "order", "oldest", "limit", "500"), nil, &page)
+			if err != nil {
+				yield(Summary{}, err)
+				return
+			}
+			for _, m := range page.Messages {
+				if !yield(m, nil) {
+					return
+				}
+				after = m.ID
+			}
+			if page.Next == "" {
+				return
+			}
+		}
+	}
 }
 
 // Get returns a message, or ErrNotFound.

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/inbox/client"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/mail/transfer"
+	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/store/sqlite"
+)
+
+// export and import: an inbox's messages to where other programs read them, and
+// back. Both speak the JSON interface: of a server that runs or, where none does,
+// of an inbox that they open for themselves and reach through a pipe.
+
+// archiveOptions say which inbox is meant.
+type archiveOptions struct {
+	data, url, query string
+}
+
+func (o *archiveOptions) command(use, short, long, example string, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.data, "data", "postrider-data", "`DIR` of an inbox that no server has open")
+	f.StringVar(&o.url, "url", "", "`URL` of the web page of a server that runs, instead")
+	return cmd
+}
+
+func newExport(s streams) *cobra.Command {
+	var o archiveOptions
+	cmd := o.command("export TARGET", "Write messages of an inbox to files", `Writes the messages of an inbox to TARGET: eml:DIR is a file each, mbox:FILE one file,
+maildir:DIR a maildir; it may be any URL that messages can be sent to. Those of an mbox
+and a maildir begin with the fields Return-Path and Delivered-To, which hold the
+envelope. The oldest come first. --query exports what it finds.`,
+		`  postrider export mbox:all.mbox
+  postrider export --url http://127.0.0.1:8025 --query "from:shop after:7d" eml:shop`,
+		func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("say where to write to: %s eml:DIR, mbox:FILE or maildir:DIR", cmd.CommandPath())
+			}
+			return o.export(cmd.Context(), args[0], s)
+		})
+	cmd.Flags().StringVar(&o.query, "query", "", "`QUERY` that finds what is exported; everything if it is not given")
+	return cmd
+}
+
+func newImport(s streams) *cobra.Command {
+	var o archiveOptions
+	return o.command("import FILE...", "Put messages from files into an inbox", `Puts messages into an inbox: each FILE is a message, an mbox, a maildir or a directory
+of .eml files; - is standard input. The envelope is taken from their fields. They
+have arrived now, whatever their date.`,
+		`  postrider import --data postrider-data old.mbox Maildir message.eml`,
+		func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("say what to import: %s FILE", cmd.CommandPath())
+			}
+			return o.imports(cmd.Context(), args, s)
+		})
+}
+
+// open returns a client of the inbox, and what ends it.
+func (o *archiveOptions) open(ctx context.Context) (*client.Client, func() error, error) {
+	if o.url != "" {
+		return &client.Client{URL: o.url}, func() error { return nil }, nil
+	}
+	db, err := sqlite.Open(ctx, o.data)
+	if errors.Is(err, sqlite.ErrLocked) {
+		return nil, nil, exitf(exitCode(err), "%s is open in another process: give the URL of its web page with --url", o.data)
+	}
+	if err != nil {
+		return nil, nil, dataError(err)
+	}
+	in := &inbox.Inbox{Store: db.Inbox()}
+	running, stop := context.WithCancel(context.Background())
+	indexed := make(chan error, 1)
+	go func() { indexed <- in.Run(running) }()
+	pipe := make(pipeListener)
+	web := &http.Server{Handler: in}
+	go web.Serve(pipe)
+	c := &client.Client{URL: "http://localhost", HTTP: &http.Client{Transport: &http.Transport{DialContext: pipe.dial}}}
+	return c, func() error {
+		web.Close()
+		stop()
+		return errors.Join(<-indexed, db.Close())
+	}, nil
+}
+
+// A pipeListener accepts what dial has made: connections within this process.
+type pipeListener chan net.Conn
+
+func (l pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case l <- theirs:
+		return ours, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	c, ok := <-l
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (l pipeListener) Close() error {
+	close(l)
+	return nil
+}
+
+func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+// export writes what the query finds to a target.
+func (o *archiveOptions) export(ctx context.Context, target string, s streams) (err error) {
+	to, err := postrider.Open(target)
+	if err != nil {
+		return usagef("%s: %w", target, err)
+	}
+	defer to.Close()
+	// An export must not make an empty inbox where a name is misspelt.
+	if _, statErr := os.Stat(o.data); o.url == "" && statErr != nil {
+		return exitf(exitNoInput, "%w", statErr)
+	}
+	c, end, err := o.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	n := 0
+	for m, err := range c.All(ctx, o.query) {
+		if err != nil {
+			return exitf(exitUnavailable, "after %s: %w", count(n, "message"), err)
+		}
+		if err := o.copyOut(ctx, c, to, &m); err != nil {
+			return exitf(exitIO, "%s, after %s: %w", m.ID, count(n, "message"), err)
+		}
+		n++
+	}
+	fmt.Fprintf(s.out, "Exported %s.\n", count(n, "message"))
+	return nil
+}
+
+// copyOut writes one message.
+func (o *archiveOptions) copyOut(ctx context.Context, c *client.Client, to smtp.Sender, m *client.Summary) error {
+	raw, err := c.Raw(ctx, m.ID)
+	if errors.Is(err, client.ErrNotFound) {
+		return nil // deleted since it was listed
+	}
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	env := smtp.NewEnvelope(m.Sender, m.Recipients...)
+	if len(env.To) == 0 {
+		env.To = smtp.NewEnvelope("", "nobody@localhost").To // what was injected need not have any
+	}
+	_, err = to.Send(ctx, env, copier{raw})
+	return err
+}
+
+// A copier is a message that is read once.
+type copier struct{ io.Reader }
+
+func (r copier) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.Reader) }
+
+// imports puts all messages of files into the inbox.
+func (o *archiveOptions) imports(ctx context.Context, names []string, s streams) (err error) {
+	c, end, err := o.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	n := 0
+	for _, name := range names {
+		err := eachMessage(name, s.in, func(r io.Reader) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			// Files have this system's line ends, mail has its own (RFC 5321, 2.3.8).
+			if _, err := c.Inject(ctx, copier{transfer.NewReader(r, new(transfer.EOL))}); err != nil {
+				return err
+			}
+			n++
+			return nil
+		})
+		if err != nil {
+			return exitf(exitIO, "%s, after %s: %w", name, count(n, "message"), err)
+		}
+	}
+	fmt.Fprintf(s.out, "Imported %s.\n", count(n, "message"))
+	return nil
+}
+
+// eachMessage walks over the messages of a file or directory.
+func eachMessage(name string, in io.Reader, fn func(r io.Reader) error) error {
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return eachFile(name, fn)
+		}
+		in = f
+	}
+	r := bufio.NewReader(in)
+	head, err := r.Peek(64)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if !isMbox(head) {
+		return fn(r)
+	}
+	for m, err := range mail.Mbox(r) {
+		if err == nil {
+			err = fn(m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachFile walks over those of a directory: a maildir, or one of .eml files.
+func eachFile(dir string, fn func(r io.Reader) error) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.eml"))
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err == nil {
+			err = fn(bytes.NewReader(text))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "cur")); err != nil {
+		if len(files) == 0 {
+			return errors.New("it is neither a maildir nor a directory of .eml files")
+		}
+		return nil
+	}
+	for f, err := range mail.Maildir(os.DirFS(dir)) {
+		if err == nil {
+			err = fn(f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

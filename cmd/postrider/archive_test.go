@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/inbox/client"
+)
+
+// Messages go out to each kind of file and come back as they were, but for the
+// fields that hold the envelope; of a server that runs and of a directory.
+func TestExportImport(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	s := start(t, data)
+	from := client.Client{URL: s.web}
+	for i := range 3 {
+		c, err := dial(s.smtp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := fmt.Sprintf("Subject: number %d\r\n\r\nFrom here\r\n.dot\r\n>From there\r\n%s\r\n", i, strings.Repeat("x", i*10_000%900))
+		stuffed := strings.ReplaceAll(text, "\r\n.", "\r\n..")
+		for _, step := range [][2]string{{"250", "MAIL FROM:<ann@example.com>"}, {"250", "RCPT TO:<bob@example.net>"}, {"354", "DATA"}, {"250", strings.TrimSuffix(stuffed, "\r\n") + "\r\n."}} {
+			if err := c.say(step[0], step[1]+"\r\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.conn.Close()
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := command(t, args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if got := run("export", "--url", s.web, "mbox:all.mbox"); got != "Exported 3 messages." {
+		t.Errorf("export: %q", got)
+	}
+	if got := run("export", "--url", s.web, "--query", "number -subject:1", "eml:some"); got != "Exported 2 messages." {
+		t.Errorf("export of a query: %q", got)
+	}
+	// While a server has it, it says what to do instead.
+	cmd := command(t, "export", "--data", data, "mbox:x")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "--url") {
+		t.Errorf("export of an open directory: %v, %q", err, out)
+	}
+	want := list(t, &from)
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := run("export", "--data", data, "maildir:Maildir"); got != "Exported 3 messages." {
+		t.Errorf("export of a directory: %q", got)
+	}
+	if got := run("import", "--data", "back", "all.mbox", "some", "Maildir"); got != "Imported 8 messages." {
+		t.Errorf("import: %q", got)
+	}
+	again := start(t, filepath.Join(dir, "back"))
+	got := list(t, &client.Client{URL: again.web})
+	for i, text := range []string{want[0], want[1], want[2], want[0], want[2], want[0], want[1], want[2]} {
+		// Only a file of .eml is nothing but the message.
+		if eml := i == 3 || i == 4; !strings.HasSuffix(got[i], text) || strings.HasPrefix(got[i], "Return-Path: <ann@example.com>\r\n") == eml {
+			t.Errorf("message %d came back as\n%q, want\n%q, behind its envelope or not", i, got[i], text)
+		}
+	}
+	for _, wrong := range [][]string{{"export"}, {"export", "--data", "none", "mbox:y"}, {"export", "ftp://x"}, {"import"}, {"import", "--data", "new", "none.mbox"}, {"import", "--data", "new", dir}} {
+		if out, err := command(t, wrong...).CombinedOutput(); err == nil || strings.Count(string(out), "\n") > 2 {
+			t.Errorf("%q: %v, %q; want one line about it", wrong, err, out)
+		}
+	}
+}
+
+// list returns the bytes of all messages, oldest first.
+func list(t *testing.T, c *client.Client) []string {
+	t.Helper()
+	var all []string
+	for m, err := range c.All(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := c.Raw(t.Context(), m.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(raw)
+		raw.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, string(text))
+	}
+	return all
+}
