@@ -9,8 +9,9 @@ import (
 // A quickConn is a TCP connection that asks the kernel, before it waits within a
 // message, to acknowledge what has arrived at once. A client with Nagle's
 // algorithm holds the rest back until then, and would lose 40 ms on each message.
-// The kernel forgets the wish, so it is repeated; a client that sends faster than
-// it is read never makes it wait, and costs nothing.
+// The kernel forgets the wish, so it is repeated. A client that sends faster than
+// it is read never makes it wait, and costs nothing; nor does one whose message
+// comes in one piece, because nothing of it is held back before the first.
 type quickConn struct {
 	*net.TCPConn
 	raw    syscall.RawConn
@@ -19,6 +20,7 @@ type quickConn struct {
 	n      int
 	err    error
 	on     bool // within a message
+	begun  bool // something of it has been read
 }
 
 // quick makes nc ask for acknowledgements while on is true; it returns nc itself
@@ -51,12 +53,13 @@ func quick(nc net.Conn) (net.Conn, *quickConn) {
 // attentive says whether a message is being read.
 func (q *quickConn) attentive(on bool) {
 	if q != nil {
-		q.on = on
+		q.on, q.begun = on, false
 	}
 }
 
 func (q *quickConn) Read(p []byte) (int, error) {
-	if !q.on || len(p) == 0 {
+	if !q.on || !q.begun || len(p) == 0 {
+		q.begun = q.on
 		return q.TCPConn.Read(p)
 	}
 	q.buf = p
