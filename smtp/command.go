@@ -53,6 +53,8 @@ var verbs = verbTable(
 	verb{"QUIT", noArgument, (*Conn).quit},
 	verb{"STARTTLS", afterHello | noMail | noArgument, (*Conn).startTLS},
 	verb{"AUTH", afterHello | noMail | argument, (*Conn).auth},
+	verb{"XCLIENT", noMail, (*Conn).xclient},
+	verb{"XFORWARD", afterHello | noMail, (*Conn).xforward},
 	// QUIRK: what is not SMTP at all. A browser or a proxy can be made to send
 	// HTTP with commands in its body; it must not get to say a second line.
 	verb{"GET", 0, (*Conn).foreign},
@@ -191,7 +193,7 @@ func (c *Conn) greet(name string, right, extended bool) {
 	}
 	// QUIRK: many clients say a name that is none ("my_pc", "localhost."); it is
 	// only told on. What could break a line further on cannot be in it.
-	if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(name) > 255 {
+	if badHello(name) {
 		c.wrong(501, "5.5.4", "malformed host name")
 		return
 	}
@@ -203,6 +205,9 @@ func (c *Conn) greet(name string, right, extended bool) {
 	c.reset()
 	c.mu.Lock()
 	c.hello, c.esmtp = name, extended
+	if c.xhello != "" {
+		c.hello = c.xhello
+	}
 	c.mu.Unlock()
 	var text strings.Builder
 	text.WriteString(c.hostname)
@@ -217,6 +222,11 @@ func (c *Conn) greet(name string, right, extended bool) {
 		}
 	}
 	c.say(250, "", text.String())
+}
+
+// badHello tells what no name in a greeting may be.
+func badHello(name string) bool {
+	return strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(name) > 255
 }
 
 // extensions are what EHLO announces, in this order. offer returns the
@@ -243,6 +253,8 @@ var extensions = []struct {
 	{"STARTTLS", func(c *Conn) (string, bool) { return "", c.server.TLSConfig != nil && c.tls == nil }},
 	{"REQUIRETLS", func(c *Conn) (string, bool) { _, ok := c.server.offers("REQUIRETLS"); return "", ok && c.tls != nil }}, // RFC 8689, 2
 	{"AUTH", func(c *Conn) (string, bool) { m := c.mechanisms(); return m, m != "" }},
+	{"XCLIENT", func(c *Conn) (string, bool) { return strings.Join(xclientNames, " "), c.trusted() }},
+	{"XFORWARD", func(c *Conn) (string, bool) { return strings.Join(xforwardNames, " "), c.trusted() }},
 }
 
 func always(*Conn) (string, bool) { return "", true }

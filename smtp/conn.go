@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -24,8 +25,10 @@ import (
 // be called from anywhere while the session lasts.
 type Conn struct {
 	server   *Server
-	raw      net.Conn // the connection
-	nc       net.Conn // the same, or TLS over it: for this goroutine alone
+	raw      net.Conn     // the connection
+	nc       net.Conn     // the same, or TLS over it: for this goroutine alone
+	peer     net.Addr     // who has connected; with the PROXY protocol, through whom it is relayed
+	host     netip.Prefix // what it is counted as
 	quick    *quickConn
 	policy   Policy
 	id       string
@@ -37,11 +40,14 @@ type Conn struct {
 	lineBy   time.Time // when the command under way must have arrived; zero: none is
 
 	// What the client has said. The Handler may look at it from elsewhere.
-	mu    sync.Mutex
-	hello string
-	esmtp bool // said EHLO or LHLO
-	user  string
-	tls   *tls.ConnectionState
+	mu            sync.Mutex
+	hello         string
+	remote, local net.Addr          // XCLIENT changes them
+	xhello        string            // what XCLIENT says in place of EHLO
+	forward       map[string]string // what XFORWARD said, for one transaction
+	esmtp         bool              // said EHLO or LHLO
+	user          string
+	tls           *tls.ConnectionState
 
 	txn        *transaction // nil: none is open
 	serial     int          // counts transactions
@@ -71,6 +77,7 @@ type transaction struct {
 func newConn(s *Server, nc net.Conn, p Policy) *Conn {
 	nc, q := quick(nc)
 	c := &Conn{server: s, raw: nc, nc: nc, quick: q, policy: p, id: newID(), hostname: s.name}
+	c.remote, c.local = nc.RemoteAddr(), nc.LocalAddr()
 	c.over = time.Now().Add(or(s.MaxSession, 6*time.Hour))
 	c.rd = wire.NewReader(nc, c.beforeRead)
 	c.rd.Budget = s.buffers
@@ -80,11 +87,12 @@ func newConn(s *Server, nc net.Conn, p Policy) *Conn {
 // ID returns the session's id, as it appears in logs and traces.
 func (c *Conn) ID() string { return c.id }
 
-// RemoteAddr returns the client's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+// RemoteAddr returns the client's address, or what a trusted proxy says it is.
+func (c *Conn) RemoteAddr() net.Addr { c.mu.Lock(); defer c.mu.Unlock(); return c.remote }
 
-// LocalAddr returns the address that the client connected to.
-func (c *Conn) LocalAddr() net.Addr { return c.raw.LocalAddr() }
+// LocalAddr returns the address that the client connected to, or what a trusted
+// proxy says it is.
+func (c *Conn) LocalAddr() net.Addr { c.mu.Lock(); defer c.mu.Unlock(); return c.local }
 
 // Hello returns what the client called itself in EHLO, HELO or LHLO.
 func (c *Conn) Hello() string { c.mu.Lock(); defer c.mu.Unlock(); return c.hello }
@@ -137,11 +145,7 @@ func (c *Conn) serve(refusal *Error) {
 		c.tooEarly()
 		return
 	}
-	kind := " ESMTP ready"
-	if c.policy.LMTP {
-		kind = " LMTP ready"
-	}
-	c.say(220, "", c.hostname+kind)
+	c.greeting()
 	for !c.done {
 		if line, err := c.readCommand(); err == nil {
 			c.command(line)
@@ -150,6 +154,15 @@ func (c *Conn) serve(refusal *Error) {
 		}
 	}
 	c.flush()
+}
+
+// greeting says who is there.
+func (c *Conn) greeting() {
+	kind := " ESMTP ready"
+	if c.policy.LMTP {
+		kind = " LMTP ready"
+	}
+	c.say(220, "", c.hostname+kind)
 }
 
 // tooEarly ends the session of a client that does not wait for replies.
@@ -342,6 +355,11 @@ func (c *Conn) reset() {
 	if c.txn != nil {
 		c.txn.cancel()
 		c.txn = nil
+		if c.forward != nil {
+			c.mu.Lock()
+			c.forward = nil
+			c.mu.Unlock()
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,6 +175,9 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 	_, p.RequireAuth = s.Has("require-auth")
 	_, p.WildPaths = s.Has("wild")
 	_, p.RefuseEarly = s.Has("early")
+	if _, ok := s.Has("trusted"); ok {
+		p.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}
 	if _, ok := s.Has("normalize"); ok {
 		p.Profile = Normalize
 	}

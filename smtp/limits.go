@@ -33,7 +33,7 @@ func orInt(n, standard int) int {
 
 // admit counts c in, or tells why not.
 func (s *Server) admit(c *Conn) *Error {
-	host := hostPrefix(c.raw.RemoteAddr())
+	host := hostPrefix(c.remote)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -45,7 +45,7 @@ func (s *Server) admit(c *Conn) *Error {
 		return &Error{Code: 421, Enhanced: "4.7.0", Text: "too many sessions from your address"}
 	}
 	s.conns[c] = struct{}{}
-	if host.IsValid() {
+	if c.host = host; host.IsValid() {
 		s.hosts[host]++
 	}
 	return nil
@@ -53,7 +53,7 @@ func (s *Server) admit(c *Conn) *Error {
 
 // leave counts c out.
 func (s *Server) leave(c *Conn) {
-	host := hostPrefix(c.raw.RemoteAddr())
+	host := c.host // its address may have changed since
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)

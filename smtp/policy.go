@@ -1,6 +1,9 @@
 package smtp
 
-import "net"
+import (
+	"net"
+	"net/netip"
+)
 
 // What differs between the ports of one server. A field here is off when it is
 // zero, so that a bare net.Listener is served with the zero policy.
@@ -31,6 +34,15 @@ type Policy struct {
 	// clients never (RFC 5321, 4.3.1). Nobody is made to wait for it. What comes
 	// before the greeting is noticed on Linux only.
 	RefuseEarly bool
+	// Proxies are the load balancers whose connections begin with a header of the
+	// PROXY protocol, version 1 or 2: RemoteAddr and LocalAddr are what it says, and
+	// without one the connection is closed. From anybody else it is no command. nil:
+	// nobody.
+	Proxies []netip.Prefix
+	// Trusted are the peers that may say XCLIENT and XFORWARD. Behind a proxy the
+	// client that it speaks for counts. nil: nobody, and to others neither verb is
+	// announced.
+	Trusted []netip.Prefix
 }
 
 // A Profile is how a listener reads the line ends of messages (RFC 5321, 2.3.8).

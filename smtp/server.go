@@ -103,7 +103,7 @@ type Server struct {
 	BaseContext func(net.Listener) context.Context
 
 	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
+	listeners []net.Listener // all that have been served
 	conns     map[*Conn]struct{}
 	hosts     map[netip.Prefix]int // sessions of each address, loopback left out
 	buffers   *wire.Budget
@@ -204,7 +204,6 @@ func (s *Server) open(l net.Listener) (context.Context, error) {
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.conns = make(map[*Conn]struct{})
 		s.hosts = make(map[netip.Prefix]int)
-		s.listeners = make(map[net.Listener]struct{})
 		s.idle = make(chan struct{})
 		s.buffers = wire.NewBudget(s.maxMemory())
 		if s.name = s.Hostname; s.name == "" {
@@ -214,7 +213,7 @@ func (s *Server) open(l net.Listener) (context.Context, error) {
 	if l == nil {
 		return context.Background(), nil
 	}
-	s.listeners[l] = struct{}{}
+	s.listeners = append(s.listeners, l)
 	if s.BaseContext != nil {
 		return s.BaseContext(l), nil
 	}
@@ -224,6 +223,11 @@ func (s *Server) open(l net.Listener) (context.Context, error) {
 // session runs one session, unless there are too many.
 func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
 	c := newConn(s, nc, p)
+	if !c.proxied() {
+		nc.Close()
+		return
+	}
+	c.peer = c.remote
 	refusal := s.admit(c)
 	if refusal != nil && p.ImplicitTLS {
 		nc.Close() // a handshake costs more than there is to spare
@@ -288,7 +292,7 @@ func (s *Server) stop(to serverState) bool {
 	if s.ctx == nil {
 		return false
 	}
-	for l := range s.listeners {
+	for _, l := range s.listeners {
 		l.Close()
 	}
 	if to == closed {
