@@ -42,8 +42,10 @@ func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(static))))
 	mux.HandleFunc("GET /{$}", p.handle("page", p.list))
 	mux.HandleFunc("GET /list", p.handle("list", p.list))
-	mux.HandleFunc("GET /messages/{id}", p.handle("page", p.both))
-	mux.HandleFunc("GET /messages/{id}/pane", p.handle("pane", p.pane))
+	for path, fn := range map[string]func(*http.Request) (*view, error){"/messages/{id}": p.pane, "/compose": p.compose, "/faults": p.faults} {
+		mux.HandleFunc("GET "+path, p.handle("page", p.beside(fn)))
+		mux.HandleFunc("GET "+path+"/pane", p.handle("pane", fn))
+	}
 	mux.HandleFunc("GET /messages/{id}/row", p.handle("one", p.one))
 	mux.HandleFunc("GET /messages/{id}/html", p.frame)
 	mux.HandleFunc("GET /messages/{id}/parts/{path}/thumb", p.thumb)
@@ -93,8 +95,11 @@ type view struct {
 	Host    string // of SMTP, and
 	Port    string
 	Message *message
+	Form    *form
+	Rules   *rules
 	Problem string // what is shown in place of the message, and
 	Wrong   string // in place of the list
+	Faulty  bool   // the server misbehaves on purpose
 }
 
 // handle renders what fn returns.
@@ -115,6 +120,7 @@ func (p *page) handle(name string, fn func(r *http.Request) (*view, error)) http
 				v.Wrong = text
 			}
 		}
+		v.Faulty = len(p.inbox.Faults()) > 0
 		// Rendered whole before any of it is sent: a template that fails half-way must
 		// not leave half a page behind a status of 200.
 		var out bytes.Buffer

@@ -39,6 +39,9 @@ type message struct {
 	Parts       []node
 	Preview     *preview
 	Findings    []finding
+	Relay       bool     // it can be released
+	Session     *Session // nil if it did not come in one, and
+	Lines       []spoken // what was said in it
 
 	query string
 	look  look
@@ -54,21 +57,6 @@ type tab struct {
 // A span is a piece of text, and a link if it has a URL.
 type span struct{ Text, URL string }
 
-// both makes the view of a message with the list beside it.
-func (p *page) both(r *http.Request) (*view, error) {
-	v, err := p.pane(r)
-	if err != nil {
-		return nil, err
-	}
-	listed, err := p.list(r)
-	if err != nil {
-		return nil, err
-	}
-	// The list is that of the same query, and carries the message.
-	listed.Message = v.Message
-	return listed, nil
-}
-
 // pane makes the view of a message alone.
 func (p *page) pane(r *http.Request) (*view, error) {
 	e, err := p.inbox.Store.Entry(r.Context(), r.PathValue("id"))
@@ -76,12 +64,13 @@ func (p *page) pane(r *http.Request) (*view, error) {
 		return nil, err
 	}
 	v := &view{Query: strings.TrimSpace(r.FormValue("query"))}
+	relay := p.inbox.Relay != nil
 	err = p.inbox.read(r.Context(), e.ID, func(b Body, m *mail.Message) error {
 		if e.Summary == nil {
 			s := summarise(m)
 			e.Summary = &s
 		}
-		v.Message = &message{row: rowOf(e, v.Query), Mail: m, Raw: apiPath + "messages/" + e.ID + "/raw", query: v.Query, look: lookOf(r)}
+		v.Message = &message{row: rowOf(e, v.Query), Mail: m, Raw: apiPath + "messages/" + e.ID + "/raw", query: v.Query, look: lookOf(r), Relay: relay}
 		return v.Message.fill(b, r)
 	})
 	return v, err
@@ -107,6 +96,11 @@ func (m *message) fill(b Body, r *http.Request) error {
 		m.Text = spans(text)
 	case "headers":
 		m.Fields = explain(m.Mail.Header)
+	case "session":
+		// Without one, or with one that cannot be read, the envelope has to do.
+		if s, err := ParseSession(m.row.Session); err == nil && len(s.Lines) > 0 {
+			m.Session, m.Lines = s, transcript(s)
+		}
 	case "parts":
 		m.fillParts(r.FormValue("part"))
 	case "source":

@@ -157,19 +157,36 @@ func shoot(t *testing.T, ctx context.Context, name string, width int64, scheme s
 	if over := eval[int](t, ctx, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
 		t.Errorf("%s at %d: the page is %d pixels too wide", name, width, over)
 	}
-	if dir == "" {
-		return
+	if dir != "" {
+		capture(t, ctx, filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)))
 	}
+}
+
+// capture writes a picture of the window.
+func capture(t *testing.T, ctx context.Context, path string) {
+	t.Helper()
 	shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, width, scheme))
 	if err := os.WriteFile(path, shot, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// document keeps a picture for the documentation: rewritten by -update, and then looked at.
+// Without it the file has only to be there.
+func (w *web) document(t *testing.T, name string) {
+	t.Helper()
+	path := filepath.Join("..", "..", "docs", name)
+	if *updateGolden {
+		capture(t, w.ctx, path)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("a picture of the documentation: %v; -update makes it", err)
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 // server and go on from what the ones before left there.
 func TestWeb(t *testing.T) {
 	peers.Find(t, peers.Chromium)
-	w := &web{served: start(t, t.TempDir()), ctx: chromium(t)}
+	relay := start(t, t.TempDir()) // the real server that mail is sent on to
+	w := &web{served: start(t, t.TempDir(), "--relay", "smtp://"+relay.smtp), ctx: chromium(t)}
 	if script, err := os.ReadFile(filepath.Join(peers.NodeModules(), "axe-core", "axe.min.js")); err == nil {
 		w.axe = string(script)
 	} else {
@@ -32,7 +33,8 @@ func TestWeb(t *testing.T) {
 		run  func(t *testing.T, w *web)
 	}{
 		{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"sheet", testSheet},
-		{"pick", testPick}, {"search", testSearch}, {"many", testMany}, {"hostile", testHostile},
+		{"pick", testPick}, {"search", testSearch}, {"many", testMany}, {"faults", testFaults},
+		{"write", func(t *testing.T, w *web) { testWrite(t, w, relay) }}, {"strangers", testStrangers}, {"hostile", testHostile},
 	} {
 		t.Run(step.name, func(t *testing.T) { step.run(t, w) })
 	}
@@ -80,6 +82,7 @@ func testMessage(t *testing.T, w *web) {
 		t.Errorf("the note says %q", got)
 	}
 	w.look(t, "message")
+	w.document(t, "page.png")
 	testDownload(t, w.ctx, newsletter(t))
 	for view, want := range map[string]string{
 		"text": "leave today", "headers": "RFC 5322, 3.6.2", "source": "MIME-Version", "parts": "multipart/mixed", "session": "client.example.com", "checks": "one pixel large",
@@ -90,6 +93,11 @@ func testMessage(t *testing.T, w *web) {
 			t.Errorf("the view %s says:\n%s\nwithout %q", view, text, want)
 		}
 		w.look(t, view)
+		if view == "checks" {
+			do(t, w.ctx, media("dark"))
+			w.document(t, "page-dark.png")
+			do(t, w.ctx, media("light"))
+		}
 	}
 	// Looking at it in many ways is one step on the way back.
 	eval[bool](t, w.ctx, "history.back(), true")

@@ -174,7 +174,8 @@ async function show(url, push = true) {
   let answer
   try { answer = await piece(to.pathname + '/pane' + to.search) } catch { location = url; return }
   if (turn !== opening) return
-  const other = openID() !== to.pathname.split('/')[2]
+  const id = to.pathname.split('/')[2]
+  const other = !id || openID() !== id
   const focused = !other && document.activeElement.closest?.('#pane a')?.getAttribute('href')
   pane.innerHTML = answer.html
   // Another view of the same message takes the place of the last, so that the way back leads to the list.
@@ -207,8 +208,9 @@ function home(push = true) {
 // ask sends a change to the server; what it refuses is told.
 async function ask(method, path, body, more) {
   const answer = await fetch(path, { method, body: body && JSON.stringify(body), headers: body && { 'Content-Type': 'application/json' }, ...more }).catch(() => null)
-  if (answer?.ok) return (await answer.json().catch(() => null)) ?? true
-  tell('That did not work: ' + ((await answer?.json().catch(() => null))?.error ?? answer?.status ?? 'the server does not answer'))
+  const said = await answer?.json().catch(() => null)
+  if (answer?.ok || said?.results) return said ?? true
+  tell('That did not work: ' + (said?.error ?? answer?.status ?? 'the server does not answer'))
 }
 
 async function mark(ids, unread) {
@@ -317,9 +319,61 @@ function step(by) {
   if ((wide() || openID()) && !picked.size) show(link.href)
 }
 
+// Forms. What they make goes the way of programs: as JSON.
+const named = list => [...list.matchAll(/(?:"[^"]*"|[^,"])+/g)].map(([one]) => {
+  const [, name, address] = one.match(/^(.*)<([^<>]*)>\s*$/) ?? [null, '', one]
+  return { name: name.trim().replace(/^"(.*)"$/, '$1'), address: address.trim() }
+}).filter(a => a.address)
+
+const fate = sent => tell(sent.results.every(r => r.fate === 'accepted') ? `Accepted by ${sent.results[0]?.host || 'the relay'}.`
+  : sent.results.filter(r => r.fate !== 'accepted').map(r => `${r.recipient}: ${r.fate} ${r.code || ''} ${r.text}`).join('; '))
+
+const forms = {
+  async compose(form, how) {
+    const at = name => form.elements[name].value.trim()
+    const message = { from: named(at('from')), to: named(at('to')), cc: named(at('cc')), subject: at('subject'), text: form.elements.text.value, html: form.elements.html.value, headers: [] }
+    for (const [name, value] of [['In-Reply-To', form.dataset.reply], ['References', form.dataset.references]])
+      if (value) message.headers.push([name, value.split(' ').map(id => `<${id}>`).join(' ')])
+    const made = await ask('POST', how === 'send' ? '/api/v1/send' : api, message)
+    if (made?.results) fate(made)
+    if (made) { if (made.id) show('/messages/' + made.id); else home() }
+  },
+  async faults(form, how) {
+    const lines = form.elements.rules.value.split('\n').map(l => l.trim()).filter(Boolean)
+    await misbehave(how === 'off' ? [] : lines)
+  },
+}
+document.addEventListener('submit', event => {
+  const run = forms[event.target.id]
+  if (!run) return
+  event.preventDefault()
+  run(event.target, event.submitter?.value)
+})
+
+async function misbehave(lines) {
+  const set = await ask('PUT', '/api/v1/faults', { faults: lines.map(rule => ({ rule })) })
+  if (!set) return
+  tell(set.faults.length ? 'The server misbehaves from now on.' : 'The server behaves again.')
+  const page = parse((await piece('/faults')).html)
+  $('#faulty').innerHTML = $('#faulty', page).innerHTML
+  if (location.pathname === '/faults') pane.innerHTML = $('#pane', page).innerHTML
+}
+
+async function release() {
+  const id = openID(), dialog = $('#releasing'), input = $('input', dialog)
+  input.value = ''
+  dialog.showModal()
+  dialog.onclose = async () => {
+    if (dialog.returnValue !== 'ok') return
+    const recipients = input.value.split(',').map(r => r.trim()).filter(Boolean)
+    const sent = await ask('POST', `${api}/${id}/release`, recipients.length ? { recipients } : undefined)
+    if (sent?.results) fate(sent)
+  }
+}
+
 const tab = n => { const link = pane.querySelectorAll('.tabs a')[n]; if (link) show(link.href) }
 const acts = {
-  delete: () => remove(subjects()), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty,
+  delete: () => remove(subjects()), release, wellbehaved: () => misbehave([]), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty,
   clear: () => { picked.clear(); settle() }, all: () => { for (const row of rows()) picked.add(row.dataset.id); settle() },
   keys: () => $('#keys').showModal(), top: () => { list.scrollTop = 0 },
 }
@@ -329,6 +383,7 @@ const keys = {
   u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, '*': acts.all, Escape: acts.clear,
   U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
   '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() }, '?': acts.keys,
+  c: () => show('/compose'), f: () => show('/faults'), r: () => { const link = $('a[data-key="r"]', pane); if (link) show(link.href) },
 }
 for (let n = 1; n <= 9; n++) keys[n] = () => tab(n - 1)
 
@@ -386,13 +441,10 @@ search.addEventListener('input', () => {
 
 // New mail. The browser opens the stream again by itself when it breaks, and then everything is read anew.
 const stream = new EventSource('/api/v1/events')
-let began = false
 stream.onopen = () => {
   live.dataset.on = 'true'
   live.textContent = 'live'
-  if (began) reload()
-  else arrived() // what came since the page was made
-  began = true
+  reload() // what happened while nobody listened
 }
 stream.onerror = () => { live.dataset.on = 'false'; live.textContent = 'offline' }
 stream.addEventListener('message', event => {

@@ -1,0 +1,110 @@
+package inbox
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// Forms: what a person makes on the page. The server fills them in; the script
+// sends what comes out as JSON to the interface that programs use, so that there
+// is one way in which anything changes.
+
+// A form is a message to be written.
+type form struct {
+	Title, From, To, Cc, Subject, Text, HTML string
+	InReplyTo, References                    string
+	Lost                                     int  // attachments that it does not take along
+	Relay                                    bool // it can be sent, not just put into the inbox
+}
+
+// A rules is the form of the faults.
+type rules struct{ Text string }
+
+// compose makes the view of a form: empty, or made out of a message.
+func (p *page) compose(r *http.Request) (*view, error) {
+	f := &form{Title: "New message", From: "ann@example.com", To: "bob@example.net", Subject: "A test", Text: "Hello!\n"}
+	if id := r.FormValue("id"); id != "" {
+		err := p.inbox.read(r.Context(), id, func(_ Body, m *mail.Message) error {
+			f.fill(m, r.FormValue("how"))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	f.Relay = p.inbox.Relay != nil
+	return &view{Query: strings.TrimSpace(r.FormValue("query")), Form: f}, nil
+}
+
+// fill makes a reply, a forward, or the same message again to be changed.
+func (f *form) fill(m *mail.Message, how string) {
+	// Whoever got it answers it.
+	me := mail.Address{Address: "bob@example.net"}
+	if len(m.To) > 0 {
+		me = m.To[0]
+	}
+	f.Title = "The same again"
+	switch how {
+	case "reply":
+		f.Title, m = "Reply", m.Reply(me)
+	case "forward":
+		f.Title, m = "Forward", m.ForwardInline(me)
+	}
+	f.From, f.To, f.Cc, f.Subject = joined(m.From), joined(m.To), joined(m.Cc), m.Subject
+	f.Text, f.HTML, f.Lost = m.Text, m.HTML, len(m.Attachments)
+	if how == "reply" {
+		f.InReplyTo, f.References = strings.Join(m.InReplyTo, " "), strings.Join(m.References, " ")
+	}
+}
+
+// joined writes a list of addresses.
+func joined(list []mail.Address) string {
+	var out []string
+	for _, a := range list {
+		out = append(out, a.String())
+	}
+	return strings.Join(out, ", ")
+}
+
+// faults makes the view of the rules by which the server misbehaves.
+func (p *page) faults(*http.Request) (*view, error) {
+	var b strings.Builder
+	for _, f := range p.inbox.Faults() {
+		b.WriteString(f.String() + "\n")
+	}
+	return &view{Rules: &rules{b.String()}}, nil
+}
+
+// beside makes a view that has the list beside it.
+func (p *page) beside(fn func(*http.Request) (*view, error)) func(*http.Request) (*view, error) {
+	return func(r *http.Request) (*view, error) {
+		v, err := fn(r)
+		if err != nil {
+			return nil, err
+		}
+		listed, err := p.list(r)
+		if err != nil {
+			return nil, err
+		}
+		listed.Message, listed.Form, listed.Rules = v.Message, v.Form, v.Rules
+		return listed, nil
+	}
+}
+
+// A spoken line is one of a session as it is shown.
+type spoken struct {
+	After, Text string
+	Client      bool
+}
+
+// transcript makes a session's lines ready to be shown.
+func transcript(s *Session) []spoken {
+	var out []spoken
+	for _, l := range s.Lines {
+		out = append(out, spoken{l.After.Round(10 * time.Microsecond).String(), l.Text, l.FromClient})
+	}
+	return out
+}
