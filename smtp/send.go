@@ -14,12 +14,16 @@ import (
 // CHUNKING (RFC 3030) a small message goes with them. A server that takes fewer
 // recipients at once gets several transactions.
 
+// errNoRecipients is about a message that is for nobody: to say that it was sent
+// would hide that it reached no one.
+var errNoRecipients = permanent("an envelope without recipients", nil)
+
 // Send implements Sender for this connection. Several goroutines may call it at once:
 // their messages overlap. After an error that is no refusal the Client cannot be used
 // again.
 func (c *Client) Send(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
 	if len(env.To) == 0 {
-		return nil, permanent("an envelope without recipients", nil)
+		return nil, errNoRecipients
 	}
 	s := &sending{c: c, ctx: ctx, env: env, results: make([]Result, len(env.To))}
 	if err := s.prepare(msg); err != nil {

@@ -77,6 +77,9 @@ func (t *Transport) addr() string {
 
 // Send implements Sender.
 func (t *Transport) Send(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
+	if len(env.To) == 0 {
+		return nil, errNoRecipients
+	}
 	msg, err := Prepare(msg)
 	if err != nil {
 		return failAll(env, t.addr(), err)
