@@ -26,6 +26,7 @@ const maxFiles = 1000
 // parts it gives the one part that is here. At most 1,000 files are listed. Without any the list is nil; an error is one
 // of reading the content.
 func (p *Part) Files() ([]Attachment, error) {
+	// What Outlook sends is told by its type, or by its name where a gateway has made the type a general one.
 	find := findEncoded
 	switch media := p.Type(); {
 	case p.IsMultipart():
@@ -46,6 +47,7 @@ func (p *Part) Files() ([]Attachment, error) {
 	}
 	var files []Attachment
 	for _, one := range pieces {
+		// The name is raw octets of a text: it may hold anything.
 		a := Attachment{Name: cleanLine(strings.ToValidUTF8(one.name, "\ufffd")), Type: one.media, CID: one.cid}
 		a.Open = func() (io.ReadCloser, error) { return p.openEmbedded(one) }
 		files = append(files, a)
@@ -74,6 +76,7 @@ func (p *Part) openEmbedded(e embedded) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A part is a stream, decoded on the way: there is no other way to a place in it.
 	if _, err := io.CopyN(io.Discard, rc, e.begin); err != nil {
 		rc.Close()
 		if errors.Is(err, io.EOF) {
@@ -110,6 +113,8 @@ func findEncoded(r *bufio.Reader) ([]embedded, error) {
 		whole := begins && !errors.Is(err, bufio.ErrBufferFull)
 		begins = !errors.Is(err, bufio.ErrBufferFull)
 		text := bytes.TrimRight(line, "\r\n")
+		// A file that turns out to be none may be text with another one in it: each line is looked at once, as the beginning or
+		// as more of what has begun.
 		switch {
 		case !whole:
 			open = embedded{} // no line of an encoding is that long
@@ -139,6 +144,7 @@ func beginsFile(line []byte) embedded {
 	word, rest, _ := strings.Cut(s, " ")
 	switch word {
 	case "begin", "begin-base64":
+		// The mode tells it from prose: "begin at noon" has none.
 		mode, name, _ := strings.Cut(rest, " ")
 		if _, err := strconv.ParseUint(mode, 8, 12); err != nil || len(mode) < 3 || trimSpace(name) == "" {
 			return embedded{}

@@ -75,6 +75,7 @@ func attributes(z *html.Tokenizer, more bool) tag {
 	return t
 }
 
+// dropSpace makes one spelling of "display: none" and "display:none".
 func dropSpace(r rune) rune {
 	if unicode.IsSpace(r) {
 		return -1
@@ -111,6 +112,7 @@ type textWriter struct {
 
 // text writes a piece of text. White space is one space, but in <pre>.
 func (w *textWriter) text(s string) {
+	// In <pre> line ends count, and spaces stay in what is written as one word.
 	if w.pre > 0 {
 		for i, line := range strings.Split(lineFeeds(s), "\n") {
 			if i > 0 {
@@ -152,6 +154,7 @@ func (w *textWriter) word(s string) {
 	if s == "" {
 		return
 	}
+	// One of these at most is due: what parts most is what shows.
 	switch {
 	case w.breaks > 0 && w.out.Len() > 0:
 		w.lineEnds(min(w.breaks, 2))
@@ -198,6 +201,7 @@ func (w *textWriter) block(n int) {
 
 // open takes a start tag.
 func (w *textWriter) open(name atom.Atom, t tag) {
+	// What is hidden ends with the end tag that belongs to it: those of the same name inside are counted, others mean nothing.
 	if w.hidden > 0 {
 		if name == w.until {
 			w.hidden++
@@ -206,7 +210,8 @@ func (w *textWriter) open(name atom.Atom, t tag) {
 	}
 	switch name {
 	// The text of these is for programs. Tokens of script and style never hold tags; the others might.
-	case atom.Script, atom.Style, atom.Head, atom.Template, atom.Svg, atom.Math, atom.Iframe, atom.Object, atom.Noscript, atom.Select, atom.Textarea, atom.Title:
+	case atom.Script, atom.Style, atom.Head, atom.Template, atom.Svg, atom.Math, atom.Iframe, atom.Object, atom.Noscript,
+		atom.Select, atom.Textarea, atom.Title:
 		w.hidden, w.until = 1, name
 	case atom.Div, atom.Span, atom.Table:
 		if t.hidden {
@@ -230,8 +235,10 @@ func (w *textWriter) open(name atom.Atom, t tag) {
 		w.openList(name, t)
 	case atom.Li:
 		w.openItem()
+	// Tables are for layout in most mail: cells beside each other show a table of data and do no harm to the others.
 	case atom.Td, atom.Th:
 		w.cell = w.breaks == 0 && !w.fresh
+	// A picture without words for it is decoration, or counts readers.
 	case atom.Img:
 		if alt := strings.Join(strings.Fields(t.alt), " "); alt != "" {
 			w.space = true
@@ -301,6 +308,7 @@ func (w *textWriter) openList(name atom.Atom, t tag) {
 	} else {
 		w.block(1)
 	}
+	// Beyond that depth lists are only counted, so that their end tags do not end the others.
 	if len(w.lists) == maxIndent {
 		w.over++
 		return
@@ -358,7 +366,9 @@ func (w *textWriter) endLink() {
 	if w.label <= w.out.Len() {
 		label = strings.TrimSpace(w.out.String()[w.label:])
 	}
-	if label = strings.TrimSuffix(label, "/"); strings.HasSuffix(label, strings.TrimSuffix(href, "/")) || strings.HasSuffix("https://"+label, strings.TrimSuffix(href, "/")) && label != "" {
+	// Most links of plain mail say their URL, with or without its scheme and the slash at its end: once is enough.
+	label, shown := strings.TrimSuffix(label, "/"), strings.TrimSuffix(href, "/")
+	if strings.HasSuffix(label, shown) || label != "" && strings.HasSuffix("https://"+label, shown) {
 		return
 	}
 	w.space = w.space || label != ""
@@ -386,7 +396,7 @@ func (w *textWriter) underline(with rune) {
 
 // finish gives the text, which ends with a line end if there is any.
 func (w *textWriter) finish() string {
-	w.endLink()
+	w.endLink() // a page may end inside of one
 	if w.out.Len() > 0 {
 		w.out.WriteByte('\n')
 	}

@@ -43,7 +43,7 @@ var isoSets = map[string]isoSet{
 // decodeISO2022 decodes a text. What cannot be converted is U+FFFD.
 func decodeISO2022(b []byte) string {
 	d := isoDecoder{}
-	d.reset()
+	d.reset() // a text begins as each of its lines does
 	for len(b) > 0 {
 		switch c := b[0]; {
 		case c == 0x1b:
@@ -56,6 +56,7 @@ func decodeISO2022(b []byte) string {
 			d.flush()
 			d.out.WriteByte(c)
 			d.reset()
+		// Controls and the space are in no set, and mean the same in each.
 		case c <= ' ' || c == 0x7f:
 			d.flush()
 			d.out.WriteByte(c)
@@ -116,6 +117,7 @@ func (d *isoDecoder) escape(b []byte) int {
 	if n == len(b) || n == 1 {
 		return n
 	}
+	// One character of a set that is not known has two octets or one: "$" says which, so that what follows is not lost.
 	set, ok := isoSets[kind+string(b[n])]
 	if !ok && kind == "$" {
 		set = isoUnknown
@@ -132,6 +134,7 @@ func (d *isoDecoder) character(set isoSet, b []byte) {
 		d.flush()
 		d.set = set
 	}
+	// Half a character, at the end of a line or of the text, is shown as the octets that there are.
 	if set.charset == nil || len(b) < set.octets || set.octets == 2 && b[1] <= ' ' {
 		for _, c := range b {
 			if c >= utf8.RuneSelf {

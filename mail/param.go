@@ -182,7 +182,8 @@ func (c *paramReader) head() string {
 }
 
 // next reads one parameter; ok is false if there was none.
-// QUIRK: Content-Type: text/plain; charset="x";; name=a b.pdf has an empty parameter, from programs that join parameters by hand, and a value with a space in it and no quotes, which nearly everyone has written once.
+// QUIRK: Content-Type: text/plain; charset="x";; name=a b.pdf has an empty parameter, from programs that join parameters by
+// hand, and a value with a space in it and no quotes, which nearly everyone has written once.
 func (c *paramReader) next() (name, value string, ok bool) {
 	for c.skip(); c.pos < len(c.s) && c.s[c.pos] == ';'; c.skip() {
 		c.pos++

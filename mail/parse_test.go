@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -396,4 +397,21 @@ func TestReceived(t *testing.T) {
 	if r := ParseReceived("(qmail 1 invoked by uid 2); 21 Nov 2026 08:00:00 -0000"); !r.Date.Equal(want.Date) || r.From != "" {
 		t.Errorf("qmail's: got %+v", r)
 	}
+}
+
+var errBroken = errors.New("broken")
+
+// decoderOf finds a decoder that fails behind three octets.
+func decoderOf(name string) transform.Transformer {
+	if name != "x-broken" {
+		return nil
+	}
+	return broken{}
+}
+
+type broken struct{ transform.NopResetter }
+
+func (broken) Transform(dst, src []byte, _ bool) (int, int, error) {
+	n := copy(dst, src[:min(3, len(src))])
+	return n, n, errBroken
 }

@@ -207,7 +207,7 @@ func (p *Part) openSmall(parser *Parser) io.ReadCloser {
 	return s
 }
 
-// An failed fails with its error.
+// A failed fails with its error.
 type failed struct{ err error }
 
 // Read fails.
@@ -235,7 +235,8 @@ func (p *Part) decoder(parser *Parser, d *decoders) transform.Transformer {
 var errTooLong = errors.New("longer than the limit")
 
 // Text gives the content as UTF-8 with line feeds for line ends, whatever its charset and transfer encoding were. What
-// cannot be converted is U+FFFD. The lines of a paragraph of format=flowed are one line (RFC 3676). At most 16 MiB are read; more is an error, and what was read comes with it.
+// cannot be converted is U+FFFD. The lines of a paragraph of format=flowed are one line (RFC 3676). At most 16 MiB are read;
+// more is an error, and what was read comes with it.
 func (p *Part) Text() (string, error) {
 	s, _, err := p.text(nil, (*Parser)(nil).limits().textBytes, &decoders{})
 	if err != nil {

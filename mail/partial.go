@@ -19,6 +19,7 @@ func JoinPartial(pieces ...*Message) (*Message, error) {
 	if len(pieces) == 0 {
 		return nil, fmt.Errorf("mail: no pieces of a message")
 	}
+	// RFC 2046, 5.2.2: the identifier holds the pieces together, so that those of two messages are never mixed.
 	id, total := pieces[0].Body.Param("id"), 0
 	numbered := make(map[int]*Message)
 	for _, m := range pieces {
@@ -33,7 +34,7 @@ func JoinPartial(pieces ...*Message) (*Message, error) {
 		if t, err := strconv.Atoi(p.Param("total")); err == nil {
 			total = max(total, t) // only the last piece has to say it
 		}
-		numbered[n] = cmp.Or(numbered[n], m)
+		numbered[n] = cmp.Or(numbered[n], m) // the same piece may have come twice, by two ways
 	}
 	if total == 0 {
 		return nil, fmt.Errorf("mail: no piece of %.60q says how many there are", id)
@@ -51,6 +52,7 @@ func JoinPartial(pieces ...*Message) (*Message, error) {
 		defer rc.Close()
 		readers = append(readers, rc)
 	}
+	// What is in the pieces begins with the header of the message inside, of which some fields count and others do not.
 	inner, err := Parse(io.MultiReader(readers...))
 	if err != nil {
 		return nil, err
@@ -60,9 +62,11 @@ func JoinPartial(pieces ...*Message) (*Message, error) {
 
 // joinHeaders gives the header of the message in pieces.
 func joinHeaders(outer, inner Header) string {
+	// RFC 2046, 5.2.2.1 names these; all others are of the message that was sent, which the first piece has them from.
 	inside := func(f Field) bool {
 		_, content := cutPrefixFold(f.name, "Content-")
-		return content || slices.ContainsFunc([]string{"Subject", "Message-ID", "Encrypted", "MIME-Version"}, func(name string) bool { return equalFold(f.name, name) })
+		named := func(name string) bool { return equalFold(f.name, name) }
+		return content || slices.ContainsFunc([]string{"Subject", "Message-ID", "Encrypted", "MIME-Version"}, named)
 	}
 	var b strings.Builder
 	for f := range outer.All() {
@@ -87,10 +91,12 @@ func (p *Part) External() string {
 	if p.Type() != "message/external-body" {
 		return ""
 	}
+	// What comes out is shown to people: controls and line ends would make two lines of one.
 	get := func(name string) string { return cleanLine(p.Param(name)) }
 	switch access := toLower(get("access-type")); access {
 	case "url": // RFC 2017
 		return strings.Map(urlRune, get("url"))
+	// RFC 2046, 5.2.3.2: these three name a file on a host, in three parameters.
 	case "ftp", "anon-ftp", "tftp":
 		dir := strings.Trim(get("directory"), "/")
 		if dir != "" {

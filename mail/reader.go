@@ -101,6 +101,7 @@ func (rd *Reader) begin(part *Part, r region) {
 func (rd *Reader) advance() bool {
 	x := &rd.x
 	for {
+		// What nobody has read is passed over: the next boundary is behind it.
 		for rd.piece() != nil {
 		}
 		if rd.next < 0 {
@@ -112,6 +113,7 @@ func (rd *Reader) advance() bool {
 		x.unclosed(rd.next+1, max(rd.here.begin, rd.start-int64(rd.prior)))
 		path := x.path(rd.next)
 		r := x.follow(rd.next, rd.closing)
+		// An epilogue is nobody's part: it is passed over as well.
 		if r.kind == 'e' {
 			rd.begin(nil, r)
 			continue
@@ -244,6 +246,7 @@ func (s *stream) ReadAt(b []byte, offset int64) (int, error) {
 	if offset != s.pos {
 		return 0, fmt.Errorf("octet %d of a stream that is at %d", offset, s.pos)
 	}
+	// What has been read too far comes first, then the stream where it is.
 	n := copy(b, s.was)
 	s.was = s.was[n:]
 	var err error

@@ -92,6 +92,7 @@ func (r *receivedReader) word(s string) {
 		name string
 		to   *string
 	}{{"from", &r.out.From}, {"by", &r.out.By}, {"via", &r.out.Via}, {"with", &r.out.With}, {"id", &r.out.ID}, {"for", &r.out.For}} {
+		// Names of hosts may be such words too: what a clause says is taken as it is, whatever it looks like.
 		// QUIRK: "from (…) by": there is no name.
 		if equalFold(s, one.name) && *one.to == "" && (r.clause == nil || r.clause == &r.out.From) {
 			r.clause, r.with, r.from = one.to, one.to == &r.out.With, one.to == &r.out.From
@@ -102,6 +103,7 @@ func (r *receivedReader) word(s string) {
 	case r.clause != nil:
 		*r.clause = trimID(strings.TrimRight(s, ",;"))
 		r.clause = nil
+	// QUIRK: "with Microsoft SMTPSVC" is the one protocol of two words that is seen daily.
 	case r.with:
 		r.out.With += " " + s
 		return
@@ -118,8 +120,9 @@ func (r *receivedReader) comment(s string) {
 	if !r.from {
 		return
 	}
+	// QUIRK: "(HELO name)" is qmail's, "(helo=name)" Exim's, "(name [address])" Postfix's and Sendmail's.
 	hello := false
-	for word := range strings.FieldsFuncSeq(strings.TrimSuffix(s, ")"), func(c rune) bool { return c == ' ' || c == '\t' || strings.ContainsRune("(),=", c) }) {
+	for word := range strings.FieldsFuncSeq(s, func(c rune) bool { return strings.ContainsRune(" \t(),=", c) }) {
 		switch {
 		case hello && r.out.Hello == "":
 			r.out.Hello = word
@@ -136,6 +139,7 @@ func (r *receivedReader) address(s string) {
 	if i := strings.IndexByte(s, '['); i >= 0 {
 		s, _, _ = strings.Cut(s[i+1:], "]")
 	}
+	// The longest address, with a port, has 47 characters: what is longer need not be looked at.
 	if r.out.IP.IsValid() || len(s) > 60 {
 		return
 	}

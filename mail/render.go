@@ -241,7 +241,8 @@ func (r *renderer) ids(name string, list ...string) error {
 
 // validID takes printable ASCII without angle brackets and spaces. lenient is for those of messages that were parsed:
 // they are what they are, an @ may be missing.
-// RFC 5322, 3.6.4 allows less than this, but nobody checks more. QUIRK: identifiers without an @ come from scripts and ticket systems, and a reply has to name them as they are.
+// RFC 5322, 3.6.4 allows less than this, but nobody checks more. QUIRK: identifiers without an @ come from scripts and ticket
+// systems, and a reply has to name them as they are.
 func validID(id string, lenient bool) bool {
 	for i := range len(id) {
 		if c := id[i]; c <= ' ' || c >= 0x7f || c == '<' || c == '>' {

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 	"unsafe"
@@ -79,6 +80,9 @@ func (l *lines) back(offset int64, passed string) {
 	}
 	if s, ok := l.src.at.(*stream); ok {
 		s.again(offset, passed+string(l.buf[l.pos:]))
+		if errors.Is(l.src.err, io.EOF) {
+			l.src.err = nil // its end comes once more
+		}
 	}
 	l.off, l.pos, l.buf = offset, 0, l.buf[:0]
 }

@@ -37,6 +37,7 @@ const (
 // findTNEF finds the files in TNEF. What is cut or broken ends it: the files before that are there.
 func findTNEF(r *bufio.Reader) ([]embedded, error) {
 	t := tnef{r: r}
+	// Other files are sent under the name winmail.dat too: without the signature there is nothing in it for us.
 	signature := t.number(4)
 	t.number(2) // a key that nothing refers to
 	if t.err != nil || signature != tnefSignature {
@@ -76,6 +77,7 @@ func (t *tnef) failure() error {
 // number reads a number of 1, 2 or 4 octets, the lowest first.
 func (t *tnef) number(octets int) uint32 {
 	b := t.octets(octets)
+	// Where the content ends too soon the rest is zeros; err tells, and whoever reads numbers looks at it.
 	var whole [4]byte
 	copy(whole[:], b)
 	return binary.LittleEndian.Uint32(whole[:])
@@ -106,8 +108,10 @@ func (t *tnef) pass(n int64) {
 // attribute reads one attribute.
 func (t *tnef) attribute(level, id uint32, size int64) {
 	begin := t.at
+	// The size is the sender's word and may be 4 GiB: no more is kept than a name can need.
 	kept := int(min(size, maxTNEFValue))
 	switch {
+	// Attributes of the message repeat what its own header says, and those before the first attachment belong to none.
 	case level != tnefAttachment:
 	case id == tnefBegin:
 		t.finish()
@@ -141,6 +145,7 @@ func (t *tnef) finish() {
 
 // latin reads a string that ends at a NUL, in the 8-bit charset of most of the world's Outlooks.
 func latin(b []byte) string {
+	// QUIRK: the charset is told in a property that comes later, if at all; names beyond ASCII have a Unicode one beside them.
 	s, _, _ := strings.Cut(string(b), "\x00")
 	out, err := charmap.Windows1252.NewDecoder().String(s)
 	if err != nil {
@@ -152,6 +157,7 @@ func latin(b []byte) string {
 // properties reads the names among MAPI's properties ([MS-OXTNEF], 2.1.3.4): a count, then a type and an identifier each,
 // and its values. It stops at the first that cannot be read.
 func (t *tnef) properties(b []byte) {
+	// A length that is too long ends it: all that follows would be read from the wrong place.
 	take := func(n int) []byte {
 		if n < 0 || n > len(b) {
 			b = nil
@@ -178,6 +184,7 @@ func (t *tnef) properties(b []byte) {
 				take((number() + 3) &^ 3)
 			}
 		}
+		// The bit 0x1000 says that there are several values; strings and octets are counted even if there is one.
 		values := 1
 		fixed, ok := mapiSizes[kind&^0x1000]
 		if !ok || kind&0x1000 != 0 {

@@ -269,6 +269,9 @@ func (v *view) text(parts []*Part, media string, is bool) string {
 		switch {
 		case err == errTooLong:
 			v.defects.add(DefectLimit, p.begin, "a text longer than the limit, cut")
+		// Our own decoders do not fail, and neither does memory.
+		case err != nil && (p.src.at == nil || !knownEncoding(p.encoding)):
+			v.defects.add(DefectEncoding, p.begin, "a text that its decoder does not read to the end")
 		// A source that cannot be read is the one thing that parsing fails for; ParseAt looks for it in the
 		// end.
 		case err != nil && p.src.err == nil:

@@ -50,6 +50,7 @@ func ParseFeedback(m *mail.Message) (*Feedback, error) {
 
 // readFeedback takes the fields (RFC 5965, 3).
 func readFeedback(h mail.Header) *Feedback {
+	// Everything here was written by somebody else and goes to logs and terminals: controls are taken out.
 	f := &Feedback{
 		Type: lower(h, "Feedback-Type"), UserAgent: clean(h.Text("User-Agent")), Version: clean(h.Value("Version")), Incidents: 1,
 		EnvelopeID: clean(h.Value("Original-Envelope-Id")), From: bare(h.Value("Original-Mail-From")),
@@ -59,10 +60,12 @@ func readFeedback(h mail.Header) *Feedback {
 	if f.Arrival.IsZero() {
 		f.Arrival = date(h, "Received-Date") // the same, by its older name (RFC 5965, 3.2)
 	}
+	// RFC 5965, 3.2: one report may stand for many complaints, if the message is the same.
 	if n, err := strconv.Atoi(h.Value("Incidents")); err == nil && n > 0 {
 		f.Incidents = n
 	}
 	f.SourceIP, _ = netip.ParseAddr(lower(h, "Source-IP")) // with an error it is the zero one
+	// RFC 5965, 3.3: these may be there more than once.
 	for _, one := range []struct {
 		name string
 		to   *[]string
