@@ -211,7 +211,7 @@ func (d *delivery) leave() error {
 		c.command(".")
 	}
 	c.mu.Unlock()
-	return c.give()
+	return d.pass()
 }
 
 // commit asks whether the message shall really go out. Whatever waits to be written
@@ -246,13 +246,26 @@ func (d *delivery) finish(w *payload) error {
 	d.c.mu.Unlock()
 	err := w.finish()
 	if err == nil {
-		err = d.c.give()
+		err = d.pass()
 	}
 	d.c.mu.Lock()
 	defer d.c.mu.Unlock()
 	d.whole = err == nil
 	d.final = d.whole // else the last octets have not gone out
 	return err
+}
+
+// pass ends the turn. Without PIPELINING nobody may say more before the last reply is in.
+func (d *delivery) pass() error {
+	if !d.c.has("PIPELINING") {
+		if err := d.c.push(); err != nil {
+			return err
+		}
+		if err := d.await(); err != nil {
+			return nil // all has been said; what became of it is asked for again
+		}
+	}
+	return d.c.give()
 }
 
 // patience is how long the reply to verb may take.

@@ -21,6 +21,7 @@ type moody struct {
 	mood func(verb, arg string) int
 
 	taken map[string]int // "sender recipient message" to how often; read it when served
+	hasty string         // what was said before the reply to it was in, without PIPELINING
 
 	rd     *bufio.Reader
 	w      *bufio.Writer
@@ -50,6 +51,9 @@ func (m *moody) serve() {
 		}
 		verb, arg, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), " ")
 		m.hear(verb, arg)
+		if m.rd.Buffered() > 0 && !strings.Contains(m.extensions, "PIPELINING") {
+			m.hasty = line
+		}
 	}
 }
 

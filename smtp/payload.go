@@ -137,6 +137,9 @@ func (w *payload) send(p []byte) error {
 	}
 	err := d.c.push(w.buf, p)
 	w.buf = w.buf[:0]
+	if err == nil && d.c.has("CHUNKING") && !d.c.has("PIPELINING") {
+		err = d.await()
+	}
 	return err
 }
 

@@ -163,6 +163,9 @@ func TestMoods(t *testing.T) {
 				delete(m.taken, key)
 			}
 		}
+		if m.hasty != "" {
+			t.Errorf("seed %d, %q: more was said before the reply to %q", seed, m.extensions, m.hasty)
+		}
 		for key := range m.taken {
 			t.Errorf("seed %d: taken and not sent: %s", seed, key)
 		}
