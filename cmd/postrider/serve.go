@@ -37,9 +37,10 @@ type server struct {
 	streams streams
 	log     *slog.Logger
 
-	certificate            *keyPair    // nil: no TLS
-	users, webUsers        *users.File // nil if nobody is named
-	onMail, onRcpt, onAuth *hook.Hook  // nil if nobody is asked
+	certificates           certificates // nil: no TLS
+	acme                   *authority   // nil: no certificates are fetched
+	users, webUsers        *users.File  // nil if nobody is named
+	onMail, onRcpt, onAuth *hook.Hook   // nil if nobody is asked
 
 	ports   []*port
 	db      *sqlite.DB
@@ -50,7 +51,7 @@ type server struct {
 
 // A port is one address that is served.
 type port struct {
-	flag string // smtp, smtps or web
+	flag string // smtp, smtps, web or acme-http
 	addr string
 	net.Listener
 }
@@ -140,7 +141,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err := v.options.check(v.ports); err != nil {
 		return err
 	}
-	if v.certificate, err = openKeyPair(o.tlsCert, o.tlsKey); err != nil {
+	if err := v.openCertificates(); err != nil {
 		return err
 	}
 	if err := v.files(); err != nil {
@@ -160,7 +161,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	v.inbox.Store = v.db.Inbox()
 	// What the empty page tells people to send mail to.
 	for _, p := range v.ports {
-		if p.flag != "web" && v.inbox.SMTP == "" {
+		if (p.flag == "smtp" || p.flag == "smtps") && v.inbox.SMTP == "" {
 			v.inbox.SMTP = reachable(p.Addr())
 		}
 	}
@@ -210,7 +211,11 @@ func (v *server) run(ctx context.Context) error {
 	// Streams of events never end by themselves; this context ends them.
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()
-	webServer := v.webServer(requests)
+	var page http.Handler = v.inbox
+	if v.webUsers != nil {
+		page = v.webUsers.Guard(page)
+	}
+	webServer := v.webServer(requests, page)
 	// Indexing ends last: what has just been accepted is still told.
 	indexing, endIndexing := context.WithCancel(context.Background())
 	indexed := make(chan error, 1)
@@ -221,8 +226,15 @@ func (v *server) run(ctx context.Context) error {
 	var mailServers []*smtp.Server
 	handler := v.handler()
 	for _, p := range v.ports {
-		if p.flag == "web" {
+		switch p.flag {
+		case "web":
 			go func() { failed <- webServer.Serve(p) }()
+			continue
+		case "acme-http":
+			challenges := v.webServer(requests, v.acme.challenges())
+			defer challenges.Close()
+			go func() { failed <- challenges.Serve(p) }()
+			go v.acme.fetch(requests, v.log)
 			continue
 		}
 		s := v.mailServer(p, handler)
@@ -280,8 +292,8 @@ func (v *server) wait(ctx context.Context, failed <-chan error) error {
 // because of a slip in a file would be worse.
 func (v *server) reload() {
 	var files []interface{ Reload() error }
-	if v.certificate != nil {
-		files = append(files, v.certificate)
+	if v.certificates != nil {
+		files = append(files, v.certificates)
 	}
 	if v.users != nil {
 		files = append(files, v.users)
@@ -311,7 +323,7 @@ func (v *server) mailServer(p *port, handler smtp.Handler) *smtp.Server {
 	private := v.options.open || listen.Private(listen.String(p.Addr()))
 	s := &smtp.Server{
 		Handler:           handler,
-		TLSConfig:         v.certificate.config(),
+		TLSConfig:         tlsOf(v.certificates),
 		Hostname:          v.options.hostname,
 		MaxSize:           v.options.maxSize,
 		Logger:            v.log,
@@ -333,11 +345,7 @@ func (v *server) mailServer(p *port, handler smtp.Handler) *smtp.Server {
 
 // webServer makes the server of the page. There is no time-out for writing as a whole: a large message may go to a slow
 // reader, and streams of events go on for days.
-func (v *server) webServer(requests context.Context) *http.Server {
-	var handler http.Handler = v.inbox
-	if v.webUsers != nil {
-		handler = v.webUsers.Guard(handler)
-	}
+func (v *server) webServer(requests context.Context, handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return requests },

@@ -104,6 +104,7 @@ func TestServeRefuses(t *testing.T) {
 		{"serve --print all", 64, "line or full"},
 		{"serve --data=", 64, "give a directory"},
 		{"serve --tls-cert " + certFile, 64, "go together"},
+		{"serve --acme mail.example.com --tls-cert " + certFile + " --tls-key " + keyFile, 64, "give one of them"},
 		{"serve --smtps 127.0.0.1:0", 64, "needs --tls-cert"},
 		{"serve --smtp unix:", 64, "a path follows"},
 		{"serve --smtp 127.0.0.1:0,:0", 64, "--accept"},

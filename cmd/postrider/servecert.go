@@ -1,9 +1,43 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
+
+	"golang.org/x/crypto/acme"
+	"golang.org/x/crypto/acme/autocert"
 )
+
+// certificates are what TLS is done with: files, or an authority that gives them out.
+type certificates interface {
+	certificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	Reload() error
+}
+
+// tlsOf is what servers are given; nil without certificates.
+func tlsOf(c certificates) *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.certificate}
+}
+
+// openCertificates reads the files, or prepares to ask the authority; without either there is no TLS, and no error.
+func (v *server) openCertificates() (err error) {
+	if o := &v.options; o.acme != nil {
+		v.acme = newAuthority(o)
+		v.certificates = v.acme
+		return nil
+	}
+	v.certificates, err = openKeyPair(v.options.tlsCert, v.options.tlsKey)
+	return err
+}
 
 // A keyPair is a chain and its key in files, which can be read again while it is in use: certificates last some weeks,
 // servers longer.
@@ -12,8 +46,8 @@ type keyPair struct {
 	pair              atomic.Pointer[tls.Certificate]
 }
 
-// openKeyPair reads the files; without any there is no certificate, and no error.
-func openKeyPair(certFile, keyFile string) (*keyPair, error) {
+// openKeyPair reads the files; without any there are no certificates, and no error.
+func openKeyPair(certFile, keyFile string) (certificates, error) {
 	if certFile == "" {
 		return nil, nil
 	}
@@ -37,13 +71,56 @@ func (c *keyPair) Reload() error {
 	return nil
 }
 
-// config is what servers are given; nil without a certificate.
-func (c *keyPair) config() *tls.Config {
-	if c == nil {
-		return nil
+func (c *keyPair) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.pair.Load(), nil
+}
+
+// An authority gives out certificates for names that it has found to be ours, by ACME (RFC 8555). What it gave is kept in
+// the data directory and renewed in time.
+type authority struct {
+	names   []string
+	manager *autocert.Manager
+}
+
+func newAuthority(o *serveOptions) *authority {
+	return &authority{o.acme, &autocert.Manager{
+		Prompt:     autocert.AcceptTOS, // as the help of --acme says
+		Cache:      autocert.DirCache(filepath.Join(o.data, "acme")),
+		HostPolicy: autocert.HostWhitelist(o.acme...),
+		Client:     &acme.Client{DirectoryURL: o.acmeURL, UserAgent: "postrider"},
+	}}
+}
+
+// certificate returns that of the name that the client asks for. QUIRK: most mail servers ask for none, or for what a
+// domain's MX calls us; they get the first one, as they verify none or another name (RFC 7672, 8.1).
+func (a *authority) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	asked := *hello
+	name := strings.TrimSuffix(strings.ToLower(hello.ServerName), ".")
+	if !slices.ContainsFunc(a.names, func(n string) bool { return strings.EqualFold(n, name) }) {
+		asked.ServerName = a.names[0]
 	}
-	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.pair.Load(), nil },
+	return a.manager.GetCertificate(&asked)
+}
+
+// Reload does nothing: what is renewed is used by itself.
+func (a *authority) Reload() error { return nil }
+
+// fetch gets the certificates that are not there yet, so that no client has to wait for them. One that cannot be had is
+// asked for again when a client comes.
+func (a *authority) fetch(ctx context.Context, log *slog.Logger) {
+	for _, name := range a.names {
+		if ctx.Err() != nil {
+			return
+		}
+		// What a client of today says: it gets the certificate that it would get.
+		hello := &tls.ClientHelloInfo{ServerName: name, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}
+		if _, err := a.manager.GetCertificate(hello); err != nil {
+			log.Error("the authority gives no certificate", "name", name, "err", err)
+			continue
+		}
+		log.Info("the certificate is there", "name", name)
 	}
 }
+
+// challenges answers the authority, and nobody else.
+func (a *authority) challenges() http.Handler { return a.manager.HTTPHandler(http.NotFoundHandler()) }

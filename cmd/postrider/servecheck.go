@@ -23,14 +23,14 @@ import (
 // check refuses what is wrong or would be dangerous on these ports.
 func (o *serveOptions) check(ports []*port) error {
 	for _, p := range ports {
-		if o.open || listen.Private(p.addr) {
+		// At the port of ACME there is nothing but what its authority asks for.
+		if o.open || p.flag == "acme-http" || listen.Private(p.addr) {
 			continue
 		}
 		if err := o.public(p); err != nil {
 			return err
 		}
 	}
-	tls := o.tlsCert != ""
 	switch {
 	case len(ports) == 0:
 		return usagef("every port is off: there is nothing to serve")
@@ -40,8 +40,10 @@ func (o *serveOptions) check(ports []*port) error {
 		return usagef("--data is empty: give a directory")
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return usagef("--tls-cert and --tls-key go together")
-	case !tls && slices.ContainsFunc(ports, func(p *port) bool { return p.flag == "smtps" }):
-		return usagef("--smtps needs --tls-cert and --tls-key")
+	case o.tlsCert != "" && o.acme != nil:
+		return usagef("--tls-cert and --acme both say which certificate: give one of them")
+	case !o.tls() && slices.ContainsFunc(ports, func(p *port) bool { return p.flag == "smtps" }):
+		return usagef("--smtps needs --tls-cert and --tls-key, or --acme")
 	case o.users != "" && o.onAuth != "":
 		return usagef("--users and --on-auth both say who the users are: give one of them")
 	}
@@ -57,8 +59,8 @@ func (o *serveOptions) public(p *port) error {
 		return nil
 	case len(o.accept) == 0 && !o.verifies():
 		return usagef("--%s %s can be reached by others: say with --accept for which domains mail is accepted, or with --users who may send, or give --open for a test server", p.flag, p.addr)
-	case len(o.accept) == 0 && o.tlsCert == "":
-		return usagef("--%s %s can be reached by others, and nobody could authenticate there: passwords need --tls-cert and --tls-key, or --open for a test server", p.flag, p.addr)
+	case len(o.accept) == 0 && !o.tls():
+		return usagef("--%s %s can be reached by others, and nobody could authenticate there: passwords need --tls-cert and --tls-key, or --acme, or --open for a test server", p.flag, p.addr)
 	}
 	return nil
 }
@@ -66,10 +68,17 @@ func (o *serveOptions) public(p *port) error {
 // verifies tells whether it is known who the users are.
 func (o *serveOptions) verifies() bool { return o.users != "" || o.onAuth != "" }
 
+// tls tells whether there is a certificate, or will be.
+func (o *serveOptions) tls() bool { return o.tlsCert != "" || o.acme != nil }
+
 // ports reads the addresses; those that are off are left out.
 func (o *serveOptions) ports() ([]*port, error) {
 	var ports []*port
-	for _, set := range []struct{ flag, addrs string }{{"smtp", o.smtp}, {"smtps", o.smtps}, {"web", o.web}} {
+	acmeHTTP := o.acmeHTTP
+	if o.acme == nil {
+		acmeHTTP = off
+	}
+	for _, set := range []struct{ flag, addrs string }{{"smtp", o.smtp}, {"smtps", o.smtps}, {"web", o.web}, {"acme-http", acmeHTTP}} {
 		for addr := range strings.SplitSeq(set.addrs, ",") {
 			if addr = strings.TrimSpace(addr); addr == off {
 				continue

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/crypto/acme/autocert"
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/internal/mailini"
@@ -30,6 +31,9 @@ type serveOptions struct {
 	web             string
 	data            string
 	tlsCert, tlsKey string
+	acme            []string
+	acmeURL         string
+	acmeHTTP        string
 	users           string
 	accept          []string
 	webAuth         string
@@ -56,6 +60,9 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.data, "data", "postrider-data", "`DIR` to keep mail in; made if it is not there")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`FILE` with the certificate chain in PEM, for STARTTLS and --smtps")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`FILE` with its private key in PEM")
+	f.StringSliceVar(&o.acme, "acme", nil, "get certificates for these `NAMES` from Let's Encrypt, whose terms you agree to")
+	f.StringVar(&o.acmeURL, "acme-url", autocert.DefaultACMEDirectory, "`URL` of another authority's directory")
+	f.StringVar(&o.acmeHTTP, "acme-http", ":80", "`ADDR` at which the authority asks whether the names are ours")
 	f.StringVar(&o.users, "users", "", "`FILE` of users, by postrider passwd; only they may send, unless --accept says more")
 	f.StringSliceVar(&o.accept, "accept", nil, "accept mail for these `DOMAINS` only, or for any")
 	f.StringVar(&o.webAuth, "web-auth", "", "`FILE` of users who may see the web page, or off for everybody")
@@ -139,7 +146,7 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 
 // tidy takes the blanks away that people put behind commas.
 func (o *serveOptions) tidy() {
-	for _, list := range [][]string{o.accept, o.webHosts} {
+	for _, list := range [][]string{o.accept, o.acme, o.webHosts} {
 		for i := range list {
 			list[i] = strings.TrimSpace(list[i])
 		}
@@ -181,6 +188,12 @@ local = true
 ;tls_port = 465
 ;tls_crt = chain.pem
 ;tls_key = key.pem
+
+# Or certificates that an authority gives out by ACME (RFC 8555): Let's Encrypt, whose terms you agree to, or another. It
+# asks at port 80 of each name whether it is ours.
+;acme = mail.example.com
+;acme_url = https://acme-v02.api.letsencrypt.org/directory
+;acme_http = :80
 
 # The name in the greeting; that of this machine if it is not set. Octets that a message may have.
 ;hostname = mail.example.com

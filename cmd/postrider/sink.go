@@ -195,7 +195,7 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	server.TLSConfig = pair.config()
+	server.TLSConfig = tlsOf(pair)
 	return server, k, nil
 }
 
