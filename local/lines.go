@@ -30,6 +30,7 @@ func (l *lineWriter) Write(p []byte) (int, error) {
 			piece = p[:end]
 		}
 		p = p[min(len(piece)+1, len(p)):]
+		// Most lines lie in p whole, and are written from there.
 		if len(l.held) > 0 || end < 0 {
 			l.held = append(l.held, piece...)
 			piece = l.held
@@ -65,6 +66,7 @@ func (l *lineWriter) line(line []byte, ended bool) error {
 		l.body = len(line) == 0
 		l.dropping = !l.body && (fold && l.dropping || !fold && isReturnPath(line))
 	}
+	// A field is dropped with its folds, and the rest of a long line with its beginning.
 	if l.dropping && !l.body {
 		return nil
 	}
@@ -74,6 +76,7 @@ func (l *lineWriter) line(line []byte, ended bool) error {
 			return err
 		}
 	}
+	// The line is p's, which is not ours to change: the append makes a copy.
 	if ended {
 		line = append(line[:len(line):len(line)], '\n')
 	}

@@ -32,6 +32,7 @@ func (m Maildir) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) 
 }
 
 func (m Maildir) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, may commit, name string) error {
+	// Readers expect all three, and a maildir without cur is none to them.
 	for _, sub := range []string{"tmp", "new", "cur"} {
 		if err := os.MkdirAll(filepath.Join(m.Dir, sub), 0o700); err != nil {
 			return err
@@ -53,6 +54,7 @@ func (Maildir) Close() error { return nil }
 
 // writeLines writes a message with its trace fields.
 func writeLines(ctx context.Context, w io.Writer, env *smtp.Envelope, msg io.WriterTo, mbox bool) error {
+	// The check for cancelling is below the buffer, so that it is made once a block.
 	buffered := bufio.NewWriterSize(cancelled{ctx, w}, 64<<10)
 	buffered.WriteString(trace(env)) // an error comes back from Flush
 	lines := &lineWriter{w: buffered, mbox: mbox}

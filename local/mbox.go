@@ -34,6 +34,8 @@ func (m Mbox) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]
 func (Mbox) Close() error { return nil }
 
 func (m Mbox) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, may commit) (err error) {
+	// First the file beside it, then the lock on it, and they go in the other order:
+	// programs that know only one of the two are kept out, and nobody waits for ever.
 	unlock, err := dotLock(ctx, m.Path+".lock")
 	if err != nil {
 		return err
@@ -47,6 +49,7 @@ func (m Mbox) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, ma
 	if err := lockFile(ctx, f); err != nil {
 		return err
 	}
+	// Nobody else writes from here: this is where the message will begin.
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
@@ -105,6 +108,7 @@ func dotLock(ctx context.Context, path string) (unlock func(), err error) {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		switch {
 		case err == nil:
+			// Who wonders about a lock that stays finds out whose it is.
 			fmt.Fprintln(f, os.Getpid())
 			f.Close()
 			return func() { os.Remove(path) }, nil

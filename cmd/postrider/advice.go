@@ -64,6 +64,8 @@ func remaining(sent *smtp.SendError) string {
 	return "try again later for these alone: " + strings.Join(again, ",")
 }
 
+// outcomeAdvice is about what is not known, and comes first: who believes it was a
+// refusal sends the message twice.
 func outcomeAdvice(err error) string {
 	switch {
 	case errors.Is(err, smtp.ErrUnknown):
@@ -74,7 +76,8 @@ func outcomeAdvice(err error) string {
 	return ""
 }
 
-// tlsAdvice is about certificates and handshakes.
+// tlsAdvice is about certificates and handshakes. It never
+// advises to verify less: what looks like a wrong certificate may be somebody between.
 func tlsAdvice(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "give the certificate that vouches for the server's with --ca-file"
@@ -134,6 +137,8 @@ func (o *connectOptions) replyAdvice(err error) string {
 func networkAdvice(err error) string {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	timeout, isNet := errors.AsType[net.Error](err)
+	// The name comes before the connection, and why it failed before that it did: a
+	// lookup that timed out is a time-out too.
 	switch {
 	case isDNS && dns.IsNotFound:
 		return "there is no host of this name: check its spelling"

@@ -74,6 +74,7 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 	if o.tls != "auto" && o.tls != "implicit" && o.tls != "none" {
 		return usagef("--tls %q: it is auto, implicit or none", o.tls)
 	}
+	// Without a port it is what other hosts of the world would use.
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {
 		host, port = strings.Trim(server, "[]"), "25"
@@ -96,6 +97,7 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 		return (&connectOptions{}).explain(err)
 	}
 	p.report.advise(port)
+	// The report is printed first: what is wrong is one line of it and the exit code.
 	if o.json {
 		err = printJSON(s.out, p.report)
 	} else {
@@ -123,7 +125,9 @@ func readPool(name string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// A probe is one look at a server.
+// A probe is one look at a server. It goes by single steps rather than by
+// Dialer.Dial, because each is timed, and because what would make a client stop is
+// what there is to report.
 type probe struct {
 	o      checkOptions
 	host   string
@@ -153,6 +157,7 @@ func (p *probe) run(ctx context.Context, port string) error {
 	}
 	defer conn.Close()
 	p.report.Address = conn.RemoteAddr().String()
+	// RFC 8314, 3.3: nothing is said on port 465 before TLS.
 	implicit := p.o.tls == "implicit" || p.o.tls == "auto" && port == "465"
 	if implicit {
 		secured := tls.Client(conn, p.config())
@@ -201,6 +206,8 @@ func (p *probe) startTLS(ctx context.Context, c *smtp.Client) error {
 		return err
 	}
 	p.secured(*c.TLS(), "starttls")
+	// The Dialer has found a name for the first EHLO; that it was taken is known, and
+	// what is said here need only be one.
 	name, err := os.Hostname()
 	if err != nil || name == "" {
 		name = "localhost"
@@ -232,6 +239,9 @@ func (p *probe) offered(c *smtp.Client) {
 func (p *probe) secured(state tls.ConnectionState, how string) {
 	r := &tlsReport{How: how, Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite), version: state.Version}
 	p.report.TLS = r
+	// The first certificate is the server's own; the others lead
+	// to an authority, and one that is missing there breaks clients that have not
+	// seen it elsewhere.
 	intermediates := x509.NewCertPool()
 	for i, c := range state.PeerCertificates {
 		if i > 0 {

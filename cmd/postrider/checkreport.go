@@ -32,7 +32,7 @@ type report struct {
 	Advice     []string           `json:"advice"`
 }
 
-// A tlsReport is what TLS came to.
+// A tlsReport is what TLS came to. Verified is what a client of ours would say.
 type tlsReport struct {
 	How          string      `json:"how"` // implicit or starttls
 	Version      string      `json:"version"`
@@ -59,7 +59,9 @@ const (
 	slowGreeting = 5 * time.Second // clients with short timeouts give up soon after
 )
 
-// advise fills in Wrong and Advice.
+// advise fills in Wrong and Advice. Wrong is what loses mail or shows it to others;
+// Advice is what makes it slower, or leaves some senders out. On loopback nobody
+// listens in, so that a test server is not told off for having no certificate.
 func (r *report) advise(port string) {
 	r.Wrong, r.Advice = []string{}, []string{}
 	wrong := func(text string) { r.Wrong = append(r.Wrong, text) }
@@ -82,6 +84,7 @@ func (r *report) advise(port string) {
 	if len(r.Clear) > 0 && !private {
 		wrong("passwords are taken in clear (AUTH " + strings.Join(r.Clear, " ") + " before STARTTLS): offer AUTH inside TLS alone (RFC 4954, 4)")
 	}
+	// RFC 6409, 3.1 and RFC 8314, 3.3: these two are for people's own programs.
 	submission := port == "587" || port == "465"
 	if submission && len(r.Mechanisms) == 0 {
 		wrong("no AUTH on a port for submission: nobody can prove to be allowed to send (RFC 6409, 4.3)")

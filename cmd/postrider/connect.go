@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -196,49 +195,4 @@ func (o *connectOptions) password() (string, error) {
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	return strings.TrimSuffix(string(line), "\r"), nil
-}
-
-// servers are tried in turn, each for the recipients whom the one before did not
-// take for now. Who may have got the message is not tried again.
-type servers []smtp.SendCloser
-
-// Send implements smtp.Sender.
-func (all servers) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
-	if len(all) == 1 {
-		return all[0].Send(ctx, env, msg)
-	}
-	msg, err := smtp.Prepare(msg)
-	if err != nil {
-		return nil, err
-	}
-	if spool, ok := msg.(io.Closer); ok {
-		defer spool.Close()
-	}
-	results, err := all[0].Send(ctx, env, msg)
-	for _, next := range all[1:] {
-		rest := smtp.Remaining(env, results)
-		if rest == nil || ctx.Err() != nil {
-			break
-		}
-		more, _ := next.Send(ctx, rest, msg)
-		err = nil
-		for i := range results {
-			if len(more) > 0 && results[i].Rcpt == more[0].Rcpt && smtp.Remaining(rest, results[i:i+1]) != nil {
-				results[i], more = more[0], more[1:]
-			}
-			if results[i].Err != nil {
-				err = &smtp.SendError{Results: results}
-			}
-		}
-	}
-	return results, err
-}
-
-// Close closes all of them.
-func (all servers) Close() error {
-	var errs []error
-	for _, one := range all {
-		errs = append(errs, one.Close())
-	}
-	return errors.Join(errs...)
 }

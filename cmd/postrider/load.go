@@ -74,7 +74,8 @@ connection failed, 76 if it said what is no reply.`,
 	return cmd
 }
 
-// A loadRun is what the sessions share.
+// A loadRun is what the sessions share. Messages are taken from one counter, so that
+// a slow session does not keep the others waiting for its share.
 type loadRun struct {
 	loadOptions
 	taken, accepted atomic.Int64
@@ -98,6 +99,8 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 		return usagef("--server %q: it is HOST:PORT", o.server)
 	}
 	r := &loadRun{loadOptions: o, template: newTemplate(o.size, o.window)}
+	// The bar is drawn ten times a second by somebody else: what is counted here costs
+	// an atomic store.
 	done := func(error) {}
 	if isTerminal(s.err) {
 		r.progress, done = bar(s.err, "messages", o.messages, progress.UnitsDefault)
@@ -125,6 +128,7 @@ func (r *loadRun) run(ctx context.Context) (*loadResult, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
+	// Each session counts by itself. One table for all would measure its lock.
 	all := make([]*latencies, r.sessions)
 	begun := time.Now()
 	for i := range all {
@@ -161,7 +165,8 @@ func (r *loadRun) work(ctx context.Context, l *latencies) error {
 	return nil
 }
 
-// A loadTemplate is what is sent, made once.
+// A loadTemplate is what is sent, made once: the generator must cost less than any
+// server, or it would be what is measured. Everybody's message is the same.
 type loadTemplate struct {
 	body     []byte // stuffing is not needed
 	dotted   []byte // with its end

@@ -61,7 +61,8 @@ func (h *histogram) at(part float64) time.Duration {
 	return h.most
 }
 
-// A loadResult is what came of a run, and its JSON.
+// A loadResult is what came of a run, and its JSON: seconds and octets, without
+// prefixes, for whoever draws it.
 type loadResult struct {
 	Mode      string                 `json:"mode"`
 	Sessions  int                    `json:"sessions"`
@@ -82,7 +83,8 @@ type loadLatency struct {
 	Max   float64 `json:"max"`
 }
 
-// result puts the sessions together.
+// result puts the sessions together. Its rate is of accepted messages over the whole
+// time, connecting included: that is what whoever has them to send waits for.
 func (r *loadRun) result(took time.Duration, all []*latencies) *loadResult {
 	sum := newLatencies()
 	for _, l := range all {

@@ -19,7 +19,7 @@ type loadSession struct {
 	r         *bufio.Reader
 }
 
-// loadModes are the ways. Each has one message taken already when it is called.
+// loadModes are the ways in which a session talks. Each has one message taken already when it is called.
 var loadModes = map[string]func(*loadSession) error{
 	"step": (*loadSession).step, "pipeline": (*loadSession).pipeline, "bdat": (*loadSession).bdat, "stream": (*loadSession).stream,
 }
@@ -60,9 +60,11 @@ func (s *loadSession) say(what, text string, want byte) error {
 
 // reply reads one, of several lines perhaps, and keeps how long it took.
 func (s *loadSession) reply(what string, begun time.Time, want byte) error {
+	// A deadline costs a call of the system: only where there will be a wait.
 	if s.r.Buffered() == 0 {
 		s.conn.SetReadDeadline(time.Now().Add(loadPatience))
 	}
+	// RFC 5321, 4.2.1: all lines but the last have a hyphen behind the code.
 	for {
 		line, err := s.r.ReadSlice('\n')
 		if err != nil {
@@ -96,7 +98,8 @@ func (s *loadSession) replies(begun time.Time, want string, what ...string) erro
 	return nil
 }
 
-// sent counts a message that was accepted.
+// sent counts a message that was accepted. The bar hears of every 64th: more would
+// not be seen.
 func (s *loadSession) sent() {
 	n := s.accepted.Add(1)
 	if s.progress != nil && n%64 == 0 || n == s.messages && s.progress != nil {
@@ -107,7 +110,8 @@ func (s *loadSession) sent() {
 // again takes the next message for this connection.
 func (s *loadSession) again() bool { return !s.reconnect && s.next() }
 
-// step waits for every reply.
+// step waits for every reply, as clients without PIPELINING must: one round trip for
+// each command and one for the message.
 func (s *loadSession) step() error {
 	for {
 		for _, c := range []struct {
@@ -159,7 +163,7 @@ func (s *loadSession) pipeline() error {
 	}
 }
 
-// bdat sends envelope and message together.
+// bdat sends envelope and message together (RFC 3030, 4.2): one round trip a message.
 func (s *loadSession) bdat() error {
 	for {
 		begun := time.Now()

@@ -117,11 +117,18 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 	if o.dryRun {
 		return o.show(m, s)
 	}
-	sender, err := o.sender(s)
+	senders, err := o.senders(s)
+	for _, one := range senders {
+		defer one.Close()
+	}
 	if err != nil {
 		return err
 	}
-	defer sender.Close()
+	// One stays itself: it need not keep the message for a second try elsewhere.
+	var sender smtp.Sender = senders[0]
+	if len(senders) > 1 {
+		sender = smtp.Failover(asSenders(senders)...)
+	}
 	body, done := withProgress(m.body, s)
 	results, err := sender.Send(ctx, m.envelope, body)
 	done(err)
@@ -133,22 +140,30 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 	return o.connect.explain(err)
 }
 
-// sender makes a Sender of --server. The servers are made before the first one is
+// senders makes a Sender of each --server. All are made before the first one is
 // asked: that the last is spelt wrong is better known before the message is out.
-func (o *sendOptions) sender(s streams) (smtp.SendCloser, error) {
-	var all servers
+func (o *sendOptions) senders(s streams) ([]smtp.SendCloser, error) {
+	if len(o.server) == 0 {
+		return nil, usagef("say where to send to: --server HOST[:PORT], or a URL as smtps://smtp.example.com")
+	}
+	var all []smtp.SendCloser
 	for _, address := range o.server {
 		one, err := o.connect.sender(address, s)
 		if err != nil {
-			all.Close()
-			return nil, fmt.Errorf("--server: %w", err)
+			return all, fmt.Errorf("--server: %w", err)
 		}
 		all = append(all, one)
 	}
-	if len(all) == 0 {
-		return nil, usagef("say where to send to: --server HOST[:PORT], or a URL as smtps://smtp.example.com")
-	}
 	return all, nil
+}
+
+// asSenders forgets that they can be closed, as Go does not do by itself for a slice.
+func asSenders(closers []smtp.SendCloser) []smtp.Sender {
+	senders := make([]smtp.Sender, len(closers))
+	for i, c := range closers {
+		senders[i] = c
+	}
+	return senders
 }
 
 // show prints what would be sent: the message on standard output, and on standard

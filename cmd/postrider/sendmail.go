@@ -101,6 +101,7 @@ func sendmail(ctx context.Context, args []string, s streams) error {
 	if o.smtp {
 		return speakSMTP(ctx, relay, config.host, s)
 	}
+	// sendmail(8): without -i a message that is typed ends at a dot alone.
 	in := s.in
 	if !o.dots {
 		in = &dotted{r: bufio.NewReader(s.in), begin: true}
@@ -130,6 +131,8 @@ type relayConfig struct {
 // to it would have all mail.
 func findRelay() (relayConfig, error) {
 	c := relayConfig{relay: os.Getenv("POSTRIDER_SERVER"), from: "POSTRIDER_SERVER"}
+	// The user's own file comes before the machine's, as the other way round nobody
+	// without root could have a relay of their own.
 	paths := []string{systemConfig}
 	if dir, err := os.UserConfigDir(); err == nil {
 		paths = []string{filepath.Join(dir, "postrider", "mail.ini"), systemConfig}
@@ -142,6 +145,7 @@ func findRelay() (relayConfig, error) {
 		if err != nil {
 			return c, exitf(exitConfig, "%w", err)
 		}
+		// Strictly, as serve reads it: a relay that is spelt wrong loses mail.
 		ini, err := mailini.Parse(f)
 		f.Close()
 		if err != nil {
@@ -212,6 +216,7 @@ func (o *sendmailOptions) message(in io.Reader, host string) (outgoing, error) {
 	if o.fromHeader {
 		to = append(to, said.Recipients()...)
 	}
+	// Somebody who is named twice, as an argument and in To, wants one copy.
 	seen := make(map[string]bool)
 	for _, a := range to {
 		if !seen[a] {

@@ -73,7 +73,8 @@ without one, or answers late. It prints how much came in when it is ended by Ctr
 	return cmd
 }
 
-// A sinkFault is what happens at a verb.
+// A sinkFault is what happens at a verb. A delay and a refusal of one verb do not go
+// together: two faults of one verb would be two things to explain at once.
 type sinkFault struct {
 	refusal error // nil: none
 	drop    bool
@@ -117,7 +118,8 @@ type sinkServer struct {
 	messages, octets atomic.Int64
 }
 
-// fail makes the fault of a verb happen.
+// fail makes the fault of a verb happen. A dropped connection gets no reply, because
+// there is nobody left to hear it; the client cannot know what became of its command.
 func (k *sinkServer) fail(ctx context.Context, c *smtp.Conn, verb string) error {
 	f, ok := k.faults[verb]
 	if !ok || rand.Float64() >= k.odds {
@@ -138,6 +140,8 @@ func (k *sinkServer) fail(ctx context.Context, c *smtp.Conn, verb string) error 
 // take is given each message. What is kept is on the disk before the 250.
 func (k *sinkServer) take(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader) (id string, err error) {
 	m := &passing{r: r}
+	// What is forgotten is read all the same: the end of the data is where a server
+	// answers, and a client that is stopped before it is another test.
 	if k.keep == nil {
 		_, err = m.WriteTo(io.Discard)
 	} else {
@@ -168,7 +172,8 @@ func (m *passing) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// server makes the server of the flags.
+// server makes the server of the flags. Limits, line ends and timeouts are those that
+// every server of the library has: a sink that let more through would flatter itself.
 func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 	k := &sinkServer{faults: map[string]sinkFault{}, odds: o.odds}
 	for _, text := range o.faults {
@@ -209,6 +214,7 @@ func sink(ctx context.Context, o sinkOptions, s streams) error {
 	if err != nil {
 		return listenError("listen", o.listen, err)
 	}
+	// The line is for scripts too, which look for the port that :0 has become.
 	fmt.Fprintf(s.out, "Takes mail on smtp://%s and forgets it. Ctrl-C ends it.\n", l.Addr())
 	begun := time.Now()
 	stop := context.AfterFunc(ctx, func() { server.Close() })

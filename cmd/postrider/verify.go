@@ -16,7 +16,8 @@ import (
 // and 4.1.1.9). Few servers answer the first two to strangers; that is told apart
 // from a no.
 
-// A query is one of these commands.
+// A query is one of these commands. They are one thing with three names: connect,
+// ask about each argument, print the answers; a table says what differs.
 type query struct {
 	use, short, long, example string
 	args                      cobra.PositionalArgs
@@ -24,7 +25,8 @@ type query struct {
 	print                     func(a answer) []string // lines for people
 }
 
-// An answer is what a server said, and its JSON.
+// An answer is what a server said, and its JSON. The word in Answer is for scripts,
+// which then need not know what a 252 is.
 type answer struct {
 	Server   string   `json:"server"`
 	Query    string   `json:"query,omitempty"`
@@ -104,6 +106,7 @@ func newQuery(s streams, q query) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--server: %w", err)
 			}
+			// noop is about nothing but the server.
 			if len(args) == 0 {
 				args = []string{""}
 			}
@@ -130,6 +133,7 @@ func (q query) run(ctx context.Context, t *smtp.Transport, args []string, asJSON
 	for _, arg := range args {
 		begun := time.Now()
 		r, err := q.ask(ctx, c, arg)
+		// Without a reply the connection is of no more use. A refusal is an answer.
 		if err != nil && r.Code == 0 {
 			return err
 		}
@@ -138,6 +142,8 @@ func (q query) run(ctx context.Context, t *smtp.Transport, args []string, asJSON
 			a.Members = strings.Split(r.Text, "\n")
 		}
 		answers = append(answers, a)
+		// RFC 5321, 3.5.3: the server will take mail and try, which says neither yes
+		// nor no. A script that took it for a yes would believe everything.
 		if r.Code == 252 {
 			err = exitf(exitUnavailable, "the server does not tell about %s", printable(arg))
 		}

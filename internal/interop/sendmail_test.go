@@ -1,6 +1,9 @@
 package interop
 
 import (
+	"bytes"
+	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/postrider/postrider/internal/peers"
+	"github.com/postrider/postrider/local"
+	"github.com/postrider/postrider/smtp"
 )
 
 // Programs that hand their mail to sendmail hand it to ours, which goes by that name. What they make must arrive at a
@@ -130,5 +135,34 @@ func (c caller) check(t *testing.T, r *recorder) {
 	envelope := strings.Join(r.envelope, "\n")
 	if !strings.Contains(envelope, "RCPT TO:<"+one+">") || c.name != "Racket" && !strings.HasPrefix(envelope, "MAIL FROM:<"+sender+">") {
 		t.Errorf("got the envelope\n%s", envelope)
+	}
+}
+
+// The other way round: ours hands over to a program of others that goes by that name.
+func TestHandOverToSendmail(t *testing.T) {
+	r := newRecorder(t)
+	host, port, err := net.SplitHostPort(r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := local.Sendmail{Path: peers.Find(t, peers.Msmtp), Args: []string{"--host=" + host, "--port=" + port, "--tls=off", "--auth=off"}}
+	for _, s := range samples() {
+		if _, err := program.Send(t.Context(), smtp.NewEnvelope(sender, one, two), bytes.NewBuffer(s.raw)); err != nil {
+			t.Errorf("%s: %v", s.name, err)
+		}
+	}
+	list := samples()
+	for i := range list {
+		list[i].raw = ended(list[i].raw)
+	}
+	compare(t, r.messages(), list)
+	want := strings.Repeat("MAIL FROM:<"+sender+">\nRCPT TO:<"+one+">\nRCPT TO:<"+two+">\n", len(list))
+	if got := strings.Join(r.envelope, "\n") + "\n"; got != want {
+		t.Errorf("got the envelopes\n%s, want\n%s", got, want)
+	}
+	// A server that is not there is temporary, and said to be so by the program.
+	program.Args[1] = "--port=1"
+	if _, err := program.Send(t.Context(), smtp.NewEnvelope(sender, one), strings.NewReader("x\r\n")); !errors.Is(err, smtp.ErrTemporary) && !errors.Is(err, smtp.ErrPermanent) || !strings.Contains(err.Error(), "cannot connect") {
+		t.Errorf("got %v, want what msmtp says", err)
 	}
 }
