@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/smtp"
 )
 
 // The figures are in Prometheus's text format, and tell what has happened.
@@ -102,5 +104,57 @@ func TestRules(t *testing.T) {
 	r.mustDeliver("Subject: x\r\n\r\n")
 	if l := r.list(""); l.Messages[0].Inbox != r.smtp {
 		t.Errorf("it is in %q, want %q", l.Messages[0].Inbox, r.smtp)
+	}
+}
+
+// While mail arrives from many, is searched and grows old, everything that was
+// acknowledged and is new enough is found, and what is shown is there at once.
+func TestAllAtOnce(t *testing.T) {
+	const senders, each, kept = 6, 40, 100
+	r := start(t, func(in *inbox.Inbox) { in.Keep = inbox.Retention{Messages: kept} })
+	var sending, readers sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if a := r.ask("GET", api+"messages?query=subject:number+is:unread", ""); a.StatusCode != 200 {
+					t.Errorf("a query meanwhile: %s %s", a.Status, a.body)
+					return
+				}
+			}
+		})
+	}
+	for s := range senders {
+		sending.Go(func() {
+			for i := range each {
+				id, err := r.deliver(smtp.NewEnvelope("ann@example.com", "bob@example.net"), fmt.Sprintf("Subject: number s%dn%d\r\n\r\n", s, i))
+				if err != nil {
+					t.Errorf("delivering: %v", err)
+					return
+				}
+				// The 250 has been heard: the message is on the first page, unless as many
+				// have come after it as a page holds or as are kept.
+				if a := r.ask("GET", api+"messages?limit=100", ""); !strings.Contains(a.body, id) {
+					t.Errorf("%s is not on the first page after its 250", id)
+				}
+			}
+		})
+	}
+	sending.Wait()
+	close(done)
+	readers.Wait()
+	for {
+		l := r.list("subject:number")
+		if l.Total == kept {
+			break
+		}
+		if l.Total < kept || t.Context().Err() != nil {
+			t.Fatalf("%d messages are found, want %d", l.Total, kept)
+		}
 	}
 }

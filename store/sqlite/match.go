@@ -143,9 +143,7 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 		// The index knows letters and digits; the row knows the rest.
 		return condition{match: phrase("mark", inboxMark(t.Text)), sql: "lower(m.inbox)=?", args: []any{t.Text}}
 	case "is":
-		return condition{sql: map[string]string{
-			"unread": "m.unread=1", "read": "m.unread=0", "tagged": "$key IN (SELECT key FROM tag)",
-		}[t.Text]}
+		return condition{sql: s.marked(t.Text)}
 	case "has":
 		return condition{match: phrase("mark", otherMark+t.Text)}
 	case "before":
@@ -156,6 +154,23 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 		return sizes(t)
 	}
 	return condition{match: text(columnsOf[t.Field], t)}
+}
+
+// marked makes the SQL of is:. Where few messages are what is asked for, they are
+// gathered from their index; where many are, a row that is looked at mostly is one.
+func (s *inboxStore) marked(how string) string {
+	n := s.writer.counts()
+	switch few := n.messages / 8; {
+	case how == "tagged":
+		return "$key IN (SELECT key FROM tag)"
+	case how == "unread" && n.unread < few:
+		return "$key IN (SELECT key FROM message WHERE unread=1)"
+	case how == "unread":
+		return "m.unread=1"
+	case n.messages-n.unread < few:
+		return "$key IN (SELECT key FROM message WHERE unread=0)"
+	}
+	return "m.unread=0"
 }
 
 // text makes an expression of what is looked for in a column, or in all.
@@ -248,7 +263,12 @@ func (s *inboxStore) find(e inbox.Expr) finding {
 		f.key, f.where, f.args = "w.rowid", "w.words MATCH ?", []any{c.match}
 	}
 	if c.sql != "" {
-		f.where += " AND (" + strings.ReplaceAll(c.sql, "$key", f.key) + ")"
+		sql := c.sql
+		if f.words {
+			// A plain column would have the index asked once for each of the keys in IN.
+			sql = strings.ReplaceAll(sql, "$key IN", "+w.rowid IN")
+		}
+		f.where += " AND (" + strings.ReplaceAll(sql, "$key", f.key) + ")"
 		f.args = append(f.args, c.args...)
 		f.row = strings.Contains(c.sql, "m.")
 	}

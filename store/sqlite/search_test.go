@@ -65,7 +65,14 @@ func TestFindGrowth(t *testing.T) {
 	}
 	best := func(n int, query string) time.Duration {
 		db := open(t, t.TempDir())
-		fill(t, db.Inbox(), n)
+		no, tags := false, []string{"some"}
+		for i, id := range fill(t, db.Inbox(), n) {
+			if i%(n/20) == 0 {
+				if err := db.Inbox().Update(t.Context(), id, inbox.Change{Unread: &no, Tags: &tags}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		e, err := inbox.ParseQuery(query, time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -80,7 +87,7 @@ func TestFindGrowth(t *testing.T) {
 		}
 		return least
 	}
-	for _, query := range []string{"hello", "w0x -w1x", "is:unread", "larger:1M"} {
+	for _, query := range []string{"hello", "w0x -w1x", "is:unread", "is:read hello", "tag:some hello", "larger:1M"} {
 		small, large := best(500, query), best(4000, query)
 		// Linear would be 8; what is counted for the total may double it.
 		if large > 5*small+2*time.Millisecond {
