@@ -142,6 +142,9 @@ func (k *chunks) nextChunk() {
 	}
 }
 
+// tinyChunk is what a chunk must have not to be counted as a command.
+const tinyChunk = 1 << 10
+
 // between carries out a command that was said between two chunks, and reports
 // whether another one may follow. What ends a transaction ends the message; any
 // other verb but NOOP is out of its order here (RFC 3030, 2), and the message waits.
@@ -152,6 +155,10 @@ func (k *chunks) between(line string) (more bool) {
 	case "BDAT":
 		var ok bool
 		if k.left, k.last, ok = parseBdat(strings.TrimRight(arg, " ")); ok {
+			// Chunks of nothing lead to nothing, and tiny ones to more replies than message.
+			if k.left == 0 && !k.last && !c.countIdle() || k.left < tinyChunk && !k.last && !c.count() {
+				k.err = errAborted
+			}
 			if k.left > k.limit-k.size {
 				k.err = wire.ErrTooBig // it is known before it is read
 			}

@@ -2,10 +2,14 @@ package smtp
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/postrider/postrider/internal/dialogue"
 	"github.com/postrider/postrider/internal/wire"
@@ -62,6 +66,77 @@ func FuzzSession(f *testing.F) {
 		if len(h.delivered) > ends {
 			t.Fatalf("%q: delivered %d messages with %d ends", said, len(h.delivered), ends)
 		}
+	})
+}
+
+// FuzzChunks parts a message into chunks anywhere. It arrives as it was, or, if a
+// CR or LF stands alone in it, not at all; where they are repaired, repaired.
+func FuzzChunks(f *testing.F) {
+	f.Add("Subject: x\r\n\r\n.\r\ntext\r\n", uint8(3))
+	f.Add("a\rb\nc", uint8(1))
+	f.Add("\r\n\r\r\n.\r\n\n", uint8(2))
+	f.Fuzz(func(t *testing.T, text string, size uint8) {
+		if len(text) > 5000 {
+			return // tiny chunks are counted as commands
+		}
+		var said strings.Builder
+		said.WriteString(envelope)
+		for rest := text; ; {
+			n := min(int(size)+1, len(rest))
+			last := ""
+			if n == len(rest) {
+				last = " LAST"
+			}
+			fmt.Fprintf(&said, "BDAT %d%s\r\n%s", n, last, rest[:n])
+			if rest = rest[n:]; rest == "" {
+				break
+			}
+		}
+		var repaired bytes.Buffer
+		w := wire.NewRepairer(&repaired)
+		io.WriteString(w, text)
+		w.Close()
+		clean := strings.ReplaceAll(text, "\r\n", "")
+		var want []string
+		if !strings.ContainsAny(clean, "\r\n") {
+			want = []string{text}
+		}
+		got, out := session(Policy{}, nil, said.String()+"QUIT\r\n")
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q in chunks of %d: delivered %q, want %q; said %q", text, int(size)+1, got, want, out)
+		}
+		if got, _ := session(Policy{Profile: Normalize}, nil, said.String()+"QUIT\r\n"); !slices.Equal(got, []string{repaired.String()}) {
+			t.Fatalf("%q in chunks of %d, repaired: delivered %q, want %q", text, int(size)+1, got, repaired.String())
+		}
+	})
+}
+
+// FuzzAuth answers the challenges of each mechanism with anything. Whatever it is,
+// nobody becomes a user whose password was not right.
+func FuzzAuth(f *testing.F) {
+	for _, s := range []string{"PLAIN AGFubgBzZWNyZXQ=", "PLAIN\r\nAGFubgBzZWNyZXQ=", "LOGIN\r\nYW5u\r\nc2VjcmV0", "LOGIN YW5u\r\nd3Jvbmc=", "PLAIN =", "PLAIN\r\n*", "WONDER x", "PLAIN AGFubgBzZWNyZXQ=\r\nAUTH PLAIN eA=="} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, said string) {
+		synctest.Test(t, func(t *testing.T) { // a failure takes its time
+			right, user := false, ""
+			srv := &Server{Hostname: "mx.example.com", AllowInsecureAuth: true, Logger: slog.New(slog.DiscardHandler),
+				OnAuth: func(_ context.Context, _ *Conn, user, password string) error {
+					if user != "ann" || password != "secret" {
+						return Errorf(535, "5.7.8", "no")
+					}
+					right = true
+					return nil
+				},
+				Handler: &Hooks{OnSender: func(_ context.Context, c *Conn, _ string, _ *MailOptions) error { user = c.User(); return nil }},
+			}
+			conn := &oneShot{stream: stream{r: strings.NewReader("EHLO x\r\nAUTH " + said + "\r\nMAIL FROM:<>\r\n")}}
+			srv.ServeConn(conn, Policy{})
+			srv.Close()
+			if user != "" && (!right || user != "ann") {
+				t.Fatalf("%q: the user is %q, and the password was right: %v", said, user, right)
+			}
+		})
 	})
 }
 

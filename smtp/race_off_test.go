@@ -1,0 +1,6 @@
+//go:build !race
+
+package smtp
+
+// manySessions is how many TestIdleSessions opens.
+const manySessions = 10_000
