@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
+	wneessen "github.com/wneessen/go-mail"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -147,6 +149,30 @@ func sendGoSMTP(addr string) (func([]byte) error, error) {
 	}, c.Hello("client.example.com")
 }
 
+// sendGoMail sends by go-mail, which makes the message itself: of about the same size.
+func sendGoMail(addr string) (func([]byte) error, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, err
+	}
+	c, err := wneessen.NewClient(host, wneessen.WithPort(n), wneessen.WithTLSPolicy(wneessen.NoTLS), wneessen.WithHELO("client.example.com"))
+	if err != nil {
+		return nil, err
+	}
+	return func(body []byte) error {
+		m := wneessen.NewMsg()
+		if err := errors.Join(m.From("sender@example.com"), m.To("recipient@example.net")); err != nil {
+			return err
+		}
+		m.SetBodyString(wneessen.TypeTextPlain, string(body[min(len(body), 300):]))
+		return c.Send(m)
+	}, c.DialWithContext(context.Background())
+}
+
 // put writes body to what a Data command returned.
 func put(w io.WriteCloser, err error, body []byte) error {
 	if err != nil {
@@ -262,7 +288,7 @@ func measureClients(e effort) (table, error) {
 		{"10 MB, 1 connection", "MB/s", 1, 10 << 20, 10, 2.5},
 	} {
 		j := job{Conns: m.conns, Size: m.size, Time: e.time, Window: 4}
-		peers := []peer{{client("net/smtp", j), m.overNetSMTP, false}, {client("go-smtp", j), 0, false}}
+		peers := []peer{{client("net/smtp", j), m.overNetSMTP, false}, {client("go-smtp", j), 0, false}, {client("go-mail", j), 0, false}}
 		if haveSource {
 			peers = append(peers, peer{smtpSource(source, j), m.overSource, false})
 		}
@@ -285,7 +311,7 @@ func chunkingBouts(e effort) []bout {
 		{"1 KB, 1 connection, 5 ms away, DATA", []string{"distant"}, 1.6},
 		{"1 KB, 1 connection, 5 ms away, CHUNKING", []string{"distant", "chunking"}, 10},
 	} {
-		peers := []peer{{client("net/smtp", near, m.args...), 0, false}}
+		peers := []peer{{client("net/smtp", near, m.args...), 0, false}, {client("go-mail", near, m.args...), 0, false}}
 		if nodemailer, ok := nodemailer(near, m.args...); ok {
 			peers = append(peers, peer{nodemailer, m.target, false})
 		}

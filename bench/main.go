@@ -58,6 +58,7 @@ var tables = []struct {
 	{"Servers, LuaSocket", measureNaive},
 	{"Servers, durable accept", measureDurable},
 	{"Clients", measureClients},
+	{"Cancelling", measureCancelling},
 	{"Dots", measureDots},
 	{"Composing", measureCompose},
 	{"Parsing", measureParse},

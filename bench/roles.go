@@ -27,6 +27,7 @@ var roles = map[string]func(args []string) error{
 	"postrider client": streamPostrider,
 	"net/smtp client":  clientRole(sendNetSMTP),
 	"go-smtp client":   clientRole(sendGoSMTP),
+	"go-mail client":   clientRole(sendGoMail),
 }
 
 func play(role string, args []string) error {
