@@ -201,3 +201,65 @@ func TestTreesThenParse(t *testing.T) {
 		}
 	})
 }
+
+// Whatever a server offers, the form for it is read back as what was written, and says how long it is.
+func TestFormsThenParse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := messages().Draw(t, "message")
+		m.Binary, m.UTF8 = rapid.Bool().Draw(t, "binary"), rapid.Bool().Draw(t, "UTF-8")
+		if rapid.Bool().Draw(t, "beyond ASCII") {
+			m.Cc = append(m.Cc, Address{"", "jürgen@example.com"})
+		}
+		extensions := rapid.SliceOf(rapid.SampledFrom([]string{"8BITMIME", "BINARYMIME", "CHUNKING", "SMTPUTF8"})).Draw(t, "extensions")
+		f := &frozen{}
+		if err := f.freeze(m, form{}, 0); err != nil {
+			t.Fatal(err)
+		}
+		written, uses, err := f.Adapt(func(name string) bool { return slices.Contains(extensions, name) })
+		if err != nil {
+			if f.needs == "" || slices.Contains(extensions, "SMTPUTF8") {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, name := range uses {
+			if !slices.Contains(extensions, name) {
+				t.Fatalf("it uses %s, which is not offered", name)
+			}
+		}
+		var out bytes.Buffer
+		n, err := written.WriteTo(&out)
+		size, sizeErr := written.(*frozen).Size()
+		if err != nil || sizeErr != nil || n != size || int(n) != out.Len() {
+			t.Fatalf("%d octets, told %d and %d: %v, %v", out.Len(), n, size, err, sizeErr)
+		}
+		if len(uses) == 0 {
+			if why := unfit(out.Bytes()); why != "" {
+				t.Fatalf("%s in\n%s", why, out.String())
+			}
+		}
+		got, err := Parse(bytes.NewReader(out.Bytes()))
+		if err != nil || len(got.Defects) > 0 {
+			t.Fatalf("%v %v\n%s", err, got.Defects, out.String())
+		}
+		if why := differs(m, got); why != "" {
+			t.Fatalf("uses %v: %s in\n%s", uses, why, out.String())
+		}
+		// It adapts back to what any server takes.
+		again, uses, err := written.(*frozen).Adapt(func(string) bool { return false })
+		if f.needs != "" {
+			if err == nil {
+				t.Fatal("an address beyond ASCII goes to a server without SMTPUTF8")
+			}
+			return
+		}
+		var plain, back bytes.Buffer
+		f.WriteTo(&plain)
+		if err != nil || len(uses) > 0 {
+			t.Fatalf("back to 7bit: uses %v, %v", uses, err)
+		}
+		if again.WriteTo(&back); back.String() != plain.String() {
+			t.Fatalf("back to 7bit it is\n%s\nit was\n%s", back.String(), plain.String())
+		}
+	})
+}
