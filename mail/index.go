@@ -163,6 +163,7 @@ func (x *index) unclosed(n int, at int64) {
 func (x *index) match(line []byte) (n int, closing bool) {
 	s := bytes.TrimRight(line[2:], " \t\r\n") // RFC 2046, 5.1.1: transport may have added white space
 	body, hasDashes := bytes.CutSuffix(s, []byte("--"))
+	body = bytes.TrimRight(body, " \t") // of a boundary that ends in white space, which does not count
 	// One look at a bit lets most lines go that are no boundary. The bits of levels that are closed stay, which
 	// costs a comparison now and then and nothing else.
 	if x.lengths&(1<<(len(s)&63)) == 0 && (!hasDashes || x.lengths&(1<<(len(body)&63)) == 0) {

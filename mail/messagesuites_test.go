@@ -10,6 +10,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,47 @@ func fields(t *testing.T, s *scores, m *mail.Message, ref reference) {
 		}
 		s.equal(what, show(got), show(want))
 	}
+}
+
+// decodedSuite compares parts with files that hold what they decode to. Their names end in the part's place: 1 is the message,
+// 1_2 its second part, and a message in a part is one level more.
+func decodedSuite(t *testing.T, dir string, s *scores) {
+	files, err := filepath.Glob(filepath.Join(dir, "mime", "mime4j-testmsgs", "messages", "*_decoded_1*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		message, place, _ := strings.Cut(name, "_decoded_1")
+		m := parsed(t, string(readFile(t, message+".msg")))
+		place, _, _ = strings.Cut(place, ".")
+		p := at(t, m.Body, strings.Split(strings.Trim(place, "_"), "_"))
+		if p == nil {
+			s.check(filepath.Base(name), "there is no such part")
+			continue
+		}
+		// Line ends are told from each other by other suites.
+		plain := func(v string) string { return strings.TrimRight(strings.ReplaceAll(v, "\r\n", "\n"), "\n") }
+		how := ""
+		if got, want := plain(contentOf(t, p)), plain(string(readFile(t, name))); got != want {
+			how = fmt.Sprintf("got %d octets, want %d: %.60q, %.60q", len(got), len(want), got, want)
+		}
+		s.check(filepath.Base(name), how)
+	}
+}
+
+// at goes to a place below a part.
+func at(t *testing.T, p *mail.Part, place []string) *mail.Part {
+	if len(place) == 0 || place[0] == "" {
+		return p
+	}
+	if p.Type() == "message/rfc822" {
+		return at(t, parsed(t, contentOf(t, p)).Body, place[1:])
+	}
+	n, err := strconv.Atoi(place[0])
+	if err != nil || n < 1 || n > len(p.Parts) {
+		return nil
+	}
+	return at(t, p.Parts[n-1], place[1:])
 }
 
 func partialSuite(t *testing.T, dir string, s *scores) {

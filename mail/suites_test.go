@@ -20,6 +20,13 @@ const stalwart = "headers/stalwart-mail-parser/"
 
 // suites are all, in the order of the page.
 var suites = slices.Concat(messageSuites(), []suite{
+	{"mime4j: content", "the decoded octets of each part, messages in messages included", decodedSuite, []reason{
+		{"white space at the end of a boundary does not count (RFC 2046, 5.1.1), so the line that lacks one is it", []string{"long-boundary", "weird-boundary"}},
+		{"a line with more behind the boundary is text: the boundary of a multipart inside may begin like that of the outer one", []string{"ending-boundaries"}},
+		{"a multipart without its first boundary is read as text, or has one part less", []string{"missing-inner-boundary", "multipartemptypart"}},
+		{"a line that is no field, with no field behind it, begins the body and is not dropped", []string{"noheader", "bad-header-separator"}},
+		{"a line that is no field, with a field behind it, is passed over", []string{"malformedHeaderStartsBody-nocrlfcrlf"}},
+	}},
 	{"MimeKit: mbox", "each message of an mbox, by its offsets", mboxSuite, nil},
 	{"MimeKit: partial", "a message out of its pieces", partialSuite, nil},
 	{"mail-parser: addresses", "names and addresses", addressTable, []reason{
