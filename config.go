@@ -2,7 +2,6 @@ package postrider
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,8 +52,8 @@ type Config struct {
 //	max_size = 52428800  ; octets of a message
 //
 // An error names the line where there is one to name, and the Config is the zero one then. At most 1 MiB is read. No file
-// is opened: whether the certificate can be used is found out by [Serve]. A file without any port is an error, other than
-// the zero Config, which has a port by default: who writes a file says what is opened. Keys of the program alone, such as
+// is opened: whether the certificate can be used is found out by [Serve], and so is that a file names no port and Listeners
+// are none either; other than the zero Config it has no port by default, as who writes a file says what is opened. Keys of the program alone, such as
 // data and users, are let pass, so that it may have the same file.
 func ParseConfig(r io.Reader) (Config, error) {
 	f, err := mailini.Parse(r)
@@ -97,8 +96,6 @@ func fromFile(f *mailini.File) (Config, error) {
 		return c, f.Wrong(map[bool]string{true: "tls_crt", false: "tls_key"}[c.KeyFile == ""], "tls_crt and tls_key go together")
 	case c.TLSAddr != "" && c.CertFile == "":
 		return c, f.Wrong("tls_port", "it needs tls_crt and tls_key")
-	case c.Addr == Off && c.TLSAddr == "":
-		return c, errors.New("configuration: neither port nor tls_port is set: there is nothing to serve")
 	}
 	return c, nil
 }

@@ -125,10 +125,16 @@ func TestParseConfigShared(t *testing.T) {
 	if err != nil || c.Addr != "127.0.0.1:2525" {
 		t.Errorf("got %+v, %v", c, err)
 	}
+	// Without a port it is for ports that are open already; alone it is refused by Serve.
+	if c, err = postrider.ParseConfig(strings.NewReader("hostname = mx.example.com\n")); err != nil || c.Addr != postrider.Off {
+		t.Errorf("without a port: got %+v, %v", c, err)
+	}
+	if err := postrider.Serve(t.Context(), c, postrider.Handlers{}); err == nil || !strings.Contains(err.Error(), "nothing to serve") {
+		t.Errorf("without a port: got %v", err)
+	}
 	for text, want := range map[string]string{
 		"port = 25\nport = 26\n":                     "line 2: port",
 		"port = %(local)s\nlocal = %(port)s\n":       "line 2: local",
-		"data = x\n":                                 "nothing to serve",
 		"port = 25\ntls_key = a\n":                   "line 2: tls_key",
 		"port = 2525\nlocal = true\n[server]\nx=1\n": "line 3: [server]",
 	} {
