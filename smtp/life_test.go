@@ -345,3 +345,41 @@ func TestHooks(t *testing.T) {
 		t.Errorf("got %+v", all)
 	}
 }
+
+// offering is Hooks that honour what they say.
+type offering struct {
+	*smtp.Hooks
+	offers []string
+}
+
+func (h offering) Offers() []string { return h.offers }
+
+// What a Handler offers is announced, with its parameters, and what is said of it
+// reaches the Handler; what it does not offer is refused.
+func TestHandlersHearOptions(t *testing.T) {
+	var heard smtp.MailOptions
+	hooks := &smtp.Hooks{OnSender: func(_ context.Context, _ *smtp.Conn, _ string, opts *smtp.MailOptions) error {
+		heard = *opts
+		return nil
+	}}
+	said := "MAIL FROM:<a@b> BY=120;R HOLDFOR=60 MT-PRIORITY=3"
+	c := dial(t, dialer(), serve(t, &smtp.Server{Handler: offering{hooks, []string{"DELIVERBY 60", "FUTURERELEASE 3600", "MT-PRIORITY MIXER"}}}, smtp.Policy{}))
+	for extension, want := range map[string]string{"DELIVERBY": "60", "FUTURERELEASE": "3600 20", "MT-PRIORITY": "MIXER"} {
+		if got, ok := c.Extension(extension); !ok || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %q, %v, want it announced with %q", extension, got, ok, want)
+		}
+	}
+	if _, err := c.Command(t.Context(), said); err != nil {
+		t.Fatal(err)
+	}
+	want := smtp.MailOptions{By: smtp.DeliverBy{Within: 2 * time.Minute, Mode: smtp.ByReturn}, HoldFor: time.Minute, Priority: 3}
+	if heard != want {
+		t.Errorf("got %+v, want %+v", heard, want)
+	}
+	c = dial(t, dialer(), serve(t, &smtp.Server{Handler: hooks}, smtp.Policy{}))
+	for _, line := range []string{"BY=120;R", "HOLDFOR=60", "MT-PRIORITY=3"} {
+		if r, _ := c.Command(t.Context(), "MAIL FROM:<a@b> "+line); r.Code != 555 {
+			t.Errorf("%s, not offered: got %v, want 555", line, r)
+		}
+	}
+}
