@@ -17,6 +17,7 @@ import (
 	"github.com/postrider/postrider/internal/mailjson"
 	"github.com/postrider/postrider/internal/peers"
 	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/sasl"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -197,6 +198,40 @@ func TestSendSeveralServers(t *testing.T) {
 	<-second
 	if code != 0 || strings.Count(out, "accepted") != 1 {
 		t.Errorf("the first one is down: got %d\n%s%s", code, out, errs)
+	}
+}
+
+// --auth uses that mechanism and no other; what the file holds is a token where that is wanted.
+func TestSendAuth(t *testing.T) {
+	seen := make(chan string, 1)
+	addr := servedBy(t, &smtp.Server{
+		AllowInsecureAuth: true,
+		SASL: &sasl.Verifier{
+			Password: func(_ context.Context, user, password string) error { seen <- user + " " + password; return nil },
+			Token: func(_ context.Context, user, token string) (string, error) {
+				seen <- user + " " + token
+				return user, nil
+			},
+			Anonymous: func(_ context.Context, trace string) error { seen <- trace; return nil },
+		},
+	}, smtp.Policy{})
+	for mechanism, want := range map[string]string{"PLAIN": "ann secret", "login": "ann secret", "XOAUTH2": "ann secret", "oauthbearer": "ann secret", "ANONYMOUS": "ann"} {
+		args := []string{"noop", "--server", addr, "--user", "ann", "--auth", mechanism, "--trace"}
+		if mechanism != "ANONYMOUS" {
+			args = append(args, "--password-file", file(t, "secret", "secret\n"))
+		}
+		code, out, errs := ran(t, args...)
+		if code != 0 || !strings.Contains(errs, "C: AUTH "+strings.ToUpper(mechanism)) || strings.Contains(errs, "secret") {
+			t.Errorf("%s: got %d\n%s%s", mechanism, code, out, errs)
+			continue
+		}
+		if got := <-seen; got != want {
+			t.Errorf("%s: the server was told %q, want %q", mechanism, got, want)
+		}
+	}
+	code, _, errs := ran(t, "noop", "--server", addr, "--user", "ann", "--password-file", file(t, "p", "x"), "--auth", "SCRAM-SHA-256")
+	if code == 0 || !strings.Contains(errs, "postrider check shows") {
+		t.Errorf("a mechanism that is not offered: got %d: %s", code, errs)
 	}
 }
 
