@@ -30,11 +30,12 @@ type page struct {
 	tmpl   *template.Template
 	policy *bluemonday.Policy
 	assets string        // hash of web/, in the URLs of its files, so that browsers may keep them
+	client *http.Client  // for links that somebody wants looked at
 	scaled chan struct{} // held while a picture is decoded: one at a time, whoever asks
 }
 
 func (in *Inbox) pageRoutes(mux *http.ServeMux) {
-	p := &page{inbox: in, policy: newPolicy(), assets: fingerprint(), scaled: make(chan struct{}, 1)}
+	p := &page{inbox: in, policy: newPolicy(), assets: fingerprint(), client: newLinkClient(public), scaled: make(chan struct{}, 1)}
 	p.tmpl = template.Must(template.New("").Funcs(template.FuncMap{
 		"size": human.Size, "stamp": stamp, "asset": p.asset,
 	}).ParseFS(files, "web/*.html"))
@@ -46,6 +47,7 @@ func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 		mux.HandleFunc("GET "+path, p.handle("page", p.beside(fn)))
 		mux.HandleFunc("GET "+path+"/pane", p.handle("pane", fn))
 	}
+	mux.HandleFunc("POST /messages/{id}/links", p.handle("links", p.links))
 	mux.HandleFunc("GET /messages/{id}/row", p.handle("one", p.one))
 	mux.HandleFunc("GET /messages/{id}/html", p.frame)
 	mux.HandleFunc("GET /messages/{id}/parts/{path}/thumb", p.thumb)
@@ -97,6 +99,8 @@ type view struct {
 	Message *message
 	Form    *form
 	Rules   *rules
+	Links   []linked
+	Unasked int    // links that are too many to be looked at
 	Problem string // what is shown in place of the message, and
 	Wrong   string // in place of the list
 	Faulty  bool   // the server misbehaves on purpose

@@ -21,7 +21,7 @@ import (
 
 // chromium starts a browser that talks to nobody but loopback and returns the
 // context of its first tab.
-func chromium(t *testing.T) context.Context {
+func chromium(t testing.TB) context.Context {
 	t.Helper()
 	path := peers.Find(t, peers.Chromium)
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
@@ -42,7 +42,7 @@ func chromium(t *testing.T) context.Context {
 }
 
 // do runs steps in the browser.
-func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
+func do(t testing.TB, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 }
 
 // eval returns what a script in the page evaluates to.
-func eval[T any](t *testing.T, ctx context.Context, script string, opts ...chromedp.EvaluateOption) T {
+func eval[T any](t testing.TB, ctx context.Context, script string, opts ...chromedp.EvaluateOption) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, opts...))
 	if err != nil {
@@ -60,7 +60,7 @@ func eval[T any](t *testing.T, ctx context.Context, script string, opts ...chrom
 }
 
 // until waits until a script is true, inside the page.
-func until(t *testing.T, ctx context.Context, script string) {
+func until(t testing.TB, ctx context.Context, script string) {
 	t.Helper()
 	wait := fmt.Sprintf(`(async () => {
 		for (const end = Date.now() + 20000; Date.now() < end; await new Promise(done => setTimeout(done, 10))) if (%s) return true

@@ -109,7 +109,7 @@ func testMessage(t *testing.T, w *web) {
 func testLooks(t *testing.T, w *web) {
 	url, seen := evil(t)
 	w.deliver(written(t, &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: "Looks",
-		HTML: `<style>@media (max-width:480px){p{color:#f00}} @media (prefers-color-scheme: dark){body{background:#123;color:#def}}</style><p>Hello</p><img src="` + url + `/picture.png" alt="">`}))
+		HTML: `<style>@media (max-width:480px){p{color:#f00}} @media (prefers-color-scheme: dark){body{background:#123;color:#def}}</style><p>Hello <a href="` + url + `/link">there</a></p><img src="` + url + `/picture.png" alt="">`}))
 	w.open(t, "/messages/"+w.wait("Looks"))
 	width := func(want string) {
 		t.Helper()
@@ -131,6 +131,14 @@ func testLooks(t *testing.T, w *web) {
 	// A look is in the URL: it can be linked to.
 	if at := eval[string](t, w.ctx, "location.search"); !strings.Contains(at, "scheme=dark") || !strings.Contains(at, "width=tablet") {
 		t.Errorf("the page is at %s", at)
+	}
+	// Links are asked for on request, and not on this machine.
+	before := len(seen())
+	w.click(t, `.tabs a[href*="view=checks"]`)
+	w.click(t, "[data-do=links]")
+	until(t, w.ctx, `document.querySelector("#links .problem p")?.innerText.includes("not public")`)
+	if paths := seen(); len(paths) > before {
+		t.Errorf("the link was asked for: %q", paths[before:])
 	}
 }
 

@@ -359,6 +359,16 @@ async function misbehave(lines) {
   if (location.pathname === '/faults') pane.innerHTML = $('#pane', page).innerHTML
 }
 
+// links has the server look at a message's links: only when somebody asks.
+async function links() {
+  const button = $('[data-do=links]', pane)
+  button.disabled = true
+  const answer = await fetch(`/messages/${openID()}/links`, { method: 'POST' }).then(a => a.text()).catch(() => null)
+  button.disabled = false
+  if (answer === null) tell('The server does not answer.')
+  else $('#links', pane).innerHTML = answer
+}
+
 async function release() {
   const id = openID(), dialog = $('#releasing'), input = $('input', dialog)
   input.value = ''
@@ -373,7 +383,7 @@ async function release() {
 
 const tab = n => { const link = pane.querySelectorAll('.tabs a')[n]; if (link) show(link.href) }
 const acts = {
-  delete: () => remove(subjects()), release, wellbehaved: () => misbehave([]), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty,
+  delete: () => remove(subjects()), release, links, wellbehaved: () => misbehave([]), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty,
   clear: () => { picked.clear(); settle() }, all: () => { for (const row of rows()) picked.add(row.dataset.id); settle() },
   keys: () => $('#keys').showModal(), top: () => { list.scrollTop = 0 },
 }
