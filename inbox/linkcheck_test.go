@@ -1,7 +1,6 @@
 package inbox
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -85,7 +84,7 @@ func TestLinkFates(t *testing.T) {
 }
 
 func TestWebLinks(t *testing.T) {
-	m := read(t, proper+"Content-Type: text/html\n\n"+fmt.Sprint(`<a href="https://a.example/x">x</a><a href="https://a.example/x">y</a><a href="mailto:a@b.example">m</a><a href="javascript:x">j</a>`)+"\n")
+	m := read(t, proper+"Content-Type: text/html\n\n"+`<a href="https://a.example/x">x</a><a href="https://a.example/x">y</a><a href="mailto:a@b.example">m</a><a href="javascript:x">j</a>`+"\n")
 	if got := webLinks(m); len(got) != 1 || got[0] != "https://a.example/x" {
 		t.Errorf("links are %q", got)
 	}

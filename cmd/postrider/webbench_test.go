@@ -31,6 +31,7 @@ func BenchmarkPage(b *testing.B) {
 			}
 			defer c.conn.Close()
 			for i := range messages / sessions {
+				c.conn.SetDeadline(time.Now().Add(time.Minute)) // for each; all of them may take longer
 				if err := c.send(fmt.Appendf(nil, "From: Person %d <p%d@example.com>\r\nTo: bob@example.net\r\nSubject: Number %d of session %d\r\n\r\nHello, this is the text of one of very many.\r\n", i%97, i%97, i, n)); err != nil {
 					b.Error(err)
 					return
