@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"testing/iotest"
@@ -167,5 +168,28 @@ func TestRecipientsOfHeader(t *testing.T) {
 	m.From, m.Sender = List("x@example.com"), Address{Address: "s@example.com"}
 	if got := m.Originator(); got != "s@example.com" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// No two messages have one identifier, however many are made at once.
+func TestNewIDs(t *testing.T) {
+	const n, each = 8, 500
+	ids := make(chan string, n*each)
+	var group sync.WaitGroup
+	for range n {
+		group.Go(func() {
+			for range each {
+				ids <- newID(List("ann@example.com"))
+			}
+		})
+	}
+	group.Wait()
+	close(ids)
+	seen := make(map[string]bool)
+	for id := range ids {
+		if seen[id] || len(id) != 32+len("@example.com") {
+			t.Fatalf("got %q, seen %v", id, seen[id])
+		}
+		seen[id] = true
 	}
 }
