@@ -168,8 +168,7 @@ func checkUnsubscribe(m *mail.Message, add func(level, title, advice string, lis
 		return
 	}
 	secure, wrong := false, []string(nil)
-	links := strings.Split(h.Value("List-Unsubscribe"), ",")
-	for _, link := range links {
+	for link := range strings.SplitSeq(h.Value("List-Unsubscribe"), ",") {
 		link = strings.TrimSpace(link)
 		inner, ok := strings.CutPrefix(link, "<")
 		inner, closed := strings.CutSuffix(inner, ">")

@@ -128,7 +128,6 @@ type record struct {
 	transaction  []byte
 	left         int // lines that were over the limit
 	inMail       bool
-	sender       string   // of the transaction, as it was said
 	recipients   []string // the same
 	conversation *smtp.Conn
 }

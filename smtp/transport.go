@@ -326,13 +326,11 @@ func (t *Transport) drop(p *pooled) {
 		return
 	}
 	t.conns = slices.Delete(t.conns, i, i+1)
-	t.begun.Add(1)
-	go func() {
-		defer t.begun.Done()
+	t.begun.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		p.Quit(ctx)
-	}()
+	})
 }
 
 // Close waits for what is under way and closes the connections. Sends that begin

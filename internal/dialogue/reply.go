@@ -3,6 +3,7 @@ package dialogue
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -27,10 +28,8 @@ func (p *Player) expectReply(want string) error {
 	code, lines, err := p.reply()
 	if err != nil {
 		if ends(err) && len(lines) == 0 {
-			for _, c := range codes {
-				if c == Close {
-					return nil
-				}
+			if slices.Contains(codes, Close) {
+				return nil
 			}
 			return fmt.Errorf("got the end of the connection, want %s", want)
 		}
