@@ -128,7 +128,7 @@ type record struct {
 	transaction  []byte
 	left         int // lines that were over the limit
 	inMail       bool
-	recipients   []string // the same
+	recipients   []string // of the transaction, as they were said
 	conversation *smtp.Conn
 }
 
