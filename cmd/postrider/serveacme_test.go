@@ -51,13 +51,14 @@ func newACMEServer(t *testing.T) *acmeServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &acmeServer{t: t, key: key}
+	a := &acmeServer{t: t, key: key, challenge: peers.FreeAddr(t)}
 	if a.root, err = x509.ParseCertificate(der); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(a)
+	server := httptest.NewUnstartedServer(a)
+	a.url = "http://" + server.Listener.Addr().String()
+	server.Start()
 	t.Cleanup(server.Close)
-	a.url = server.URL
 	return a
 }
 
@@ -204,7 +205,6 @@ func (a *acmeServer) issue(encoded string) {
 // The certificate is fetched before a client comes, shown to whoever asks for the name or for none, and kept.
 func TestServeACME(t *testing.T) {
 	a := newACMEServer(t)
-	a.challenge = peers.FreeAddr(t)
 	data := t.TempDir()
 	flags := []string{"--acme", "mail.example.com", "--acme-url", a.url + "/directory", "--acme-http", a.challenge}
 	s := start(t, data, flags...)

@@ -163,7 +163,7 @@ func TestSyncBeforeReply(t *testing.T) {
 	}
 	dir := t.TempDir()
 	trace := filepath.Join(dir, "trace")
-	cmd := peers.Command(t, peers.Strace, "-f", "-qq", "-s", "4200", "-o", trace, "-e", "trace=write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg",
+	cmd := peers.Command(t, peers.Strace, "-f", "-qq", "-s", "8400", "-o", trace, "-e", "trace=write,writev,pwrite64,fsync,fdatasync,sendto,sendmsg",
 		path, "serve", "--smtp", "127.0.0.1:0", "--web", "off", "--data", filepath.Join(dir, "data"))
 	p := peers.Start(t, cmd)
 	p.Line("Waiting for mail")
