@@ -14,7 +14,7 @@ func (r *recorder) Errorf(string, ...any) { r.failed = true }
 
 var sink int
 
-// What is quadratic is found, in time and in memory; what is linear is let pass.
+// What is quadratic is found, in time (but for the race detector) and in memory; what is linear is let pass.
 func TestLinear(t *testing.T) {
 	if testing.Short() {
 		t.Skip("measures times, which -short leaves out")
@@ -33,7 +33,7 @@ func TestLinear(t *testing.T) {
 			for i := range n * n {
 				sink += i
 			}
-		}, false},
+		}, raced},
 		"quadratic memory": {1000, func(n int) { _ = make([]byte, n*n) }, false},
 	} {
 		r := &recorder{TB: t}
