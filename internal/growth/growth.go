@@ -22,8 +22,15 @@ func Linear(t testing.TB, name string, n int, prepare func(n int) func()) {
 		t.Errorf("%s: %d octets allocated at n/2, %d at 2n", name, a, b)
 		return
 	}
+	Within(t, name, 9, few, many)
+}
+
+// Within checks that many takes less than so many times as long as few, as [Linear] does. Both must work on the goroutine
+// that calls them.
+func Within(t testing.TB, name string, times int, few, many func()) {
+	t.Helper()
 	// The race detector maps and clears its own memory with each large piece of ours, and that would be measured.
-	if raced {
+	if raced || testing.Short() {
 		return
 	}
 	runtime.LockOSThread()
@@ -36,11 +43,11 @@ func Linear(t testing.TB, name string, n int, prepare func(n int) func()) {
 	a, b := time.Hour, time.Hour
 	for range 20 {
 		runtime.GC()
-		if a, b = min(a, quickest(few, repeat)), min(b, quickest(many, repeat)); b < 9*a {
+		if a, b = min(a, quickest(few, repeat)), min(b, quickest(many, repeat)); b < time.Duration(times)*a {
 			return
 		}
 	}
-	t.Errorf("%s: %v at n/2, %v at 2n", name, a, b)
+	t.Errorf("%s: %v for the few, %v for the many, want less than %d times as long", name, a, b, times)
 }
 
 // quickest gives the shortest of three runs.
