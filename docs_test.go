@@ -87,7 +87,7 @@ func TestDocumentsAgreeWithHelp(t *testing.T) {
 
 // link matches a link of a document to a file here, codeBlock what is no text of it.
 var (
-	link      = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	link      = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)|src(?:set)?="([^":]+)"`)
 	codeBlock = regexp.MustCompile("(?s)```.*?```")
 )
 
@@ -109,8 +109,8 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		}
 		// In code a bracket before a parenthesis is an instance of a generic function.
 		for _, m := range link.FindAllStringSubmatch(codeBlock.ReplaceAllString(string(text), ""), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), filepath.FromSlash(m[1]))); err != nil {
-				t.Errorf("%s: a link leads nowhere: %s", doc, m[1])
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), filepath.FromSlash(m[1]+m[2]))); err != nil {
+				t.Errorf("%s: a link leads nowhere: %s", doc, m[1]+m[2])
 			}
 		}
 	}

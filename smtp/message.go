@@ -123,7 +123,10 @@ func (p *progress) Freeze() (io.WriterTo, error) {
 		return p, nil
 	}
 	frozen, err := f.Freeze()
-	return &progress{frozen, p.fn}, err
+	if err != nil {
+		return nil, err
+	}
+	return &progress{frozen, p.fn}, nil
 }
 
 func (p *progress) Repeatable() bool { return repeatable(p.msg) }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/postrider/postrider/mail"
 )
@@ -101,11 +102,7 @@ func show(ctx context.Context, o showOptions, names []string, s streams) error {
 // isTerminal says whether what is written is read by eyes.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // file shows the messages of one file or directory.
