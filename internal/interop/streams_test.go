@@ -121,7 +121,7 @@ func TestExtensions(t *testing.T) {
 
 // TestLMTP delivers to Dovecot, which tells each recipient's fate.
 func TestLMTP(t *testing.T) {
-	program := peers.Find(t, peers.Dovecot)
+	peers.Find(t, peers.Dovecot)
 	peers.NeedRoot(t, "Dovecot changes its user")
 	dir, addr := openDir(t, "root"), peers.FreeAddr(t)
 	uid, gid := ids(t, "nobody")
@@ -136,43 +136,19 @@ func TestLMTP(t *testing.T) {
 	for _, name := range []string{one, two} {
 		users += fmt.Sprintf("%s::%d:%d::%s/%s::\n", name, uid, gid, mail, name)
 	}
-	write(t, filepath.Join(dir, "users"), users)
-	_, port, _ := strings.Cut(addr, ":")
 	socket := filepath.Join(dir, "lmtp")
-	write(t, filepath.Join(dir, "dovecot.conf"), fmt.Sprintf(`base_dir = %[1]s/run
-state_dir = %[1]s/state
-protocols = lmtp
-listen = 127.0.0.1
-ssl = no
-log_path = %[1]s/log
+	startDovecot(t, dir, addr, users, fmt.Sprintf(`protocols = lmtp
 mail_location = maildir:~/Maildir
-first_valid_uid = 1
-first_valid_gid = 1
 service lmtp {
   inet_listener lmtp {
     address = 127.0.0.1
-    port = %[2]s
+    port = %s
   }
-  unix_listener %[3]s {
+  unix_listener %s {
     mode = 0666
   }
 }
-passdb {
-  driver = passwd-file
-  args = %[1]s/users
-}
-userdb {
-  driver = passwd-file
-  args = %[1]s/users
-}
-`, dir, port, socket))
-	proc := peers.Start(t, peers.Command(t, peers.Dovecot, "-F", "-c", filepath.Join(dir, "dovecot.conf")))
-	t.Cleanup(func() {
-		if log, err := os.ReadFile(filepath.Join(dir, "log")); err == nil && t.Failed() {
-			t.Logf("%s's log:\n%s", program, log)
-		}
-	})
-	proc.Accepts(addr)
+`, portOf(addr), socket))
 	d := dialer(nil)
 	d.LMTP = true
 	for _, at := range []string{addr, socket} {
