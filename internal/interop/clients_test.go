@@ -52,6 +52,7 @@ var clients = []client{
 	// LuaSocket knows TLS from the first octet only, by LuaSec. It ends the last line as swaks does.
 	{name: "LuaSocket", peer: peers.LuaSocket, tls: implicitTLS, send: script(peers.LuaSocket, "send_luasocket.lua"), edit: openEnd},
 	{name: "Racket", peer: peers.Racket, tls: startTLS, send: script(peers.Racket, "send_racket.rkt")},
+	{name: "Racket by SSL", peer: peers.Racket, tls: implicitTLS, send: sendRacketSSL},
 	{name: "Nodemailer", peer: peers.Nodemailer, tls: startTLS, send: script(peers.Nodemailer, "send_nodemailer.js")},
 	{name: "aiosmtplib", peer: peers.Aiosmtplib, tls: startTLS, send: script(peers.Aiosmtplib, "send_aiosmtplib.py")},
 	// Net::SMTP takes lines that end in LF, as Perl's own do.
@@ -97,6 +98,15 @@ func run(t *testing.T, cmd *exec.Cmd) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
+}
+
+// sendRacketSSL gives Racket a connection that is TLS already.
+func sendRacketSSL(t *testing.T, addr, ca string, files []string) {
+	t.Helper()
+	if ca != "" {
+		ca = "tls:" + ca
+	}
+	script(peers.Racket, "send_racket.rkt")(t, addr, ca, files)
 }
 
 // script returns a send that runs a script of testdata, which takes all files at once: starting an interpreter takes

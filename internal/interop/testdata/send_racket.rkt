@@ -1,18 +1,25 @@
 #lang racket/base
-;; Sends each FILE with Racket's net/smtp: send_racket.rkt ADDR CAFILE|- FROM TO,TO FILE...
+;; Sends each FILE with Racket's net/smtp: send_racket.rkt ADDR CAFILE|tls:CAFILE|- FROM TO,TO FILE...
+;; With tls: there is TLS from the first octet, else STARTTLS.
 ;; The library asks for TLS 1.0 when it is given ports->ssl-ports as it is; so it is given one that checks the certificate
 ;; with a context of today.
-(require net/smtp openssl racket/list racket/port racket/string)
+(require net/smtp openssl racket/list racket/port racket/string racket/tcp)
 
 (define args (vector->list (current-command-line-arguments)))
 (define addr (regexp-match #rx"^(.*):([0-9]+)$" (first args)))
-(define ca (second args))
+(define first-octet? (string-prefix? (second args) "tls:"))
+(define ca (string-trim (second args) "tls:" #:right? #f))
+
+(define (context)
+  (define c (ssl-make-client-context 'auto))
+  (ssl-load-verify-root-certificates! c ca)
+  (ssl-set-verify! c #t)
+  c)
+
+(define (connect host port) (ssl-connect host port (context)))
 
 (define (encode in out #:mode mode #:encrypt _ #:close-original? close?)
-  (define context (ssl-make-client-context 'auto))
-  (ssl-load-verify-root-certificates! context ca)
-  (ssl-set-verify! context #t)
-  (ports->ssl-ports in out #:mode mode #:context context #:close-original? close?))
+  (ports->ssl-ports in out #:mode mode #:context (context) #:close-original? close?))
 
 ;; The header goes in as one string with its empty line, the body as a list of lines without their ends.
 (for ([name (drop args 4)])
@@ -23,4 +30,5 @@
                      (bytes->string/latin-1 (subbytes raw 0 end))
                      (if (= end (bytes-length raw)) '() (regexp-split #rx#"\r\n" body))
                      #:port-no (string->number (third addr))
-                     #:tls-encode (and (not (equal? ca "-")) encode)))
+                     #:tcp-connect (if first-octet? connect tcp-connect)
+                     #:tls-encode (and (not first-octet?) (not (equal? ca "-")) encode)))
