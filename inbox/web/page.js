@@ -95,7 +95,7 @@ const arrived = once(async () => {
   if (!first || $('.newest', list)) return reload()
   const answer = await piece('/list' + withQuery({ after: first.dataset.id }))
   const fresh = parse(answer.html)
-  if (!answer.ok || $('a.older', fresh)) return reload() // more than a page of them
+  if (!answer.ok || $('a.older', fresh) || !first.isConnected) return reload() // more than a page of them, or of another list
   $('.count', list).replaceWith($('.count', fresh))
   for (const row of fresh.querySelectorAll('li[data-id]')) row.classList.add('fresh')
   adopt(fresh)
@@ -119,7 +119,7 @@ const older = once(async () => {
   const link = $('a.older', list)
   if (!link) return
   const answer = await piece('/list' + new URL(link.href).search)
-  if (!answer.ok) return
+  if (!answer.ok || !link.isConnected) return // the list was read anew meanwhile, and has a link of its own
   const more = parse(answer.html)
   const next = $('a.older', more)
   $('.rows', list)?.append(...more.querySelectorAll('li[data-id]'))
