@@ -111,7 +111,7 @@ func TestComposingCases(t *testing.T) {
 			return ""
 		}},
 		{"Bcc is not written", func(m *mail.Message) { m.Bcc = mail.List("secret@example.org") }, func(out string, err error) string {
-			if err != nil || regexp.MustCompile(`(?i)bcc|secret`).MatchString(out) {
+			if err != nil || regexp.MustCompile(`(?im)^bcc|secret`).MatchString(out) {
 				return out
 			}
 			return ""
