@@ -2,46 +2,17 @@ package inbox_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"image"
-	"image/color"
-	"image/gif"
-	"image/jpeg"
-	"image/png"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/postrider/postrider/inbox"
 	"github.com/postrider/postrider/mail"
 )
 
 // The page's pieces as a browser asks for them.
-
-// drawn returns a picture in a format.
-func drawn(t testing.TB, format string, w, h int) []byte {
-	t.Helper()
-	img := image.NewPaletted(image.Rect(0, 0, w, h), color.Palette{color.Black, color.White})
-	var b bytes.Buffer
-	err := map[string]func() error{
-		"png": func() error { return png.Encode(&b, img) }, "gif": func() error { return gif.Encode(&b, img, nil) },
-		"jpeg": func() error { return jpeg.Encode(&b, img, nil) },
-	}[format]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// bomb is a PNG of some hundred octets that claims to be that large.
-func bomb(t testing.TB, w, h uint32) []byte {
-	b := drawn(t, "png", 1, 1)
-	binary.BigEndian.PutUint32(b[16:], w)
-	binary.BigEndian.PutUint32(b[20:], h)
-	binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
-	return b
-}
 
 // withFiles keeps a message with these attachments and returns what asks for
 // something of it.
@@ -67,11 +38,11 @@ func TestThumbnails(t *testing.T) {
 		return a
 	}
 	get := withFiles(t,
-		file("a.png", "image/png", drawn(t, "png", 1000, 500)), file("b.jpg", "image/jpeg", drawn(t, "jpeg", 50, 40)),
-		file("c.gif", "image/x-whatever", drawn(t, "gif", 300, 900)), file("d.png", "image/png", bomb(t, 60000, 60000)),
-		file("e.png", "image/png", []byte("<script>alert(1)</script>")), file("f.html", "text/html", drawn(t, "png", 10, 10)),
+		file("a.png", "image/png", inbox.Drawn(t, "png", 1000, 500)), file("b.jpg", "image/jpeg", inbox.Drawn(t, "jpeg", 50, 40)),
+		file("c.gif", "image/x-whatever", inbox.Drawn(t, "gif", 300, 900)), file("d.png", "image/png", inbox.Bomb(t, 60000, 60000)),
+		file("e.png", "image/png", []byte("<script>alert(1)</script>")), file("f.html", "text/html", inbox.Drawn(t, "png", 10, 10)),
 		file("g.svg", "image/svg+xml", []byte(`<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`)), file("h.pdf", "image/png", []byte("%PDF-1.7\n")),
-		file("i.png", "image/png", drawn(t, "png", 100, 100)[:60]),
+		file("i.png", "image/png", inbox.Drawn(t, "png", 100, 100)[:60]),
 	)
 	for _, c := range []struct {
 		part        int
@@ -116,7 +87,7 @@ func TestPreviews(t *testing.T) {
 	get := withFiles(t,
 		file("a.csv", "text/csv", "a,b\r\n<script>"), file("b.json", "application/json", `{"a":1}`), file("c.bin", "application/octet-stream", "\x00\x01"),
 		file("d.ics", "text/calendar", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:Cupping\r\nDTSTART:20261201T100000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"), file("e.ics", "text/calendar", "no calendar"), file("f.html", "text/html", "<b>bold</b>"),
-		file("g.log", "text/plain", strings.Repeat("x", 256<<10+1)), file("h.pdf", "application/pdf", "%PDF-1.4\n"), file("i.png", "image/png", string(drawn(t, "png", 30, 20))),
+		file("g.log", "text/plain", strings.Repeat("x", 256<<10+1)), file("h.pdf", "application/pdf", "%PDF-1.4\n"), file("i.png", "image/png", string(inbox.Drawn(t, "png", 30, 20))),
 	)
 	for part, want := range map[int]string{
 		2: "&lt;script&gt;", 3: `&#34;a&#34;:1`, 4: "does not show files of this type", 5: "Cupping", 6: "no calendar", 7: "&lt;b&gt;bold",

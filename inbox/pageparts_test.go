@@ -15,8 +15,8 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-// drawn returns a picture in a format.
-func drawn(t testing.TB, format string, w, h int) []byte {
+// Drawn returns a picture in a format.
+func Drawn(t testing.TB, format string, w, h int) []byte {
 	t.Helper()
 	img := image.NewPaletted(image.Rect(0, 0, w, h), color.Palette{color.Black, color.White})
 	var b bytes.Buffer
@@ -30,9 +30,9 @@ func drawn(t testing.TB, format string, w, h int) []byte {
 	return b.Bytes()
 }
 
-// bomb is a PNG of some hundred octets that claims to be that large.
-func bomb(t testing.TB, w, h uint32) []byte {
-	b := drawn(t, "png", 1, 1)
+// Bomb is a PNG of some hundred octets that claims to be that large.
+func Bomb(t testing.TB, w, h uint32) []byte {
+	b := Drawn(t, "png", 1, 1)
 	binary.BigEndian.PutUint32(b[16:], w)
 	binary.BigEndian.PutUint32(b[20:], h)
 	binary.BigEndian.PutUint32(b[29:], crc32.ChecksumIEEE(b[12:29]))
@@ -41,10 +41,10 @@ func bomb(t testing.TB, w, h uint32) []byte {
 
 // A picture is looked at, in memory that its size in pixels bounds.
 func FuzzPicture(f *testing.F) {
-	f.Add(drawn(f, "png", 3, 3))
-	f.Add(drawn(f, "gif", 3, 3))
-	f.Add(drawn(f, "jpeg", 3, 3))
-	f.Add(bomb(f, 1<<20, 1<<20))
+	f.Add(Drawn(f, "png", 3, 3))
+	f.Add(Drawn(f, "gif", 3, 3))
+	f.Add(Drawn(f, "jpeg", 3, 3))
+	f.Add(Bomb(f, 1<<20, 1<<20))
 	f.Add([]byte("RIFF\x1a\x00\x00\x00WEBPVP8L\r\x00\x00\x00/\x00\x00\x00\x10\x07\x10\x11\x11\x88\x88\xfe\x07\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		part := &mail.Part{Header: mail.Fields("Content-Type", "image/png"), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}

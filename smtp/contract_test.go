@@ -430,27 +430,15 @@ func counter(n *int) io.Writer                    { return countWriter{n} }
 // scriptless is a proxy before addr that hides CHUNKING, so that DATA is used.
 func scriptless(t *testing.T, addr string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", addr)
-			if err != nil {
-				in.Close()
-				return
-			}
-			go func() { io.Copy(out, in); out.Close() }()
-			go func() { io.Copy(hideChunking{in}, out); in.Close() }()
+	return listener(t, func(in net.Conn) {
+		out, err := net.Dial("tcp", addr)
+		if err != nil {
+			in.Close()
+			return
 		}
-	}()
-	return l.Addr().String()
+		go func() { io.Copy(out, in); out.Close() }()
+		go func() { io.Copy(hideChunking{in}, out); in.Close() }()
+	})
 }
 
 type hideChunking struct{ w io.Writer }

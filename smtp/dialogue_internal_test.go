@@ -231,7 +231,7 @@ func testQueries(s *dialogue.Script, srv *Server) {
 
 func playServer(t *testing.T, s *dialogue.Script, cert tls.Certificate, split bool) {
 	srv, h, policy := testServer(t, s, cert)
-	here, there := connection(t)
+	here, there := Connection(t)
 	done := make(chan struct{})
 	go func() { defer close(done); srv.ServeConn(there, policy) }()
 	player := &dialogue.Player{Role: 'C', Conn: here, Split: split}
@@ -253,7 +253,7 @@ func playServer(t *testing.T, s *dialogue.Script, cert tls.Certificate, split bo
 }
 
 func playClient(t *testing.T, s *dialogue.Script, cert tls.Certificate, split bool) {
-	here, there := connection(t)
+	here, there := Connection(t)
 	player := &dialogue.Player{Role: 'S', Conn: there, Split: split}
 	dialer := &Dialer{}
 	if _, ok := s.Has("tls"); ok {
@@ -415,7 +415,7 @@ func (d *driver) check(what string, r Reply, err error) {
 
 // playSend makes Send say a whole transaction; R: lines tell what must come of it.
 func playSend(t *testing.T, s *dialogue.Script, _ tls.Certificate, split bool) {
-	here, there := connection(t)
+	here, there := Connection(t)
 	player := &dialogue.Player{Role: 'S', Conn: there, Split: split}
 	done := make(chan error, 1)
 	go func() { done <- player.Play(s) }()
@@ -494,8 +494,8 @@ func sentMessage(steps []dialogue.Step) string {
 	return b.String()
 }
 
-// connection is a real connection on loopback, both ends.
-func connection(t testing.TB) (client, server net.Conn) {
+// Connection is a real connection on loopback, both ends.
+func Connection(t testing.TB) (client, server net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -95,7 +95,7 @@ func playFault(t *testing.T, s *dialogue.Script, steps []dialogue.Step, end stri
 	t.Helper()
 	here, there := net.Pipe()
 	if end == "reset" {
-		here, there = connection(t)
+		here, there = Connection(t)
 		there.(*net.TCPConn).SetLinger(0)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -36,7 +36,7 @@ func TestEndlessReplies(t *testing.T) {
 		"zeros": "\x00", "line feeds": "\n", "carriage returns": "\r", "other codes": "250-a\r\n550-b\r\n", "digits": "2",
 	} {
 		for at, phase := range phases {
-			here, there := connected(t)
+			here, there := smtp.Connection(t)
 			wrote := make(chan int64, 1)
 			go func() {
 				defer there.Close()
@@ -135,7 +135,7 @@ func TestInjection(t *testing.T) {
 	}
 	for _, place := range []string{"sender", "recipient", "EHLO", "ENVID", "ORCPT", "AUTH", "Extra", "VRFY", "EXPN", "HELP", "Command"} {
 		for _, s := range bad {
-			here, there := connected(t)
+			here, there := smtp.Connection(t)
 			heard := make(chan []string, 1)
 			go func() {
 				var lines []string

@@ -124,7 +124,7 @@ func TestMoods(t *testing.T) {
 			}
 			return 0
 		}
-		here, there := connected(t)
+		here, there := smtp.Connection(t)
 		m.conn = there
 		served := make(chan struct{})
 		go func() { defer close(served); m.serve() }()
@@ -187,24 +187,6 @@ func (m again) WriteTo(w io.Writer) (int64, error) {
 }
 func (m again) Repeatable() bool { return true }
 
-// connected is a connection on loopback, both ends.
-func connected(t testing.TB) (client, server net.Conn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if client, err = net.Dial("tcp", l.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if server, err = l.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close(); server.Close() })
-	return client, server
-}
-
 // A cancelled Send returns at once and harms no other: those before it get their fate,
 // and those after it are sent over another connection.
 func TestCancelOneOfMany(t *testing.T) {
@@ -251,7 +233,7 @@ func TestCancelOneOfMany(t *testing.T) {
 // A server that refuses a large message while it is being sent is heard: nobody waits
 // for the end.
 func TestRefusedBeforeTheEnd(t *testing.T) {
-	here, there := connected(t)
+	here, there := smtp.Connection(t)
 	go func() {
 		rd := bufio.NewReader(there)
 		io.WriteString(there, "220 x\r\n")
@@ -307,7 +289,7 @@ func TestLimits(t *testing.T) {
 			var served sync.WaitGroup
 			d := dialer()
 			d.NetDial = func(context.Context, string, string) (net.Conn, error) {
-				here, there := connected(t)
+				here, there := smtp.Connection(t)
 				m := &moody{conn: there, extensions: c.extensions, mood: func(verb, _ string) int {
 					mu.Lock()
 					defer mu.Unlock()
