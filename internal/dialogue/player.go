@@ -27,8 +27,7 @@ type Player struct {
 
 	last  string      // the last line said, for errors
 	toTLS atomic.Bool // STARTTLS was said, and its reply is the last line in clear
-	deaf  atomic.Bool // nobody listens, because TLS may begin
-	heard chan []byte // what the other side has said
+	heard chan []byte // what the other side has said; closed when nobody listens, because TLS may begin
 	fail  chan error  // why it says no more
 	buf   []byte      // heard, and not expected yet
 }
@@ -228,31 +227,14 @@ func (p *Player) take(enough func([]byte) int) (string, error) {
 			p.buf = p.buf[n:]
 			return s, nil
 		}
-		// What was said counts before how it ended: both channels may be ready, and select
-		// would choose between them by chance.
 		select {
-		case b := <-p.heard:
-			p.buf = append(p.buf, b...)
-			continue
-		default:
-		}
-		if p.deaf.Load() { // TLS has not begun after all
-			select {
-			case b := <-p.heard:
-				p.buf = append(p.buf, b...)
-			default:
-				p.listen()
-			}
-			continue
-		}
-		select {
-		case b := <-p.heard:
-			p.buf = append(p.buf, b...)
+		case b, ok := <-p.heard:
+			p.hear(b, ok)
 		case err := <-p.fail:
 			p.fail <- err // for whoever asks again
 			select {
-			case b := <-p.heard: // said before the end
-				p.buf = append(p.buf, b...)
+			case b, ok := <-p.heard: // said before the end
+				p.hear(b, ok)
 			default:
 				return string(p.buf), err
 			}
@@ -260,6 +242,14 @@ func (p *Player) take(enough func([]byte) int) (string, error) {
 			return string(p.buf), fmt.Errorf("nothing said in %v", p.timeout())
 		}
 	}
+}
+
+// hear takes what was said. If TLS has not begun after all it listens again.
+func (p *Player) hear(b []byte, listening bool) {
+	if !listening {
+		p.listen()
+	}
+	p.buf = append(p.buf, b...)
 }
 
 // expectClose waits for the other side to end the connection. How it does so is
@@ -282,7 +272,6 @@ func (p *Player) expectClose() error {
 func (p *Player) listen() {
 	p.heard, p.fail = make(chan []byte, 1<<12), make(chan error, 1)
 	conn, heard, fail := p.Conn, p.heard, p.fail
-	p.deaf.Store(false)
 	size := 4096
 	if p.TLS != nil {
 		// An octet at a time, so that nothing of the handshake is read by mistake.
@@ -293,22 +282,25 @@ func (p *Player) listen() {
 		for {
 			b := make([]byte, size)
 			n, err := conn.Read(b)
+			last := false
+			if size == 1 {
+				if bytes.HasSuffix(line, []byte("\n")) {
+					line = line[:0]
+				}
+				line = append(line, b[:n]...)
+				// It is decided before the line is heard, because TLS may begin as soon as it is.
+				last = p.beforeTLS(string(line))
+			}
 			if n > 0 {
 				heard <- b[:n]
+			}
+			if last {
+				close(heard)
+				return
 			}
 			if err != nil {
 				fail <- err
 				return
-			}
-			if size > 1 {
-				continue
-			}
-			if line = append(line, b[0]); b[0] == '\n' {
-				if p.beforeTLS(string(line)) {
-					p.deaf.Store(true)
-					return
-				}
-				line = line[:0]
 			}
 		}
 	}()
@@ -317,7 +309,7 @@ func (p *Player) listen() {
 // beforeTLS tells whether a line is the last before TLS: STARTTLS heard by a
 // server, or the reply to it heard by a client (RFC 3207, 4: 220).
 func (p *Player) beforeTLS(line string) bool {
-	return p.Role == 'S' && line == "STARTTLS\r\n" || p.Role == 'C' && p.toTLS.Load() && strings.HasPrefix(line, "220 ")
+	return p.Role == 'S' && line == "STARTTLS\r\n" || p.Role == 'C' && p.toTLS.Load() && strings.HasPrefix(line, "220 ") && strings.HasSuffix(line, "\n")
 }
 
 // startTLS does the handshake of this side's part, and listens to what comes out
