@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/postrider/postrider/internal/dialogue"
 	"github.com/postrider/postrider/smtp"
@@ -207,24 +206,53 @@ type writerTo func(io.Writer) (int64, error)
 
 func (f writerTo) WriteTo(w io.Writer) (int64, error) { return f(w) }
 
+// A heardConn calls then when last has been said, or if that is empty, when
+// something has been heard.
+type heardConn struct {
+	net.Conn
+	last string
+	then func()
+}
+
+func (c heardConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if c.last != "" && strings.HasSuffix(string(b), c.last) {
+		c.then()
+	}
+	return n, err
+}
+
+func (c heardConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.last == "" {
+		c.then()
+	}
+	return n, err
+}
+
 // Cancelling returns at once at each step, and the fate is right: temporary before
 // the final dot, unknown after it.
 func TestCancel(t *testing.T) {
 	stall := "C: <close>\n"
 	body := "C: Subject: x\nC: .\n"
-	for name, c := range map[string]struct{ server, want string }{
-		"greeting": {stall, "temporary"},
-		"EHLO":     {"S: 220 mx\nC: EHLO c.example.org\n" + stall, "temporary"},
-		"envelope": {hello + "C: MAIL FROM:<ann@example.com>\nC: RCPT TO:<bob@example.net>\nC: DATA\n" + stall, "temporary"},
-		"DATA":     {hello + strings.Replace(envelope, "S: 354 go\n", "", 1) + stall, "temporary"},
-		"the end":  {hello + envelope + body + stall, "unknown"},
+	for name, c := range map[string]struct{ server, last, want string }{
+		"greeting": {"S: 220-mx\n" + stall, "", "temporary"},
+		"EHLO":     {"S: 220 mx\nC: EHLO c.example.org\n" + stall, "EHLO c.example.org\r\n", "temporary"},
+		"envelope": {hello + "C: MAIL FROM:<ann@example.com>\nC: RCPT TO:<bob@example.net>\nC: DATA\n" + stall, "DATA\r\n", "temporary"},
+		"DATA":     {hello + strings.Replace(envelope, "S: 354 go\n", "", 1) + stall, "DATA\r\n", "temporary"},
+		"the end":  {hello + envelope + body + stall, "\r\n.\r\n", "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tr := &smtp.Transport{Addr: scripted(t, c.server), Dialer: dialer()}
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
+			d := dialer()
+			d.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return heardConn{conn, c.last, cancel}, err
+			}
+			tr := &smtp.Transport{Addr: scripted(t, c.server), Dialer: d}
 			results, err := tr.Send(ctx, toBob, text("Subject: x\r\n"))
-			if classes(results[0].Err) != c.want || !errors.Is(err, context.DeadlineExceeded) {
+			if classes(results[0].Err) != c.want || !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v (%s), want %s and the context's error", err, classes(results[0].Err), c.want)
 			}
 		})
