@@ -30,37 +30,44 @@ func endless(conn net.Conn, text string) (n int64) {
 // Whatever a server says for ever, and in whichever phase: the Send ends with a temporary
 // failure after little of it.
 func TestEndlessReplies(t *testing.T) {
-	phases := []string{"greeting", "EHLO", "MAIL", "RCPT", "DATA"}
 	for name, text := range map[string]string{
 		"continuation lines": "250-and so on\r\n", "empty continuations": "250-\r\n", "a line": "250 xxxxxxxxxxxxxxxx", "no line": "x",
 		"zeros": "\x00", "line feeds": "\n", "carriage returns": "\r", "other codes": "250-a\r\n550-b\r\n", "digits": "2",
 	} {
-		for at, phase := range phases {
-			here, there := smtp.Connection(t)
-			wrote := make(chan int64, 1)
-			go func() {
-				defer there.Close()
-				rd := bufio.NewReader(there)
-				for _, reply := range []string{"220 x\r\n", "250 x\r\n", "250 ok\r\n", "250 ok\r\n"}[:at] {
-					io.WriteString(there, reply)
-					rd.ReadString('\n')
-				}
-				wrote <- endless(there, text)
-			}()
-			d := dialer()
-			d.NetDial = func(context.Context, string, string) (net.Conn, error) { return here, nil }
-			tr := &smtp.Transport{Dialer: d, MaxConns: 1}
-			results, err := tr.Send(t.Context(), toBob, text1)
-			if classes(err) != "temporary" || len(results) != 1 {
-				t.Errorf("%s at %s: got %v, want a temporary failure", name, phase, err)
-			}
-			// What the system's own buffers hold comes on top of what was read.
-			if n := <-wrote; n > 32<<20 {
-				t.Errorf("%s at %s: read on for %d octets", name, phase, n)
-			}
-			tr.Close()
+		for at := range phases {
+			t.Run(name, func(t *testing.T) { endlessReply(t, text, at) })
 		}
 	}
+}
+
+var phases = []string{"greeting", "EHLO", "MAIL", "RCPT", "DATA"}
+
+// endlessReply sends to a server that says text for ever in that phase.
+func endlessReply(t *testing.T, text string, at int) {
+	t.Helper()
+	here, there := smtp.Connection(t)
+	wrote := make(chan int64, 1)
+	go func() {
+		defer there.Close()
+		rd := bufio.NewReader(there)
+		for _, reply := range []string{"220 x\r\n", "250 x\r\n", "250 ok\r\n", "250 ok\r\n"}[:at] {
+			io.WriteString(there, reply)
+			rd.ReadString('\n')
+		}
+		wrote <- endless(there, text)
+	}()
+	d := dialer()
+	d.NetDial = func(context.Context, string, string) (net.Conn, error) { return here, nil }
+	tr := &smtp.Transport{Dialer: d, MaxConns: 1}
+	results, err := tr.Send(t.Context(), toBob, text1)
+	if classes(err) != "temporary" || len(results) != 1 {
+		t.Errorf("%q at %s: got %v, want a temporary failure", text, phases[at], err)
+	}
+	// What the system's own buffers hold comes on top of what was read.
+	if n := <-wrote; n > 32<<20 {
+		t.Errorf("%q at %s: read on for %d octets", text, phases[at], n)
+	}
+	tr.Close()
 }
 
 var text1 = again{"Subject: x\r\n"}

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -58,6 +61,67 @@ func TestTransportReconnects(t *testing.T) {
 			}
 		}
 		tr.Close()
+	}
+}
+
+// A hole is a connection that stops carrying anything, as when the server or a NAT on the way has vanished: no end is seen, and
+// what is written is gone.
+type hole struct {
+	net.Conn
+	gone atomic.Bool
+}
+
+func (h *hole) Write(p []byte) (int, error) {
+	if h.gone.Load() {
+		return len(p), nil
+	}
+	return h.Conn.Write(p)
+}
+
+// A connection that died without a sign while it was idle is given up when the reply to MAIL is overdue. What was not sent
+// whole is then sent over another one; what was, with its envelope, is unknown, and nobody gets it twice.
+func TestTransportDeadPeer(t *testing.T) {
+	for extensions, c := range map[string]struct {
+		fate     string
+		messages int
+	}{"PIPELINING": {"", 2}, "PIPELINING CHUNKING": {"unknown", 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			var holes []*hole
+			var servers sync.WaitGroup
+			var moodies []*moody
+			d := dialer()
+			d.Timeouts.Mail = time.Minute
+			d.NetDial = func(context.Context, string, string) (net.Conn, error) {
+				here, there := net.Pipe()
+				m := &moody{conn: there, extensions: extensions, mood: yes}
+				servers.Go(m.serve)
+				holes, moodies = append(holes, &hole{Conn: here}), append(moodies, m)
+				return holes[len(holes)-1], nil
+			}
+			tr := &smtp.Transport{Dialer: d}
+			if _, err := tr.Send(t.Context(), toBob, text("first\r\n")); err != nil {
+				t.Fatal(err)
+			}
+			holes[0].gone.Store(true)
+			begin := time.Now()
+			results, _ := tr.Send(t.Context(), toBob, text("second\r\n"))
+			if took := time.Since(begin); len(results) != 1 || classes(results[0].Err) != c.fate || took < time.Minute || took > 2*time.Minute {
+				t.Errorf("%s: got %+v after %v, want the fate %q within two minutes", extensions, results, took, c.fate)
+			}
+			tr.Close()
+			servers.Wait()
+			got := 0
+			for _, m := range moodies {
+				for what, times := range m.taken {
+					if got += times; times != 1 {
+						t.Errorf("%s: %q was taken %d times", extensions, what, times)
+					}
+				}
+			}
+			if got != c.messages {
+				t.Errorf("%s: %d messages were taken, want %d", extensions, got, c.messages)
+			}
+		})
 	}
 }
 

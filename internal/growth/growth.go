@@ -25,6 +25,19 @@ func Linear(t testing.TB, name string, n int, prepare func(n int) func()) {
 	Within(t, name, 9, few, many)
 }
 
+// Constant checks that the work which prepare makes for a size takes as much memory at 2n as at n/2, within a megabyte:
+// that what passes is not kept. With -short nothing is measured, nor under the race detector, where a sync.Pool loses what
+// it is given. It is for one test at a time.
+func Constant(t testing.TB, name string, n int, prepare func(n int) func()) {
+	t.Helper()
+	if raced || testing.Short() {
+		return
+	}
+	if a, b := allocated(prepare(n/2)), allocated(prepare(2*n)); b > a+1<<20 {
+		t.Errorf("%s: %d octets allocated at n/2, %d at 2n", name, a, b)
+	}
+}
+
 // Within checks that many takes less than so many times as long as few, as [Linear] does. Both must work on the goroutine
 // that calls them.
 func Within(t testing.TB, name string, times int, few, many func()) {

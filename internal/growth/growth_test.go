@@ -43,3 +43,25 @@ func TestLinear(t *testing.T) {
 		}
 	}
 }
+
+// What keeps what passes is found; what streams is let pass.
+func TestConstant(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures memory, which -short leaves out")
+	}
+	for name, c := range map[string]struct {
+		work     func(n int)
+		constant bool
+	}{
+		"streams": {func(n int) { sink += n }, true},
+		"keeps":   {func(n int) { kept = make([]byte, n) }, raced},
+	} {
+		r := &recorder{TB: t}
+		Constant(r, name, 4<<20, func(n int) func() { return func() { c.work(n) } })
+		if r.failed == c.constant {
+			t.Errorf("%s: found wanting %v, want %v", name, r.failed, !c.constant)
+		}
+	}
+}
+
+var kept []byte
