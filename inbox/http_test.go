@@ -413,7 +413,7 @@ func TestPages(t *testing.T) {
 		status     int
 		want, gone []string
 	}{
-		{"/", 200, []string{"&lt;script&gt;", id, plain, "2 messages", "2 unread"}, []string{"<script>alert"}},
+		{"/", 200, []string{"&lt;script&gt;", id, plain, "All <span>2</span>", "Unread <span>2</span>"}, []string{"<script>alert"}},
 		{"/list", 200, []string{id, plain}, []string{"<html"}},
 		{"/?query=parts", 200, []string{"Nothing matches", "parts"}, nil},
 		{"/?query=%22%3E%3Cscript%3E%22", 200, []string{"&lt;script&gt;"}, []string{`"><script>`}},

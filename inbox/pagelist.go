@@ -69,6 +69,15 @@ func (p *page) one(r *http.Request) (*view, error) {
 	return &view{Query: query, Rows: []row{rowOf(e, query)}}, nil
 }
 
+// Filters are the searches that are one click away. Two of them say how many
+// messages there are, which the head of the list would have to say anyway.
+func (v *view) Filters() []tab {
+	filter := func(query, label string, count int) tab {
+		return tab{Name: query, Label: label, URL: "/" + parameters(query), Current: v.Query == query, Count: count}
+	}
+	return []tab{filter("", "All", v.Stats.Messages), filter("is:unread", "Unread", v.Stats.Unread), filter("has:attachment", "Files", 0)}
+}
+
 // Found says how many match, as far as they are counted.
 func (v *view) Found() string {
 	if v.Total >= MaxTotal {

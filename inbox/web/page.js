@@ -381,10 +381,12 @@ async function release() {
   }
 }
 
+const write = key => { const link = $(`a[data-key=${key}]`, pane); if (link) show(link.href) }
 const tab = n => { const link = pane.querySelectorAll('.tabs a')[n]; if (link) show(link.href) }
 const acts = {
   delete: () => remove(subjects()), release, links, wellbehaved: () => misbehave([]), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty,
   clear: () => { picked.clear(); settle() }, all: () => { for (const row of rows()) picked.add(row.dataset.id); settle() },
+  example: button => { const rules = $('[name=rules]', pane); rules.value = rules.value.trimEnd() + (rules.value.trim() && '\n') + button.innerText + '\n'; rules.focus() },
   keys: () => $('#keys').showModal(), top: () => { list.scrollTop = 0 },
 }
 const keys = {
@@ -393,7 +395,7 @@ const keys = {
   u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, '*': acts.all, Escape: acts.clear,
   U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
   '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() }, '?': acts.keys,
-  c: () => show('/compose'), f: () => show('/faults'), r: () => { const link = $('a[data-key="r"]', pane); if (link) show(link.href) },
+  c: () => show('/compose'), f: () => show('/faults'), r: () => write('r'), w: () => write('w'),
 }
 for (let n = 1; n <= 9; n++) keys[n] = () => tab(n - 1)
 
@@ -416,17 +418,18 @@ document.addEventListener('click', event => {
     lastPick = id
     return
   }
-  const link = event.target.closest('a[data-open], a[data-home], a.newest')
+  const link = event.target.closest('a[data-open], a[data-home], a[data-find], a.newest')
   if (link && !event.shiftKey) {
     event.preventDefault()
-    if ('open' in link.dataset) show(link.href)
+    if ('find' in link.dataset) { search.value = link.dataset.find; find() }
+    else if ('open' in link.dataset) show(link.href)
     else if (link.matches('.newest')) { list.scrollTop = 0; list.replaceChildren(); history.replaceState(null, '', link.href); reload() }
     else if (link.classList.contains('brand')) location = '/'
     else home()
     return
   }
   const button = event.target.closest('[data-do]')
-  if (button) acts[button.dataset.do]?.()
+  if (button) acts[button.dataset.do]?.(button)
 })
 
 addEventListener('popstate', () => {
@@ -440,14 +443,16 @@ addEventListener('popstate', () => {
 let typing
 search.addEventListener('input', () => {
   clearTimeout(typing)
-  typing = setTimeout(() => {
-    const typed = search.value.trim()
-    history.replaceState(null, '', location.pathname + (typed ? '?' + new URLSearchParams({ query: typed }) : ''))
-    for (const row of rows().slice(50)) row.remove() // what is found begins with one page
-    list.scrollTop = 0
-    reload()
-  }, 120)
+  typing = setTimeout(find, 120)
 })
+
+function find() {
+  const typed = search.value.trim()
+  history.replaceState(null, '', location.pathname + (typed ? '?' + new URLSearchParams({ query: typed }) : ''))
+  for (const row of rows().slice(50)) row.remove() // what is found begins with one page
+  list.scrollTop = 0
+  reload()
+}
 
 // New mail. The browser opens the stream again by itself when it breaks, and then everything is read anew.
 const stream = new EventSource('/api/v1/events')
