@@ -13,10 +13,7 @@ import (
 // What is taken over was written by somebody else: addresses and identifiers that cannot be written are left out, so that
 // anything that was read can be answered. What comes out is a Message to be changed and sent like any other.
 
-const (
-	maxReferences = 100 // of one reply; the first message of a thread and the last ones
-	maxQuoted     = 1 << 20
-)
+const maxQuoted = 1 << 20
 
 // Reply makes a reply to whoever the message says: Mail-Reply-To, else Reply-To, else the authors. One's own message is
 // answered to whom it was for. The subject has one "Re: ", In-Reply-To and References go on with the thread (RFC 5322,
@@ -167,46 +164,6 @@ func others(list []Address, seen map[string]bool) []Address {
 
 // addressKey is the same for addresses that most likely are one mailbox: case is dropped, for nobody wants two copies.
 func addressKey(spec string) string { return strings.ToLower(spec) }
-
-// thread makes r the next message of m's thread (RFC 5322, 3.6.4).
-func (r *Message) thread(m *Message) {
-	usable := func(id string) bool { return validID(trimID(id), false) }
-	refs := m.References
-	// RFC 5322, 3.6.4: In-Reply-To stands in for References if it names one message alone.
-	if len(refs) == 0 && len(m.InReplyTo) == 1 {
-		refs = m.InReplyTo
-	}
-	for _, id := range refs {
-		if usable(id) && id != m.ID {
-			r.References = append(r.References, id)
-		}
-	}
-	if usable(m.ID) {
-		r.InReplyTo = []string{m.ID}
-		r.References = append(r.References, m.ID)
-	}
-	if n := len(r.References); n > maxReferences {
-		r.References = append(r.References[:1], r.References[n-maxReferences+1:]...)
-	}
-}
-
-// prefixSubject puts "Re: " or "Fwd: " before a subject that has none of its kind.
-// QUIRK: other languages have other words; these are the ones that RFC 5322, 3.6.5 and most programs know, with the
-// counts in brackets that some add.
-func prefixSubject(prefix, subject string) string {
-	subject = cleanLine(strings.TrimSpace(subject))
-	for rest := subject; ; {
-		word, after, ok := strings.Cut(rest, ":")
-		word, _, _ = strings.Cut(strings.TrimSpace(word), "[")
-		word, _, _ = strings.Cut(word, "(")
-		reply := equalFold(word, "re") || equalFold(word, "aw") || equalFold(word, "sv") || equalFold(word, "antw")
-		forward := equalFold(word, "fwd") || equalFold(word, "fw") || equalFold(word, "wg") || equalFold(word, "tr")
-		if !ok || !reply && !forward || prefix == "Re: " && forward || prefix == "Fwd: " && reply {
-			return prefix + rest
-		}
-		rest = strings.TrimSpace(after)
-	}
-}
 
 // attribution tells whom a quote is from.
 func (m *Message) attribution() string {

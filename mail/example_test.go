@@ -103,3 +103,27 @@ func ExampleNewReader() {
 	// "1" text/plain "" "See below." <nil>
 	// "2" text/plain "a.csv" "1,2\n" <nil>
 }
+
+// A list of messages is shown as conversations: each message goes where one of its keys has been seen.
+func ExampleMessage_ThreadKeys() {
+	asked := &mail.Message{ID: "1@example.com", Subject: "Lunch?"}
+	answered := &mail.Message{ID: "2@example.net", InReplyTo: []string{"1@example.com"}, Subject: "AW: [team] Lunch?"}
+	turned := &mail.Message{ID: "3@example.net", InReplyTo: []string{"1@example.com"}, Subject: "Holidays"}
+	of := map[string]string{} // which conversation a key belongs to
+	for _, m := range []*mail.Message{asked, answered, turned} {
+		conversation := mail.BaseSubject(m.Subject)
+		for _, key := range m.ThreadKeys() {
+			if known := of[key]; known != "" {
+				conversation = known
+			}
+		}
+		for _, key := range m.ThreadKeys() {
+			of[key] = conversation
+		}
+		fmt.Println(m.Subject, "is in", conversation)
+	}
+	// Output:
+	// Lunch? is in Lunch?
+	// AW: [team] Lunch? is in Lunch?
+	// Holidays is in Holidays
+}
