@@ -25,8 +25,8 @@ import (
 // The lines are those of a dialogue whose replies are told by their codes
 // (internal/dialogue). Settings stand before them: after says what has gone before
 // (nothing, greeting, clear, hello, mail, rcpt; secure is hello in TLS where there
-// is TLS, and without the credentials), needs which extensions must be announced
-// ("!DSN": must not), kept how many messages with the case's token the recipient
+// is TLS, and without the credentials; a stranger is there and has said MAIL), needs
+// which extensions must be announced ("!DSN": must not), kept how many messages with the case's token the recipient
 // must then have, holds what must be in them, repeat how often the lines are said.
 // Words in braces are put in for each run: see Config.values.
 
@@ -107,7 +107,9 @@ var preludes = map[string]struct{ after, lines string }{
 	"secure":      {"clear", "{secure}"},
 	"mail":        {"hello", "C: MAIL FROM:<{from}>\nS: 250\n"},
 	"secure-mail": {"secure", "C: MAIL FROM:<{from}>\nS: 250\n"},
-	"rcpt":        {"mail", "C: RCPT TO:<{rcpt}>\nS: 250 251\n"},
+	// A server that asks everybody for credentials refuses MAIL, and then RCPT.
+	"stranger": {"secure", "C: MAIL FROM:<{from}>\nS: 250 4xx 5xx\n"},
+	"rcpt":     {"mail", "C: RCPT TO:<{rcpt}>\nS: 250 251\n"},
 }
 
 const (
@@ -122,6 +124,11 @@ func prelude(state string) string {
 		return p.lines
 	}
 	return prelude(p.after) + p.lines
+}
+
+// relays tells whether the case is about mail for another domain.
+func (c *Case) relays() bool {
+	return c.after == "stranger" || strings.Contains(strings.ToLower(c.lines), "{relay")
 }
 
 // script makes a dialogue of the case. A session that has not ended by itself is
@@ -149,11 +156,21 @@ func (c *Config) values(o *offers, token string) *strings.Replacer {
 		hello += logIn
 	}
 	over := o.size() + 1
+	relayLocal, relayDomain := cutAddress(c.RelayTo)
+	_, here := cutAddress(c.Rcpt)
 	return strings.NewReplacer(
+		"{relay}", c.RelayTo, "{relay-local}", relayLocal, "{relay-domain}", relayDomain, "{RELAY}", strings.ToUpper(c.RelayTo),
+		"{here}", here, "{self}", o.self, "{twin}", o.twin, "{twin-ascii}", o.twinASCII,
 		"{hello}", hello, "{secure}", secure, "{token}", token,
 		"{client}", "client.example.org", "{from}", c.from(), "{rcpt}", c.Rcpt,
 		"{plain}", base64.StdEncoding.EncodeToString([]byte("\x00"+c.User+"\x00"+c.Password)),
 		"{over}", strconv.FormatInt(over, 10),
 		"{over-lines}", fmt.Sprintf(`\{%d 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n}`, over/64+1),
 	)
+}
+
+// cutAddress parts an address at its last at sign.
+func cutAddress(a string) (local, domain string) {
+	i := strings.LastIndexByte(a, '@')
+	return a[:max(i, 0)], a[i+1:]
 }

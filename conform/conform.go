@@ -5,10 +5,11 @@
 // may give; [Run] plays them all, [Test] does so as subtests. Replies are judged by
 // their codes, so that it does not matter how a server words them. Cases that need
 // what a server does not announce, or a recipient that is not given, are skipped
-// and say why. Nothing is sent to anybody but that recipient.
+// and say why, and so are those that a server which takes any password or any
+// recipient cannot pass. Nothing is sent to anybody but that recipient.
 //
-// RFC 5321 and its extensions (1870, 2034, 2920, 3030, 3207, 3461, 4954, 6152,
-// 6531).
+// RFC 5321, RFC 2505 (relaying) and the extensions (1870, 2034, 2920, 3030, 3207,
+// 3461, 4954, 6152, 6531).
 package conform
 
 import (
@@ -25,6 +26,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/internal/address"
 	"github.com/postrider/postrider/internal/dialogue"
 	"github.com/postrider/postrider/smtp"
 )
@@ -45,6 +47,11 @@ type Config struct {
 	User, Password string
 	From           string // the sender; postmaster at localhost if empty
 	Rcpt           string // gets all messages; "": the cases that send some are skipped
+	// RelayTo is an address at a domain that is not the server's, for a server that
+	// must not take mail for it from a stranger, as this machine is one to it. It is
+	// said in RCPT, VRFY and EXPN, and no message follows. "": the cases about it are
+	// skipped.
+	RelayTo string
 	// Mailbox is a directory in which the server has put what Rcpt got by the time
 	// of its reply, a message a file (a Maildir, or .eml). "": nobody looks.
 	Mailbox string
@@ -86,7 +93,11 @@ type Result struct {
 // server that is not there; a case that fails is no error. ctx ends it early.
 func Run(ctx context.Context, c Config) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
-		o, err := c.probe(ctx)
+		err := c.check()
+		var o *offers
+		if err == nil {
+			o, err = c.probe(ctx)
+		}
 		if err != nil {
 			yield(Result{}, fmt.Errorf("conform: %s: %w", c.Addr, err))
 			return
@@ -101,6 +112,23 @@ func Run(ctx context.Context, c Config) iter.Seq2[Result, error] {
 			}
 		}
 	}
+}
+
+// check refuses what no server could be tried with: the address that is not to be
+// reached is put into commands in many forms.
+func (c *Config) check() error {
+	if c.RelayTo == "" {
+		return nil
+	}
+	local, domain := cutAddress(c.RelayTo)
+	_, here := cutAddress(c.Rcpt)
+	switch {
+	case address.Check(c.RelayTo) != nil || local == "" || !address.IsASCII(c.RelayTo) || strings.ContainsAny(c.RelayTo, `"[`):
+		return fmt.Errorf("RelayTo is %q, want a plain address such as eve@example.org", c.RelayTo)
+	case strings.EqualFold(domain, here):
+		return fmt.Errorf("RelayTo is at %s as Rcpt is, want another domain", domain)
+	}
+	return nil
 }
 
 // wants tells whether a case is to be run.
@@ -136,8 +164,18 @@ func (c *Config) missing(one *Case, o *offers) string {
 		return "the connection is in TLS from the beginning"
 	case one.after == "clear":
 		offered = o.clear
-	case strings.HasPrefix(one.after, "secure"):
+	case strings.HasPrefix(one.after, "secure") || one.after == "stranger":
 		offered = o.secure
+	}
+	switch {
+	case c.RelayTo == "" && one.relays():
+		return "it asks for mail to be passed on, and no address to relay to is given"
+	case c.Rcpt == "" && (one.after == "rcpt" || strings.Contains(one.lines, "{rcpt}")):
+		return "it sends a message, and no recipient is given"
+	case c.Rcpt == "" && (strings.Contains(one.lines, "{here}") || strings.Contains(one.lines, "{twin")):
+		return "it needs the server's domain, and no recipient is given"
+	case o.twin == "" && strings.Contains(one.lines, "{twin"):
+		return "no other domain looks like the server's"
 	}
 	for _, need := range one.needs {
 		name, unwanted := strings.CutPrefix(need, "!")
@@ -146,9 +184,6 @@ func (c *Config) missing(one *Case, o *offers) string {
 		} else if !unwanted && why != "" {
 			return why
 		}
-	}
-	if c.Rcpt == "" && (one.after == "rcpt" || strings.Contains(one.lines, "{rcpt}")) {
-		return "it sends a message, and no recipient is given"
 	}
 	if c.Mailbox == "" && one.kept == "0" {
 		return "it looks at what was kept, and no mailbox is given"
@@ -167,6 +202,15 @@ func (c *Config) lacks(need string, offered map[string]string, o *offers) string
 	case need == "small":
 		if o.size() > 1<<20 {
 			return "the size limit is too large to be tried"
+		}
+	case need == "passwords":
+		// Who has been given credentials expects others to be refused.
+		if c.User == "" && o.anyPassword() {
+			return "the server takes any password, so that none is wrong"
+		}
+	case need == "mailboxes":
+		if o.anyMailbox() {
+			return "the server takes any recipient at its domain, so that this one may be its own"
 		}
 	case !ok:
 		return extension + " is not announced"

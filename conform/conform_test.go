@@ -56,7 +56,7 @@ func start(t *testing.T, program, fault string) conform.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return conform.Config{Addr: strings.TrimSpace(addr), Rcpt: "bob@example.net", Mailbox: dir, User: "ann", Password: "secret"}
+	return conform.Config{Addr: strings.TrimSpace(addr), Rcpt: "bob@example.net", RelayTo: "eve@example.org", Mailbox: dir, User: "ann", Password: "secret"}
 }
 
 // Our own server passes every case, in clear, in TLS and an octet at a time.
@@ -107,6 +107,48 @@ func TestCases(t *testing.T) {
 				t.Errorf("%s: the %s %q is that of %s too", c.Name, what, s, other)
 			}
 			seen[what+s] = c.Name
+		}
+	}
+}
+
+// Nothing is ever sent to the address that no mail is to be passed on to: a case
+// that says it never says DATA or BDAT.
+func TestRelayCasesSendNothing(t *testing.T) {
+	n := 0
+	for _, c := range conform.Cases() {
+		if lines := conform.Lines(c); strings.Contains(strings.ToLower(lines), "{relay") {
+			n++
+			if strings.Contains(lines, "DATA") || strings.Contains(lines, "BDAT") {
+				t.Errorf("%s: got %q, want no message", c.Name, lines)
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("got %d cases about relaying, want at least 40", n)
+	}
+}
+
+// What cannot be asked for is an error before anything is said.
+func TestRelayTo(t *testing.T) {
+	for _, to := range []string{"eve", "eve@", "@example.org", "eve@EXAMPLE.net", `"e ve"@example.org`, "eve@[192.0.2.1]", "jörg@example.org", "eve@example.org>\r\nDATA"} {
+		for r, err := range conform.Run(t.Context(), conform.Config{Addr: "127.0.0.1:1", Rcpt: "bob@example.net", RelayTo: to}) {
+			if err == nil || !strings.Contains(err.Error(), "RelayTo") {
+				t.Errorf("%q: got %+v and error %v, want one about RelayTo", to, r, err)
+			}
+		}
+	}
+}
+
+// A server that takes everything is not held to refusals, unless there is a user.
+func TestTakesAnything(t *testing.T) {
+	c := start(t, build(t, seed(t)), "every password is right")
+	c.Only = []string{"auth-wrong"}
+	for user, want := range map[string]conform.Outcome{"": conform.Skip, "ann": conform.Fail} {
+		c.User = user
+		for r, err := range conform.Run(t.Context(), c) {
+			if err != nil || r.Outcome != want {
+				t.Errorf("user %q: got %s, %s (%v), want %s", user, r.Outcome, r.Detail, err, want)
+			}
 		}
 	}
 }

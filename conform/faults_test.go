@@ -64,7 +64,12 @@ var faults = map[string]fault{
 	"replies lack their enhanced codes":      {"enhanced-*", []edit{{"smtp/conn.go", "		if enhanced != \"\" {", "		if enhanced != \"\" && !FAULT {"}}},
 	"a batch is cut short":                   {"noop-*", []edit{{"smtp/query.go", "func (c *Conn) noop(string) {", "func (c *Conn) noop(string) {\n\tif FAULT {\n\t\tc.rd.Discard(c.rd.Buffered())\n\t}\n"}}},
 	"QUIT ends nothing":                      {"quit*", []edit{{"smtp/command.go", "c.say(221, \"2.0.0\", \"bye\")\n	c.done = true", "c.say(221, \"2.0.0\", \"bye\")\n	c.done = !FAULT"}}},
-	"a message leaves its transaction open":  {"message-*", []edit{{"smtp/receive.go", "		c.commands, c.noops = 0, 0\n		c.reset()", "		if c.commands, c.noops = 0, 0; !FAULT {\n\t\t\tc.reset()\n\t\t}"}}},
+	// Found by the cases about relaying, and by no others: see TestRelayFaults.
+	"a domain that ends like ours is ours":  {"relay-*", []edit{{"conform/testdata/server/main.go", "case to == \"postmaster\"", "case FAULT && strings.HasSuffix(domain, \"example.net\") && domain != \"example.net\" || to == \"postmaster\""}}},
+	"a percent sign leads elsewhere":        {"relay-*", []edit{{"conform/testdata/server/main.go", "case domain != \"example.net\":", "case FAULT && strings.Contains(local, \"%\"):\n\t\treturn nil\n\tcase domain != \"example.net\":"}}},
+	"a source route is asked for its host":  {"relay-*", []edit{{"internal/address/address.go", "		if body, err = skipRoute(body); err != nil {", "		if FAULT {\n\t\t\tbody = \"bob\" + body[:max(0, strings.IndexAny(body, \",:\"))] + \">\"\n\t\t} else if body, err = skipRoute(body); err != nil {"}}},
+	"XCLIENT is taken from anybody":         {"relay-*", []edit{{"smtp/xclient.go", "if !c.trusted() {", "if !FAULT && !c.trusted() {"}}},
+	"a message leaves its transaction open": {"message-*", []edit{{"smtp/receive.go", "		c.commands, c.noops = 0, 0\n		c.reset()", "		if c.commands, c.noops = 0, 0; !FAULT {\n\t\t\tc.reset()\n\t\t}"}}},
 }
 
 // seed writes copies of the sources with all faults in them, for go build -overlay.
@@ -102,10 +107,30 @@ func seed(t *testing.T) map[string]string {
 	}
 	for file, text := range texts {
 		write(file, text)
-		dir, pkg := filepath.ToSlash(filepath.Dir(file)), filepath.Base(filepath.Dir(file))
-		write(dir+"/fault.go", "package "+pkg+"\n\nimport \"os\"\n\nvar fault = os.Getenv(\"FAULT\")\n")
+		pkg, _, _ := strings.Cut(text[strings.Index(text, "\npackage ")+len("\npackage "):], "\n")
+		write(filepath.ToSlash(filepath.Dir(file))+"/fault.go", "package "+pkg+"\n\nimport \"os\"\n\nvar fault = os.Getenv(\"FAULT\")\n")
 	}
 	return replace
+}
+
+// Who does not ask whether a server relays does not learn that it does.
+func TestRelayFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it plays the whole suite for each fault")
+	}
+	program := build(t, seed(t))
+	for name, f := range faults {
+		if f.cases != "relay-*" {
+			continue
+		}
+		c := start(t, program, name)
+		c.RelayTo = ""
+		for r, err := range conform.Run(t.Context(), c) {
+			if err != nil || r.Outcome == conform.Fail {
+				t.Errorf("%s: %s fails too: %s (%v)", name, r.Name, r.Detail, err)
+			}
+		}
+	}
 }
 
 func TestFaultsAreFound(t *testing.T) {

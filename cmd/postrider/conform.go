@@ -25,6 +25,7 @@ type conformOptions struct {
 	connect connectOptions
 	from    string
 	rcpt    string
+	relayTo string
 	mailbox string
 	run     []string
 	timeout time.Duration
@@ -37,6 +38,7 @@ type conformOptions struct {
 func (o *conformOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.rcpt, "rcpt", "", "`ADDRESS` that gets the messages; without it the cases that send some are skipped")
+	f.StringVar(&o.relayTo, "relay-to", "", "`ADDRESS` at a domain that is not the server's, for which it must take no mail from here: see above")
 	f.StringVar(&o.from, "from", "", "`ADDRESS` of the sender (postmaster@localhost)")
 	f.StringVar(&o.mailbox, "mailbox", "", "`DIR` in which the recipient's messages arrive, a file each: what was kept is looked at")
 	f.StringVar(&o.connect.tls, "tls", "auto", "`MODE` of TLS: auto, implicit, starttls or none")
@@ -60,9 +62,17 @@ func newConform(s streams) *cobra.Command {
 what has broken servers before. Each line is a case: how it went, its name, where
 the rule comes from, and the rule. What the server does not announce is skipped.
 
-Messages go to --rcpt and to nobody else. The exit code is 0 if no case failed, 1
-if some did.`,
+Messages go to --rcpt and to nobody else. With --relay-to the server is asked in all
+the ways known whether it passes mail on to strangers: the address is said in RCPT,
+VRFY and EXPN, and no message follows. It is for a server to which this machine is
+nobody; one that takes all mail, as "postrider serve" does by itself, or mail from
+its own network, rightly fails.
+
+Cases about wrong passwords are skipped where a random one is taken, as by a server
+for tests, unless --user says that there are users. So are those about odd local
+parts where the server takes any recipient at its domain. The exit code is 0 if no case failed, 1 if some did.`,
 		Example: `  postrider conform 127.0.0.1:2525 --rcpt bob@example.net
+  postrider conform mx.example.com --run 'relay*' --rcpt test@example.com --relay-to eve@example.org
   postrider conform mx.example.com --run 'smuggle-*,chunk-*' --rcpt test@example.com --mailbox ~/Maildir
   postrider conform mx.example.com --user ann --password-file ~/.password --rcpt ann@example.com --junit > conform.xml`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -106,7 +116,7 @@ func (o *conformOptions) config(addr string, s streams) (conform.Config, error) 
 	}
 	c := conform.Config{
 		Addr: addr, TLS: d.TLS, TLSConfig: d.TLSConfig, User: o.connect.user,
-		From: o.from, Rcpt: o.rcpt, Mailbox: o.mailbox, Timeout: o.timeout, Only: o.run,
+		From: o.from, Rcpt: o.rcpt, RelayTo: o.relayTo, Mailbox: o.mailbox, Timeout: o.timeout, Only: o.run,
 	}
 	var err error
 	if c.User != "" {

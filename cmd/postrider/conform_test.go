@@ -50,6 +50,26 @@ func TestConform(t *testing.T) {
 	}
 }
 
+// The two commands that everybody tries: what takes all by design fails nothing,
+// and what could not be judged is told.
+func TestConformServe(t *testing.T) {
+	s := start(t, t.TempDir())
+	addr := strings.TrimPrefix(s.smtp, "smtp://")
+	code, out, _ := conformRun(t, addr, "--rcpt", "bob@example.net")
+	if code != 0 || strings.Contains(out, "FAIL") {
+		t.Errorf("got exit %d and %q, want 0 and no failure", code, regexp.MustCompile("FAIL.*").FindAllString(out, 5))
+	}
+	for _, want := range []string{"the server takes any password", "no address to relay to is given"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("got no %q as why a case was skipped", want)
+		}
+	}
+	code, out, _ = conformRun(t, addr, "--rcpt", "bob@example.net", "--relay-to", "eve@example.org", "--run", "relay,relay-percent")
+	if code != 1 || !strings.Contains(out, "FAIL  relay ") || !strings.Contains(out, "skip  relay-percent ") {
+		t.Errorf("--relay-to: got exit %d and %q, want a failure, as it takes mail for anybody", code, out)
+	}
+}
+
 // A server with a fault: the exit code is 1, in whatever form it is told.
 func TestConformFails(t *testing.T) {
 	srv := &smtp.Server{OnCommand: func(_ context.Context, _ *smtp.Conn, verb, _ string) error {

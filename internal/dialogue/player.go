@@ -26,6 +26,7 @@ type Player struct {
 	Timeout time.Duration // for each expected line; 30 seconds if zero
 
 	last  string      // the last line said, for errors
+	code  string      // of the last reply that was expected by its code
 	toTLS atomic.Bool // STARTTLS was said, and its reply is the last line in clear
 	heard chan []byte // what the other side has said; closed when nobody listens, because TLS may begin
 	fail  chan error  // why it says no more
@@ -49,12 +50,17 @@ func (p *Player) Play(s *Script) error {
 			err = p.startTLS()
 			i++
 		case step.Text == TryTLS:
-			if p.startTLS() != nil {
+			if p.code != "" && p.code != "220" {
+				// It was refused: what follows is said as it was before.
+			} else if p.startTLS() != nil {
 				return p.ended(s.Steps[i+1:])
 			}
 			i++
 		case step.Text == Close && step.Who == p.Role:
 			return nil
+		case step.Who == p.Role && (step.Text == HalfClose || step.Text == Cut || step.Text == Reset):
+			p.end(step.Text)
+			i++
 		case step.Text == Close:
 			err = p.expectClose()
 			i++
@@ -96,6 +102,25 @@ func (p *Player) ended(rest []Step) error {
 		}
 	}
 	return nil
+}
+
+// end ends the connection in a way that is not Close. A pipe, which has no halves,
+// is closed.
+func (p *Player) end(how string) {
+	conn := p.Conn
+	if secure, ok := conn.(*tls.Conn); ok && how != HalfClose {
+		conn = secure.NetConn()
+	}
+	switch half, ok := conn.(interface{ CloseWrite() error }); {
+	case how == HalfClose && ok:
+		half.CloseWrite()
+		return
+	case how == Reset:
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			tcp.SetLinger(0)
+		}
+	}
+	conn.Close()
 }
 
 // batch counts the steps that go out in one write. A mark is none of them, as it

@@ -26,6 +26,7 @@ func (p *Player) expectReply(want string) error {
 		}
 	}
 	code, lines, err := p.reply()
+	p.code = code
 	if err != nil {
 		if ends(err) && len(lines) == 0 {
 			if slices.Contains(codes, Close) {

@@ -17,7 +17,7 @@
 // pipelined batch is written as such. Said lines may hold the escapes \r \n \t \0
 // \xHH, \{1000 x} (x a thousand times) and \\; "C| text" is said without a line
 // end. "C: <close>" and "S: <close>" end the connection, "C: <tls>" begins TLS on
-// both sides.
+// both sides; the constants below name the other ways to end.
 //
 // The first comment is the title. Comments "# key: value" before the first line
 // set up the play: "plays" says for which side the script is (both, server,
@@ -64,9 +64,16 @@ const (
 	Close = "<close>"
 	TLS   = "<tls>"
 	// TryTLS begins TLS with a server that may rather have closed the connection:
-	// then the script ends, if all that it still expects may be the end.
+	// then the script ends, if all that it still expects may be the end. With one
+	// that refused to (Player.Codes) the script goes on as it is.
 	TryTLS = "<try-tls>"
-	Any    = "..."
+	// HalfClose says no more and goes on to listen: FIN, and under TLS a close_notify.
+	// Cut ends the connection below TLS, without the word that no more comes; Reset
+	// does so by RST.
+	HalfClose = "<half-close>"
+	Cut       = "<cut>"
+	Reset     = "<reset>"
+	Any       = "..."
 )
 
 // Scripts returns all the dialogues of this package, in the order of their names.

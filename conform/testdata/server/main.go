@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -27,7 +28,7 @@ func main() {
 	dir := flag.String("dir", "", "where messages are kept")
 	flag.Parse()
 	srv := &smtp.Server{
-		Hostname: "mx.example.com", MaxSize: 200_000, Handler: handler{&smtp.Hooks{OnData: keep(*dir)}},
+		Hostname: "mx.example.com", MaxSize: 200_000, Handler: handler{&smtp.Hooks{OnRcpt: ours, OnData: keep(*dir)}},
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate()}}, Logger: slog.New(slog.DiscardHandler),
 		OnAuth: func(_ context.Context, _ *smtp.Conn, user, password string) error {
 			if user != "ann" || password != "secret" {
@@ -48,6 +49,21 @@ func main() {
 type handler struct{ *smtp.Hooks }
 
 func (handler) Offers() []string { return []string{"DSN", "BINARYMIME", "REQUIRETLS"} }
+
+// ours takes mail for the users of example.net, and from its own users for anybody.
+func ours(_ context.Context, c *smtp.Conn, to string, _ *smtp.RcptOptions) error {
+	to = strings.ToLower(to)
+	local, domain, _ := strings.Cut(to, "@")
+	switch {
+	case to == "postmaster" || c.User() != "":
+		return nil
+	case domain != "example.net":
+		return smtp.Errorf(550, "5.7.1", "mail for other domains is not passed on")
+	case local != "bob" && local != "postmaster":
+		return smtp.Errorf(550, "5.1.1", "no such user here")
+	}
+	return nil
+}
 
 // keep writes each message into a file that appears when it is whole.
 func keep(dir string) func(context.Context, *smtp.Conn, *smtp.Envelope, io.Reader) (string, error) {
