@@ -64,6 +64,17 @@ func safeType(part *mail.Part) string {
 			return opaque
 		}
 	}
+	return mediaType(part)
+}
+
+// mediaType returns a part's media type, with its charset, in a form that can be
+// written into a field.
+func mediaType(part *mail.Part) string {
+	const opaque = "application/octet-stream"
+	media := part.Type()
+	if strings.HasPrefix(media, "multipart/") {
+		return opaque // one that has no parts
+	}
 	params := map[string]string{}
 	if charset := part.Param("charset"); charset != "" {
 		params["charset"] = charset

@@ -1,7 +1,9 @@
 package inbox
 
 import (
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -16,8 +18,9 @@ import (
 type form struct {
 	Title, From, To, Cc, Subject, Text, HTML string
 	InReplyTo, References                    string
-	Lost                                     int  // attachments that it does not take along
-	Relay                                    bool // it can be sent, not just put into the inbox
+	Original                                 string       // the id of the message it is made out of
+	Files                                    []attachment // of that message, to be taken along
+	Relay                                    bool         // it can be sent, not just put into the inbox
 }
 
 // A rules is the form of the faults.
@@ -28,6 +31,7 @@ func (p *page) compose(r *http.Request) (*view, error) {
 	f := &form{Title: "New message", From: "ann@example.com", To: "bob@example.net", Subject: "A test", Text: "Hello!\n"}
 	if id := r.FormValue("id"); id != "" {
 		err := p.inbox.read(r.Context(), id, func(_ Body, m *mail.Message) error {
+			f.Original = id
 			f.fill(m, r.FormValue("how"))
 			return nil
 		})
@@ -46,19 +50,48 @@ func (f *form) fill(m *mail.Message, how string) {
 	if len(m.To) > 0 {
 		me = m.To[0]
 	}
-	f.Title = "The same again"
-	switch how {
+	out := m
+	switch f.Title = "The same again"; how {
 	case "reply":
-		f.Title, m = "Reply", m.Reply(me)
+		f.Title, out = "Reply", m.Reply(me)
+		f.InReplyTo, f.References = strings.Join(out.InReplyTo, " "), strings.Join(out.References, " ")
 	case "forward":
-		f.Title, m = "Forward", m.ForwardInline(me)
+		f.Title, out = "Forward", m.ForwardInline(me)
+		f.Files = f.files(m)
+		f.HTML = forwardedHTML(out.Text, m.HTML)
+	case "attach":
+		f.Title, out = "Forward as an attachment", m.Forward(me)
+		f.Files = []attachment{{Name: out.Attachments[0].Name, Type: out.Attachments[0].Type, Size: m.Body.RawSize()}}
+	default:
+		f.Files, f.HTML = f.files(m), m.HTML
 	}
-	f.From, f.To, f.Cc, f.Subject = joined(m.From), joined(m.To), joined(m.Cc), m.Subject
-	f.Text, f.HTML, f.Lost = m.Text, m.HTML, len(m.Attachments)
-	if how == "reply" {
-		f.InReplyTo, f.References = strings.Join(m.InReplyTo, " "), strings.Join(m.References, " ")
-	}
+	f.From, f.To, f.Cc, f.Subject, f.Text = joined(out.From), joined(out.To), joined(out.Cc), out.Subject, out.Text
 }
+
+// files are those that m has, the pictures of its HTML with the names by which
+// that shows them.
+func (f *form) files(m *mail.Message) []attachment {
+	at := &message{row: row{Entry: &Entry{ID: f.Original}}, Mail: m}
+	at.attachments()
+	return at.Attachments
+}
+
+// forwardedHTML puts the lines that a forwarded text begins with above the HTML
+// of the message: behind its <body>, or else before all of it.
+func forwardedHTML(text, original string) string {
+	if original == "" {
+		return ""
+	}
+	head, _, _ := strings.Cut(strings.TrimLeft(text, "\n"), "\n\n")
+	head = "<p>" + strings.ReplaceAll(html.EscapeString(head), "\n", "<br>\n") + "</p>\n"
+	at := 0
+	if begin := bodyTag.FindStringIndex(original); begin != nil {
+		at = begin[1]
+	}
+	return original[:at] + head + original[at:]
+}
+
+var bodyTag = regexp.MustCompile(`(?i)<body\b[^>]{0,1000}>`)
 
 // joined writes a list of addresses.
 func joined(list []mail.Address) string {

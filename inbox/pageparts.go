@@ -39,6 +39,8 @@ type attachment struct {
 	Name, Type, URL string
 	Size            int64
 	Inline          bool
+	Part            string // its path
+	CID             string // by which HTML shows it; "" if it does not
 	Thumb           string // URL of a small picture of it; "" if there is none
 	View            string // URL at which it is shown; "" if it can only be saved
 }
@@ -79,7 +81,7 @@ func (m *message) attachments() {
 
 func (m *message) attachmentOf(part *mail.Part, path string, inline bool) attachment {
 	out := attachment{
-		Name: safeName(part.Name(), path, part.Type()), Type: part.Type(), Size: decodedSize(part), Inline: inline,
+		Name: safeName(part.Name(), path, part.Type()), Type: part.Type(), Size: decodedSize(part), Inline: inline, Part: path, CID: part.CID(),
 		URL: apiPath + "messages/" + m.ID + "/parts/" + path, View: m.url("view", "parts", "part", path),
 	}
 	if _, format := pictureHead(part); format != "" {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 
+	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -53,6 +55,22 @@ func fates(results []smtp.Result) []fate {
 // The bytes are those that arrived. It returns as Relay's Send does; without a Relay
 // and for an id that is not there it fails without results.
 func (in *Inbox) Release(ctx context.Context, id, sender string, to ...string) ([]smtp.Result, error) {
+	return in.sendOn(ctx, id, sender, to, nil)
+}
+
+// Resend is Release with a block of Resent fields above what arrived (RFC 5322,
+// 3.6.6), from whoever sends it on and for to or, if that is empty, for the
+// recipients of the envelope. The envelope's sender is from too: it gets the report
+// if the message cannot be delivered.
+func (in *Inbox) Resend(ctx context.Context, id string, from mail.Address, to ...string) ([]smtp.Result, error) {
+	if err := from.Validate(); err != nil {
+		return nil, refuse(http.StatusBadRequest, "resent_from: %v", err)
+	}
+	return in.sendOn(ctx, id, from.Address, to, &from)
+}
+
+// sendOn sends a message on; resent nil adds nothing to it.
+func (in *Inbox) sendOn(ctx context.Context, id, sender string, to []string, resent *mail.Address) ([]smtp.Result, error) {
 	if in.Relay == nil {
 		return nil, errNoRelay
 	}
@@ -77,7 +95,11 @@ func (in *Inbox) Release(ctx context.Context, id, sender string, to ...string) (
 		return nil, err
 	}
 	defer b.Close()
-	results, err := in.Relay.Send(ctx, &env, bodyWriter{b})
+	head, err := resentBlock(resent, env.To)
+	if err != nil {
+		return nil, err
+	}
+	results, err := in.Relay.Send(ctx, &env, bodyWriter{head, b})
 	session, _ := ParseSession(e.Session) // "" has an empty one
 	log := in.logger().With("id", id)
 	if session != nil {
@@ -91,11 +113,33 @@ func (in *Inbox) Release(ctx context.Context, id, sender string, to ...string) (
 
 var errNoRelay = refuse(http.StatusConflict, "nothing may leave: start the server with --relay URL")
 
-// A bodyWriter writes a Body; as often as it is asked to.
-type bodyWriter struct{ Body }
+// resentBlock gives the fields that Resend adds. They are all that is written of
+// the message that mail makes: what arrived follows as it is, its signatures unharmed.
+func resentBlock(from *mail.Address, to []smtp.Recipient) (string, error) {
+	if from == nil {
+		return "", nil
+	}
+	var list []mail.Address
+	for _, r := range to {
+		list = append(list, mail.Address{Address: r.Address})
+	}
+	block := new(mail.Message).Resend(*from, list...).Header
+	if err := block.Validate(); err != nil {
+		return "", refuse(http.StatusBadRequest, "%v", err)
+	}
+	var b strings.Builder
+	_, err := block.WriteTo(&b)
+	return b.String(), err
+}
+
+// A bodyWriter writes fields and a Body behind them; as often as it is asked to.
+type bodyWriter struct {
+	head string
+	body Body
+}
 
 func (b bodyWriter) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, io.NewSectionReader(b.Body, 0, b.Size()))
+	return io.Copy(w, io.MultiReader(strings.NewReader(b.head), io.NewSectionReader(b.body, 0, b.body.Size())))
 }
 
 // Repeatable implements smtp.Repeatable.
@@ -106,13 +150,22 @@ func (in *Inbox) apiRelease(w http.ResponseWriter, r *http.Request) error {
 	var to struct {
 		Sender     string   `json:"sender"`
 		Recipients []string `json:"recipients"`
+		ResentFrom string   `json:"resent_from"`
 	}
 	if r.ContentLength != 0 {
-		if err := decode(w, r, &to, "sender (a string) and recipients (a list of strings)"); err != nil {
+		if err := decode(w, r, &to, "sender and resent_from (strings) and recipients (a list of strings)"); err != nil {
 			return err
 		}
 	}
-	results, err := in.Release(r.Context(), r.PathValue("id"), to.Sender, to.Recipients...)
+	if to.ResentFrom == "" {
+		results, err := in.Release(r.Context(), r.PathValue("id"), to.Sender, to.Recipients...)
+		return in.answerFates(w, results, err)
+	}
+	from, err := mail.ParseAddress(to.ResentFrom)
+	if err != nil || to.Sender != "" {
+		return refuse(http.StatusBadRequest, "resent_from is one address, and the sender")
+	}
+	results, err := in.Resend(r.Context(), r.PathValue("id"), from, to.Recipients...)
 	return in.answerFates(w, results, err)
 }
 
@@ -121,14 +174,15 @@ func (in *Inbox) apiSend(w http.ResponseWriter, r *http.Request) error {
 	if in.Relay == nil {
 		return errNoRelay
 	}
-	a, msg, err := in.upload(w, r)
+	u, err := in.upload(w, r)
 	if err != nil {
 		return err
 	}
-	if len(a.Envelope.To) == 0 {
+	defer u.Close()
+	if len(u.Envelope.To) == 0 {
 		return refuse(http.StatusBadRequest, "the message has no recipients")
 	}
-	results, err := in.Relay.Send(r.Context(), &a.Envelope, readerWriter{msg})
+	results, err := in.Relay.Send(r.Context(), &u.Envelope, u.msg)
 	return in.answerFates(w, results, err)
 }
 

@@ -2,11 +2,14 @@ package inbox
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/postrider/postrider/internal/mailjson"
 	"github.com/postrider/postrider/mail"
@@ -15,15 +18,50 @@ import (
 
 // Messages that come by HTTP: to be kept, or to be sent.
 
+// An upload is the message of a request with an envelope for it.
+type upload struct {
+	Arrival
+	msg  io.WriterTo
+	open []Body // the messages of which it takes something along
+}
+
+// Close lets go of what the message was made of. It must have been written.
+func (u *upload) Close() {
+	for _, b := range u.open {
+		b.Close()
+	}
+}
+
+// read hands what the message writes to fn, which need not read to its end.
+func (u *upload) read(fn func(r io.Reader) error) error {
+	if r, ok := u.msg.(io.Reader); ok {
+		return fn(r)
+	}
+	r, w := io.Pipe()
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		_, err := u.msg.WriteTo(w)
+		w.CloseWithError(err) // nil is io.EOF
+	})
+	defer writing.Wait() // what it is made of stays open for so long
+	defer r.Close()
+	return fn(r)
+}
+
 // apiInject keeps a message that did not come by SMTP: message/rfc822 as it is,
 // or one composed from JSON.
 func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
-	a, msg, err := in.upload(w, r)
+	u, err := in.upload(w, r)
 	if err != nil {
 		return err
 	}
-	// keep tells Run; the client may ask for the message at once.
-	id, err := in.keep(r.Context(), a, msg)
+	defer u.Close()
+	var id string
+	err = u.read(func(msg io.Reader) (err error) {
+		// keep tells Run; the client may ask for the message at once.
+		id, err = in.keep(r.Context(), &u.Arrival, msg)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -32,8 +70,8 @@ func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// upload reads the message of a request, with an envelope for it.
-func (in *Inbox) upload(w http.ResponseWriter, r *http.Request) (*Arrival, io.Reader, error) {
+// upload reads the message of a request. The upload has to be closed.
+func (in *Inbox) upload(w http.ResponseWriter, r *http.Request) (*upload, error) {
 	limit := in.MaxUpload
 	if limit == 0 {
 		limit = maxUpload
@@ -41,63 +79,126 @@ func (in *Inbox) upload(w http.ResponseWriter, r *http.Request) (*Arrival, io.Re
 	body := http.MaxBytesReader(w, r.Body, limit)
 	// A type that cannot be read is one of those that are not taken.
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	var a Arrival
-	var msg io.Reader
-	var err error
+	u := new(upload)
+	err := refuse(http.StatusUnsupportedMediaType, "the body must be message/rfc822 or application/json")
 	switch media {
 	case "message/rfc822":
-		msg, err = rawUpload(&a, body)
+		err = u.raw(body)
 	case "application/json":
-		msg, err = jsonUpload(&a, body)
-	default:
-		err = refuse(http.StatusUnsupportedMediaType, "the body must be message/rfc822 or application/json")
+		err = u.json(r.Context(), in, body)
 	}
-	return &a, msg, err
-}
-
-// rawUpload takes the envelope from the fields at the beginning of a message.
-func rawUpload(a *Arrival, body io.Reader) (io.Reader, error) {
-	head, err := io.ReadAll(io.LimitReader(body, maxHead))
 	if err != nil {
+		u.Close()
 		return nil, err
 	}
+	return u, nil
+}
+
+// raw takes the envelope from the fields at the beginning of a message.
+func (u *upload) raw(body io.Reader) error {
+	head, err := io.ReadAll(io.LimitReader(body, maxHead))
+	if err != nil {
+		return err
+	}
 	if len(head) == 0 {
-		return nil, refuse(http.StatusBadRequest, "the message is empty")
+		return refuse(http.StatusBadRequest, "the message is empty")
 	}
 	m, err := mail.Parse(bytes.NewReader(head))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	a.Envelope = envelopeOf(m)
-	return io.MultiReader(bytes.NewReader(head), body), nil
+	u.Envelope = envelopeOf(m)
+	u.msg = readerWriter{io.MultiReader(bytes.NewReader(head), body)}
+	return nil
 }
 
-// jsonUpload composes a message.
-func jsonUpload(a *Arrival, body io.Reader) (io.Reader, error) {
+// json composes a message.
+func (u *upload) json(ctx context.Context, in *Inbox, body io.Reader) error {
 	j, err := mailjson.Read(body)
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, err
+			return err
 		}
-		return nil, refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "mailjson: "))
+		return refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "mailjson: "))
 	}
-	var out bytes.Buffer
+	if err := u.takeAlong(ctx, in, j.Attachments); err != nil {
+		return err
+	}
 	m, err := j.Compose()
 	if err == nil {
-		_, err = m.WriteTo(&out)
+		u.msg, err = m.Freeze()
 	}
 	if err != nil {
-		return nil, refuse(http.StatusBadRequest, "%v", err)
+		return refuse(http.StatusBadRequest, "%v", err)
 	}
-	a.Envelope = envelopeOf(m)
+	u.Envelope = envelopeOf(m)
 	if e := j.Envelope; e != nil && e.Sender != "" {
-		a.Envelope.From = e.Sender
+		u.Envelope.From = e.Sender
 	}
 	if e := j.Envelope; e != nil && len(e.Recipients) > 0 {
-		a.Envelope.To = smtp.NewEnvelope("", e.Recipients...).To
+		u.Envelope.To = smtp.NewEnvelope("", e.Recipients...).To
 	}
-	return &out, nil
+	return nil
 }
+
+// takeAlong opens what the message takes along of others in the inbox. They are
+// not read before it is written, however large they are.
+func (u *upload) takeAlong(ctx context.Context, in *Inbox, list []mailjson.Attachment) error {
+	found := map[string]*mail.Message{}
+	for i := range list {
+		a := &list[i]
+		if a.Message == "" {
+			continue
+		}
+		m := found[a.Message]
+		if m == nil {
+			if len(u.open) == maxTaken {
+				return refuse(http.StatusBadRequest, "the attachments are of more than %d messages", maxTaken)
+			}
+			b, err := in.Store.Open(ctx, a.Message)
+			if errors.Is(err, ErrNotFound) {
+				return refuse(http.StatusBadRequest, "attachment %d: there is no message %s", i+1, oneLine(a.Message, 50))
+			}
+			if err != nil {
+				return err
+			}
+			u.open = append(u.open, b)
+			if m, err = mail.ParseAt(b, b.Size()); err != nil {
+				return err
+			}
+			found[a.Message] = m
+		}
+		if !take(a, m) {
+			return refuse(http.StatusBadRequest, "attachment %d: the message has no part %s", i+1, oneLine(a.Part, 50))
+		}
+	}
+	return nil
+}
+
+// take makes an attachment a part of m, or m itself, under the name and type that
+// it has there unless the attachment has others.
+func take(a *mailjson.Attachment, m *mail.Message) bool {
+	var name, media string
+	if a.Part == "" {
+		whole := m.Forward(mail.Address{}).Attachments[0]
+		name, media, a.Open = whole.Name, whole.Type, whole.Open
+	} else {
+		part := m.Body.At(a.Part)
+		if part == nil || part.IsMultipart() {
+			return false
+		}
+		if media = mediaType(part); part.Name() != "" {
+			name = safeName(part.Name(), a.Part, media)
+		}
+		a.Open = part.Reader
+	}
+	a.Name, a.Type = cmp.Or(a.Name, name), cmp.Or(a.Type, media)
+	return true
+}
+
+// maxTaken is of how many messages one may take something along: each is kept
+// open, and small ones are in memory.
+const maxTaken = 20
 
 // envelopeOf takes an envelope from what a message says of itself, Bcc included.
 func envelopeOf(m *mail.Message) smtp.Envelope {

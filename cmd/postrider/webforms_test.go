@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -76,6 +79,7 @@ func testWrite(t *testing.T, w *web, relay *served) {
 	w.click(t, "#compose button[value=send]")
 	relay.wait("subject:sent")
 
+	testForward(t, w, relay)
 	w.deliver(written(t, &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: "Let go", Text: "Hello."}))
 	w.open(t, "/messages/"+w.wait("subject:go"))
 	w.click(t, ".menu summary")
@@ -85,6 +89,58 @@ func testWrite(t *testing.T, w *web, relay *served) {
 	w.click(t, "#releasing button[value=ok]")
 	until(t, w.ctx, `document.querySelector("#toast").innerText.includes("Accepted")`)
 	relay.wait("subject:go+to:carol")
+	if !eval[bool](t, w.ctx, `!document.querySelector(".menu").open && document.activeElement === document.querySelector(".menu summary")`) {
+		t.Error("the menu has not closed, or the focus has not come back to its button")
+	}
+	w.click(t, ".menu summary")
+	w.click(t, ".menu [data-do=release]")
+	w.fill(t, "to", "dora@example.org")
+	w.fill(t, "resent", "Bob <bob@example.net>")
+	w.click(t, "#releasing button[value=ok]")
+	id := relay.wait("subject:go+to:dora+header:Resent-From=bob")
+	if raw := string(relay.get("/api/v1/messages/" + id + "/raw")); !strings.Contains(raw, "\r\nResent-To: dora@example.org\r\n") {
+		t.Errorf("it was resent as\n%s", raw)
+	}
+}
+
+// testForward takes the files of a message along, but for one that is left out
+// and one that comes from the disk.
+func testForward(t *testing.T, w *web, relay *served) {
+	w.deliver(written(t, newsletter(t)))
+	w.open(t, "/messages/"+w.wait("subject:roasted"))
+	w.press(t, "w")
+	w.fill(t, "to", "zoe@example.de")
+	w.look(t, "forward")
+	w.click(t, "#compose button[value=send]")
+	m := relay.parsed(t, relay.wait("subject:Fwd+has:attachment"))
+	if len(m.Attachments) != 2 || !strings.Contains(m.HTML, "Forwarded message") || !strings.Contains(m.HTML, "cid:"+m.Attachments[0].CID) || m.Attachments[0].CID == "" {
+		t.Errorf("it was forwarded with %d attachments and the HTML\n%s", len(m.Attachments), m.HTML)
+	}
+
+	w.open(t, "/compose?how=edit&id="+w.wait("subject:roasted"))
+	w.fill(t, "subject", "Edited")
+	w.click(t, `#compose .files li:nth-child(2) input`)
+	path := filepath.Join(t.TempDir(), "added.txt")
+	if err := os.WriteFile(path, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(t, w.ctx, chromedp.SetUploadFiles(chromedp.CSS(`#compose [name=files]`), []string{path}))
+	w.click(t, "#compose button[value=inbox]")
+	w.title(t, "Edited")
+	m = w.parsed(t, w.wait("subject:edited"))
+	if len(m.Attachments) != 2 || m.Attachments[0].Name != "banner.png" || m.Attachments[1].Name != "added.txt" {
+		t.Errorf("the edited message has %+v, want the picture and the file that was added", m.Attachments)
+	}
+}
+
+// parsed reads a message that a server keeps.
+func (s *served) parsed(t *testing.T, id string) *mail.Message {
+	t.Helper()
+	m, err := mail.Parse(bytes.NewReader(s.get("/api/v1/messages/" + id + "/raw")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // testStrangers lets a page of another origin try to read and to change what is

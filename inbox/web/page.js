@@ -325,6 +325,12 @@ const named = list => [...list.matchAll(/(?:"[^"]*"|[^,"])+/g)].map(([one]) => {
   return { name: name.trim().replace(/^"(.*)"$/, '$1'), address: address.trim() }
 }).filter(a => a.address)
 
+// encoded gives a file's content in base64.
+const encoded = file => new Promise((done, failed) => {
+  const reader = Object.assign(new FileReader(), { onload: () => done(reader.result.split(',')[1] ?? ''), onerror: () => failed(reader.error) })
+  reader.readAsDataURL(file)
+})
+
 const fate = sent => tell(sent.results.every(r => r.fate === 'accepted') ? `Accepted by ${sent.results[0]?.host || 'the relay'}.`
   : sent.results.filter(r => r.fate !== 'accepted').map(r => `${r.recipient}: ${r.fate} ${r.code || ''} ${r.text}`).join('; '))
 
@@ -332,6 +338,8 @@ const forms = {
   async compose(form, how) {
     const at = name => form.elements[name].value.trim()
     const message = { from: named(at('from')), to: named(at('to')), cc: named(at('cc')), subject: at('subject'), text: form.elements.text.value, html: form.elements.html.value, headers: [] }
+    message.attachments = [...form.querySelectorAll('[name=part]:checked')].map(box => ({ message: form.dataset.original, part: box.value, cid: box.dataset.cid }))
+    for (const file of form.elements.files.files) message.attachments.push({ name: file.name, type: file.type, content: await encoded(file) })
     for (const [name, value] of [['In-Reply-To', form.dataset.reply], ['References', form.dataset.references]])
       if (value) message.headers.push([name, value.split(' ').map(id => `<${id}>`).join(' ')])
     const made = await ask('POST', how === 'send' ? '/api/v1/send' : api, message)
@@ -370,13 +378,14 @@ async function links() {
 }
 
 async function release() {
-  const id = openID(), dialog = $('#releasing'), input = $('input', dialog)
-  input.value = ''
+  const id = openID(), dialog = $('#releasing')
+  const [to, resent] = dialog.querySelectorAll('input')
+  to.value = resent.value = ''
   dialog.showModal()
   dialog.onclose = async () => {
     if (dialog.returnValue !== 'ok') return
-    const recipients = input.value.split(',').map(r => r.trim()).filter(Boolean)
-    const sent = await ask('POST', `${api}/${id}/release`, recipients.length ? { recipients } : undefined)
+    const recipients = to.value.split(',').map(r => r.trim()).filter(Boolean)
+    const sent = await ask('POST', `${api}/${id}/release`, { recipients, resent_from: resent.value.trim() })
     if (sent?.results) fate(sent)
   }
 }
@@ -399,7 +408,15 @@ const keys = {
 }
 for (let n = 1; n <= 9; n++) keys[n] = () => tab(n - 1)
 
+// close closes a menu. Who was in it goes on from its button: what had the focus is hidden with it.
+function close(menu, inside) {
+  menu.open = false
+  if (inside) $('summary', menu).focus()
+}
+
 document.addEventListener('keydown', event => {
+  const menu = event.key === 'Escape' && $('.menu[open]')
+  if (menu) { close(menu, true); return }
   if (event.key === 'Escape' && document.activeElement === search) { search.blur(); return }
   if (event.ctrlKey || event.metaKey || event.altKey || /^(TEXTAREA|SELECT)$/.test(event.target.tagName) || $('dialog[open]')) return
   if (event.target.tagName === 'INPUT' && event.target.type !== 'checkbox') return
@@ -418,6 +435,8 @@ document.addEventListener('click', event => {
     lastPick = id
     return
   }
+  const menu = $('.menu[open]')
+  if (menu && !event.target.closest('summary')) close(menu, menu.contains(event.target))
   const link = event.target.closest('a[data-open], a[data-home], a[data-find], a.newest')
   if (link && !event.shiftKey) {
     event.preventDefault()

@@ -81,6 +81,12 @@ type Attachment struct {
 	SHA256  string  `json:"sha256"`            // of the decoded content, in hexadecimal
 	Part    string  `json:"part"`              // its path
 	Content *string `json:"content,omitempty"` // in base64: when composing, and on request
+	// Message is, when composing in an inbox, the id of a message there whose Part this is, or which this is itself if
+	// Part is empty: the content need not be sent again.
+	Message string `json:"message,omitempty"`
+
+	// Open is where Compose takes the content from in place of Content, if it is not nil.
+	Open func() (io.ReadCloser, error) `json:"-"`
 }
 
 // A Part is a node of the body.
@@ -245,6 +251,10 @@ func (m *Message) Compose() (*mail.Message, error) {
 		return nil, fmt.Errorf("mailjson: headers: %w", err)
 	}
 	for i, a := range m.Attachments {
+		if a.Open != nil {
+			out.Attachments = append(out.Attachments, mail.Attachment{Name: a.Name, Type: a.Type, CID: a.CID, Open: a.Open})
+			continue
+		}
 		// Without it a file would silently become an empty one.
 		if a.Content == nil {
 			return nil, fmt.Errorf("mailjson: attachment %d (%q) has no content", i+1, a.Name)
