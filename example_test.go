@@ -20,6 +20,22 @@ func ExampleSend() {
 	}
 }
 
+func ExampleOpen() {
+	// The second is for what the first does not take for now.
+	s, err := postrider.Open("smtps://ann:secret@one.example.com", "smtps://ann:secret@two.example.com")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+	_, err = postrider.Deliver(ctx, s, &mail.Message{
+		From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: "Minutes", Text: "As agreed.",
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+}
+
 func ExampleServe() {
 	err := postrider.Serve(ctx, postrider.Config{}, postrider.Handlers{
 		OnMail: func(ctx context.Context, m *postrider.Received) error {

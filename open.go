@@ -64,10 +64,48 @@ var tlsModes = map[string]smtp.TLSMode{
 // the only mechanism to authenticate with, as SCRAM-SHA-256: with XOAUTH2 and OAUTHBEARER the password is a token, with
 // EXTERNAL and ANONYMOUS there is none.
 //
-// Nothing is connected or made yet. To a server the Sender is a *smtp.Transport, which connects when it sends and keeps
+// With more URLs the Sender is [smtp.Failover] over all of them: who is deferred by one, because it cannot be reached or
+// takes nothing now, is sent to by the next.
+//
+// Nothing is connected or made yet. To one server the Sender is a *smtp.Transport, which connects when it sends and keeps
 // its connections for the next message; the others are those of package local. An error never repeats what was given; the
 // Sender is nil then. What Open returns may be used by many at once and is closed by its owner.
-func Open(rawURL string) (smtp.SendCloser, error) {
+func Open(url string, more ...string) (smtp.SendCloser, error) {
+	first, err := open(url)
+	if err != nil || len(more) == 0 {
+		return first, err
+	}
+	// They have connected nowhere yet, so that those before a wrong one need not be closed.
+	all := &failover{senders: []smtp.SendCloser{first}}
+	senders := []smtp.Sender{first}
+	for _, url := range more {
+		next, err := open(url)
+		if err != nil {
+			return nil, err
+		}
+		all.senders, senders = append(all.senders, next), append(senders, next)
+	}
+	all.Sender = smtp.Failover(senders...)
+	return all, nil
+}
+
+// A failover is several Senders that stand in for each other.
+type failover struct {
+	smtp.Sender
+	senders []smtp.SendCloser
+}
+
+// Close closes all of them.
+func (f *failover) Close() error {
+	var errs []error
+	for _, s := range f.senders {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// open makes the Sender of one URL.
+func open(rawURL string) (smtp.SendCloser, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		// The parser's own error repeats the URL with its password, so that it is not wrapped.

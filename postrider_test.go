@@ -514,3 +514,35 @@ func TestReadmeExamples(t *testing.T) {
 		}
 	}
 }
+
+// Of several URLs one is for whom those before it did not take; closing it closes them all.
+func TestOpenSeveral(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "maildir")
+	s, err := postrider.Open("smtp://127.0.0.1:1", "maildir:"+dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: "x"}
+	results, err := postrider.Deliver(t.Context(), s, m)
+	if err != nil || len(results) != 1 || results[0].Err != nil {
+		t.Errorf("got %+v, %v, want it accepted by the second", results, err)
+	}
+	if files, _ := os.ReadDir(filepath.Join(dir, "new")); len(files) != 1 {
+		t.Errorf("got %d files, want 1", len(files))
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	servers := []string{"smtp://127.0.0.1:1", "smtp://127.0.0.1:2"}
+	s, err = postrider.Open(servers[0], servers[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if _, err := postrider.Deliver(t.Context(), s, m); !errors.Is(err, smtp.ErrPermanent) {
+		t.Errorf("after Close: got %v, want a permanent error: the transport is closed", err)
+	}
+	if s, err := postrider.Open(servers[0], "gopher://host"); err == nil || s != nil {
+		t.Errorf("the second is wrong: got %v, %v", s, err)
+	}
+}

@@ -52,26 +52,72 @@ func resend(ctx context.Context, s Sender, env *Envelope, msg io.WriterTo, resul
 
 // Failover returns a Sender that tries senders in turn. Each is given the recipients that
 // those before it have deferred, as when a server cannot be reached; a refusal for good
-// stays one. Without senders everything is deferred.
+// stays one. A sender that no reply came from is asked after the others for the next half
+// minute, so that a host that has vanished does not hold up each message. Without senders
+// everything is deferred.
 func Failover(senders ...Sender) Sender {
+	g := newGroup(senders)
 	return prepared(func(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
-		results, _ := failAll(env, "", temporary("there is nobody to send by", ctx.Err()))
-		for _, s := range senders {
-			resend(ctx, s, env, msg, results)
-		}
-		return outcome(results)
+		return g.send(ctx, env, msg, 0)
 	})
 }
 
 // RoundRobin returns a Sender that gives each message to the next of senders, and what is
 // deferred to the one after it, as Failover does.
 func RoundRobin(senders ...Sender) Sender {
+	g := newGroup(senders)
 	var turn atomic.Uint32
-	return SenderFunc(func(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
-		n := int(turn.Add(1)-1) % max(len(senders), 1)
-		order := append(append([]Sender(nil), senders[n:]...), senders[:n]...)
-		return Failover(order...).Send(ctx, env, msg)
+	return prepared(func(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
+		return g.send(ctx, env, msg, int(turn.Add(1)-1)%max(len(senders), 1))
 	})
+}
+
+// A group is several Senders that stand in for each other.
+type group struct {
+	senders []Sender
+	silent  []atomic.Int64 // until when each is asked last, in nanoseconds of Unix time
+}
+
+// avoided is how long a sender is asked last that no reply came from.
+const avoided = 30 * time.Second
+
+func newGroup(senders []Sender) *group {
+	return &group{senders, make([]atomic.Int64, len(senders))}
+}
+
+// send asks the senders in turn, from first on.
+func (g *group) send(ctx context.Context, env *Envelope, msg io.WriterTo, first int) ([]Result, error) {
+	results, _ := failAll(env, "", temporary("there is nobody to send by", ctx.Err()))
+	now := time.Now().UnixNano()
+	var order, last []int
+	for n := range g.senders {
+		i := (first + n) % len(g.senders)
+		if g.silent[i].Load() > now {
+			last = append(last, i)
+		} else {
+			order = append(order, i)
+		}
+	}
+	for _, i := range append(order, last...) {
+		resend(ctx, g.senders[i], env, msg, results)
+		switch index := deferred(results); {
+		case index == nil:
+			return outcome(results)
+		case ctx.Err() == nil && !answered(results, index):
+			g.silent[i].Store(time.Now().Add(avoided).UnixNano())
+		}
+	}
+	return outcome(results)
+}
+
+// answered tells whether anybody said why one of those was deferred.
+func answered(results []Result, index []int) bool {
+	for _, i := range index {
+		if findError(results[i].Err) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // A Retry is a Sender that tries again what was deferred. It keeps the message in memory

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,4 +174,42 @@ func TestCombinedTimes(t *testing.T) {
 			t.Errorf("three to x and two to y: took %v, want 2s", d)
 		}
 	})
+}
+
+// A server that has vanished holds up the first message only, whoever sends by turns; when it is back it has its place again.
+func TestFailoverRemembers(t *testing.T) {
+	for name, join := range map[string]func(...smtp.Sender) smtp.Sender{"Failover": smtp.Failover, "RoundRobin": smtp.RoundRobin} {
+		synctest.Test(t, func(t *testing.T) {
+			var vanished atomic.Bool
+			vanished.Store(true)
+			back, second := &smtptest.Recorder{}, &smtptest.Recorder{}
+			first := smtp.SenderFunc(func(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
+				if !vanished.Load() {
+					return back.Send(ctx, env, msg)
+				}
+				tr := &smtp.Transport{Dialer: &smtp.Dialer{NetDial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					<-ctx.Done() // a minute
+					return nil, ctx.Err()
+				}}}
+				defer tr.Close()
+				return tr.Send(ctx, env, msg)
+			})
+			s := join(first, second)
+			for i, want := range []time.Duration{time.Minute, 0, 0} {
+				begin := time.Now()
+				_, err := s.Send(t.Context(), toBob, text("x\r\n"))
+				if took := time.Since(begin); err != nil || took != want {
+					t.Errorf("%s, message %d: got %v after %v, want it sent after %v", name, i+1, err, took, want)
+				}
+			}
+			vanished.Store(false)
+			time.Sleep(31 * time.Second)
+			for range 2 {
+				s.Send(t.Context(), toBob, text("x\r\n"))
+			}
+			if n := len(back.Messages()); n == 0 {
+				t.Errorf("%s: it is back, and gets nothing", name)
+			}
+		})
+	}
 }

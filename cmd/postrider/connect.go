@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -52,6 +53,43 @@ func (o *connectOptions) flags(f *pflag.FlagSet) {
 
 // localSchemes begin the addresses that are no server.
 var localSchemes = []string{"sendmail:", "maildir:", "mbox:", "eml:"}
+
+// senders makes one Sender of several addresses, each for whom the one before did
+// not take for now, as postrider.Open does, but with the flags. All are made before
+// the first is asked: that the last is spelt wrong is better known before the message
+// is out.
+func (o *connectOptions) senders(addresses []string, s streams) (smtp.SendCloser, error) {
+	var all failover
+	var senders []smtp.Sender
+	for _, address := range addresses {
+		one, err := o.sender(address, s)
+		if err != nil {
+			return nil, err // nothing is connected yet that would have to be closed
+		}
+		all.senders, senders = append(all.senders, one), append(senders, one)
+	}
+	if len(all.senders) == 1 {
+		// It stays itself: it need not keep the message for a second try elsewhere.
+		return all.senders[0], nil
+	}
+	all.Sender = smtp.Failover(senders...)
+	return &all, nil
+}
+
+// A failover is several Senders that stand in for each other.
+type failover struct {
+	smtp.Sender
+	senders []smtp.SendCloser
+}
+
+// Close closes all of them.
+func (f *failover) Close() error {
+	var errs []error
+	for _, one := range f.senders {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // sender makes a Sender of an address. Nothing is connected yet.
 func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, error) {

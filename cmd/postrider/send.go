@@ -117,18 +117,14 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 	if o.dryRun {
 		return o.show(m, s)
 	}
-	senders, err := o.senders(s)
-	for _, one := range senders {
-		defer one.Close()
+	if len(o.server) == 0 {
+		return usagef("say where to send to: --server HOST[:PORT], or a URL as smtps://smtp.example.com")
 	}
+	sender, err := o.connect.senders(o.server, s)
 	if err != nil {
-		return err
+		return fmt.Errorf("--server: %w", err)
 	}
-	// One stays itself: it need not keep the message for a second try elsewhere.
-	var sender smtp.Sender = senders[0]
-	if len(senders) > 1 {
-		sender = smtp.Failover(asSenders(senders)...)
-	}
+	defer sender.Close()
 	body, done := withProgress(m.body, s)
 	results, err := sender.Send(ctx, m.envelope, body)
 	done(err)
@@ -138,32 +134,6 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 		return exitf(exitIO, "%w", printErr)
 	}
 	return o.connect.explain(err)
-}
-
-// senders makes a Sender of each --server. All are made before the first one is
-// asked: that the last is spelt wrong is better known before the message is out.
-func (o *sendOptions) senders(s streams) ([]smtp.SendCloser, error) {
-	if len(o.server) == 0 {
-		return nil, usagef("say where to send to: --server HOST[:PORT], or a URL as smtps://smtp.example.com")
-	}
-	var all []smtp.SendCloser
-	for _, address := range o.server {
-		one, err := o.connect.sender(address, s)
-		if err != nil {
-			return all, fmt.Errorf("--server: %w", err)
-		}
-		all = append(all, one)
-	}
-	return all, nil
-}
-
-// asSenders forgets that they can be closed, as Go does not do by itself for a slice.
-func asSenders(closers []smtp.SendCloser) []smtp.Sender {
-	senders := make([]smtp.Sender, len(closers))
-	for i, c := range closers {
-		senders[i] = c
-	}
-	return senders
 }
 
 // show prints what would be sent: the message on standard output, and on standard

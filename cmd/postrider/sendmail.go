@@ -55,7 +55,8 @@ Further options of sendmail's are accepted, with their arguments, and do nothing
 
 The relay is a URL as for postrider send --server: "relay =" in mail.ini of the
 user's configuration directory (~/.config/postrider), else in ` + systemConfig + `,
-or POSTRIDER_SERVER, which comes first. Without one the exit code is 78.
+or POSTRIDER_SERVER, which comes first. Of several, with spaces between them, each
+is for whom the one before did not take for now. Without one the exit code is 78.
 
 What the message lacks is added: From, Date, Message-ID, and the domain of addresses
 that have none, which is this host's name or "hostname =" of the same file. Bcc is
@@ -93,7 +94,7 @@ func sendmail(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	connect := connectOptions{tls: "auto", trace: o.verbose}
-	relay, err := connect.sender(config.relay, s)
+	relay, err := connect.senders(strings.Fields(config.relay), s)
 	if err != nil {
 		return exitf(exitConfig, "relay, from %s: %w", config.from, err)
 	}
@@ -122,7 +123,7 @@ func sendmail(ctx context.Context, args []string, s streams) error {
 
 // A relayConfig is where mail goes, and who says so.
 type relayConfig struct {
-	relay string
+	relay string // a URL, or several with spaces between them
 	from  string // for errors
 	host  string // what names without a domain get
 }
@@ -158,7 +159,7 @@ func findRelay() (relayConfig, error) {
 			c.relay, c.from = ini.Value("relay"), path
 		}
 	}
-	if c.relay == "" {
+	if strings.TrimSpace(c.relay) == "" {
 		return c, exitf(exitConfig, "there is no relay to give the message to: set POSTRIDER_SERVER, or write relay = smtp://HOST:PORT into %s", strings.Join(paths, " or "))
 	}
 	if c.host == "" {

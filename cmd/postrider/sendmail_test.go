@@ -138,6 +138,12 @@ func TestSendmailConfiguration(t *testing.T) {
 	if a := <-got; a.sender != "ann@example.org" || !slices.Equal(a.recipients, []string{"bob@example.org"}) {
 		t.Errorf("got the envelope %q %q", a.sender, a.recipients)
 	}
+	write("relay = smtp://127.0.0.1:1 smtp://" + addr + "\nhostname = example.org\n")
+	if code, errs := call(); code != 0 {
+		t.Errorf("two relays, the first away: got exit code %d: %s", code, errs)
+	} else {
+		<-got
+	}
 	write("relais = x\n")
 	if code, errs := call(); code != exitConfig || !strings.Contains(errs, "line 1: relais") {
 		t.Errorf("an unknown key: got exit code %d: %s", code, errs)

@@ -25,7 +25,7 @@ type inboxOptions struct {
 func (o *inboxOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.keep, "keep", nil, "keep so many messages, for so long or so much, oldest first to go: `LIMITS` such as 10000,30d,2GB")
 	f.StringVar(&o.inboxes, "inboxes", "", "part mail into inboxes by `RULE`: domain, plus, user or listener")
-	f.StringVar(&o.relay, "relay", "", "`URL` of the server through which messages may be released and sent; none leaves otherwise")
+	f.StringVar(&o.relay, "relay", "", "`URL` of the server through which messages may be released and sent, or several with spaces; none leaves otherwise")
 	f.StringArrayVar(&o.faults, "fault", nil, "misbehave by `RULE`, such as \"RCPT 30% 450 busy\"; may repeat, several in one with |")
 }
 
@@ -60,10 +60,11 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 	if err := in.SetFaults(faults); err != nil {
 		return nil, usagef("--fault: %s", strings.TrimPrefix(err.Error(), "inbox: "))
 	}
-	if o.relay == "" {
+	relays := strings.Fields(o.relay) // as sendmail reads the same key
+	if len(relays) == 0 {
 		return nil, nil
 	}
-	relay, err := postrider.Open(o.relay)
+	relay, err := postrider.Open(relays[0], relays[1:]...)
 	if err != nil {
 		return nil, usagef("--relay: %w", err)
 	}
