@@ -2,7 +2,9 @@ package peers
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"strings"
@@ -13,7 +15,7 @@ import (
 
 // patience bounds every wait for another program. It is long because it is spent only where something is broken: on
 // a loaded machine a server may take seconds to start, and a test must not fail for that.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // grace is how long a server that was asked to end may take to do so.
 const grace = 5 * time.Second
@@ -93,7 +95,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Output returns what the process has written so far, both streams together.
 func (p *Process) Output() string { return p.out.String() }
 
-// Accepts waits until something accepts connections at addr. The test fails if the process ends first, or if half a minute
+// Accepts waits until something accepts connections at addr. The test fails if the process ends first, or if two minutes
 // passes. A server sees the connection that finds out: it opens and closes without a word.
 func (p *Process) Accepts(addr string) {
 	p.t.Helper()
@@ -146,17 +148,27 @@ func (p *Process) until(what string, cond func() bool) {
 	}
 }
 
-// FreeAddr returns a loopback address on which nothing listens, for programs that cannot choose a port and tell it.
-// Another program may take it before the caller does; the port comes from the range the system hands out in turn, so
-// that is rare.
+// FreeAddr returns a loopback address on which nothing listens, for programs that cannot choose a port and tell it. Until
+// the test has ended no other caller gets it, nor does the system hand it out: it lies below the ports that Linux (from
+// 32768), macOS and Windows (from 49152) choose themselves.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
+		// The port of UDP is the sign, for this process and others, that the one of TCP is taken.
+		sign, err := net.ListenPacket("udp", addr)
+		if err != nil {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			t.Cleanup(func() { sign.Close() })
+			return addr
+		}
+		sign.Close()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port among 1000")
+	return ""
 }
 
 // output collects what a process writes: both its streams, from two goroutines.
@@ -185,7 +197,7 @@ func both(first, kept io.Writer) io.Writer {
 	return io.MultiWriter(first, kept)
 }
 
-// Until waits until cond is true, for what no process tells: a file that appears. The test fails if half a minute passes.
+// Until waits until cond is true, for what no process tells: a file that appears. The test fails if two minutes passes.
 func Until(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
