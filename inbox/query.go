@@ -47,7 +47,7 @@ type Expr struct {
 //	cc                    Text is in a Cc address
 //	bcc                   Text is in a recipient whom no field of the message names
 //	header                the field Name is there, with Text in it unless that is ""
-//	id                    Text is the message's id, or is in its Message-ID
+//	id                    Text is the message's id or its Message-ID, or without an @ is in that
 //	user ip               Text is in who authenticated, or what the client's address begins with
 //	inbox                 Text is the inbox that it is in, whatever the case
 //	tag                   Text is one of its tags, whatever the case

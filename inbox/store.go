@@ -138,7 +138,7 @@ const (
 	DefaultLimit = 50
 	MaxLimit     = 1000
 	// MaxTotal is as far as Page.Total counts what a condition holds of.
-	MaxTotal = 10_000
+	MaxTotal = 1000
 )
 
 // A Page is the answer to a Query.

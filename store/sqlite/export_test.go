@@ -33,3 +33,13 @@ func Downgrade(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// SetShardSize has the index begin a new shard after so few messages.
+func (d *DB) SetShardSize(messages int) { d.search.size = messages }
+
+// Shards returns how many there are.
+func (d *DB) Shards() int {
+	d.search.reading.RLock()
+	defer d.search.reading.RUnlock()
+	return len(d.search.shards)
+}

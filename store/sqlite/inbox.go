@@ -191,31 +191,61 @@ func (s *inboxStore) Entry(ctx context.Context, id string) (*inbox.Entry, error)
 // that mail which arrives in between is in one and not in the other: a number
 // that is late by one is worth no transaction.
 func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, error) {
-	f := s.find(q.Match)
-	page := &inbox.Page{Total: s.writer.counts().messages} // known, without a condition
-	if q.Match.Op != inbox.Every {
-		count := "SELECT count(*) FROM (SELECT 1" + f.from(false) + " WHERE " + f.where + " LIMIT " + strconv.Itoa(inbox.MaxTotal) + ")"
-		if err := s.read.QueryRowContext(ctx, count, f.args...).Scan(&page.Total); err != nil {
-			return nil, wrap(err)
-		}
-	}
-	if err := errors.Join(f.bound(q.Before, "<"), f.bound(q.After, ">")); err != nil {
-		return nil, err
-	}
-	order := "DESC"
-	if q.OldestFirst {
-		order = "ASC"
-	}
 	limit := min(cmp.Or(q.Limit, inbox.DefaultLimit), inbox.MaxLimit)
-	// One more than was asked for tells whether there are more.
-	list, err := s.entries(ctx, "SELECT "+columns+f.from(true)+summaries+" WHERE "+f.where+" ORDER BY "+f.key+" "+order+" LIMIT ?",
-		append(f.args, limit+1)...)
+	in, err := spanOf(q.After, q.Before)
 	if err != nil {
 		return nil, err
 	}
-	page.More = len(list) > limit
-	page.Entries = list[:min(len(list), limit)]
+	f := finding{condition: s.compile(q.Match), oldest: q.OldestFirst}
+	page := &inbox.Page{Total: s.writer.counts().messages} // known, without a condition
+	var found []int64
+	if q.Match.Op != inbox.Every {
+		// Of the first page the count has the keys.
+		if found, err = s.keys(ctx, f, span{}, max(inbox.MaxTotal, limit+1)); err != nil {
+			return nil, wrap(err)
+		}
+		page.Total = min(len(found), inbox.MaxTotal)
+	}
+	// One more than was asked for tells whether there are more.
+	if q.Match.Op == inbox.Every || q.After != "" || q.Before != "" {
+		if found, err = s.keys(ctx, f, in, limit+1); err != nil {
+			return nil, wrap(err)
+		}
+	}
+	page.More = len(found) > limit
+	page.Entries, err = s.entriesOf(ctx, found[:min(len(found), limit)], q.OldestFirst)
+	if err == nil && len(page.Entries) < min(len(found), limit) && !f.joined {
+		// Some have been deleted and are still in the index, which is rare: their
+		// places are others'.
+		f.joined = true
+		if found, err = s.keys(ctx, f, in, limit+1); err == nil {
+			page.More = len(found) > limit
+			page.Entries, err = s.entriesOf(ctx, found[:min(len(found), limit)], q.OldestFirst)
+		}
+	}
+	if err != nil {
+		return nil, wrap(err)
+	}
 	return page, nil
+}
+
+// entriesOf reads the entries that have these keys.
+func (s *inboxStore) entriesOf(ctx context.Context, keys []int64, oldest bool) ([]inbox.Entry, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	list := make([]byte, 0, 20*len(keys))
+	for i, key := range keys {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = strconv.AppendInt(list, key, 10)
+	}
+	order := " DESC"
+	if oldest {
+		order = ""
+	}
+	return s.entries(ctx, "SELECT "+columns+" FROM message m"+summaries+" WHERE m.key IN ("+string(list)+") ORDER BY m.key"+order)
 }
 
 // Stats implements inbox.Store. It reads no row: the writer has counted.
@@ -269,7 +299,10 @@ func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 	}
 	// What is left in the index leads nowhere; it is no reason to say that the
 	// messages are still there.
-	_ = s.search.remove(keys, 0)
+	oldest := int64(0)
+	if s.read.QueryRow("SELECT min(key) FROM message").Scan(&oldest) == nil {
+		_ = s.search.remove(keys, oldest)
+	}
 	return n, nil
 }
 
@@ -285,7 +318,7 @@ func (s *inboxStore) DeleteAll(context.Context) (int, error) {
 	if err != nil {
 		return 0, wrap(err)
 	}
-	_ = s.search.remove(nil, last)
+	_ = s.search.remove(nil, last+1)
 	return n, nil
 }
 
@@ -305,27 +338,33 @@ func (s *inboxStore) Index(_ context.Context, list []inbox.Indexed) error {
 	var keys []int64
 	var there []*inbox.Indexed
 	last := int64(0)
-	err := s.writer.do(true, func(t *transaction) error {
-		keys, there = keys[:0], there[:0]
-		for i := range list {
-			// An id that is none of ours is passed over like one that is gone.
-			key, err := s.db().key(list[i].ID)
-			if err != nil {
-				continue
+	// A few at a time: senders wait behind each.
+	for part := range slices.Chunk(list, 100) {
+		var kept []int64
+		var have []*inbox.Indexed
+		err := s.writer.do(true, func(t *transaction) error {
+			kept, have = kept[:0], have[:0]
+			for i := range part {
+				// An id that is none of ours is passed over like one that is gone.
+				key, err := s.db().key(part[i].ID)
+				if err != nil {
+					continue
+				}
+				last = max(last, key)
+				is, err := t.summarise(key, &part[i].Summary)
+				if err != nil {
+					return err
+				}
+				if is {
+					kept, have = append(kept, key), append(have, &part[i])
+				}
 			}
-			last = max(last, key)
-			kept, err := t.summarise(key, &list[i].Summary)
-			if err != nil {
-				return err
-			}
-			if kept {
-				keys, there = append(keys, key), append(there, &list[i])
-			}
+			return nil
+		})
+		if err != nil {
+			return wrap(err)
 		}
-		return nil
-	})
-	if err != nil {
-		return wrap(err)
+		keys, there = append(keys, kept...), append(there, have...)
 	}
 	return wrap(s.search.put(keys, there, last))
 }

@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -15,13 +17,38 @@ import (
 // enough; the rest are conditions on the row of the message. Everything that a
 // client sent goes in as an argument, or in quotes into the index's own language.
 
-// A condition is an expression of the index, conditions of SQL, or both, which
-// must then both hold. $key stands for the key in sql: it is a column of one table
-// or of the other.
+// A condition is an expression of the index, conditions of SQL and a span of keys,
+// which must all hold. In sql $key stands for the key, a column of one table or of
+// the other, $words for a shard of the index, and $span for the bounds of what is
+// looked at, so that no more is gathered for an IN.
 type condition struct {
 	match string // of the index; "" is none
 	sql   string // "" is none
 	args  []any  // of sql
+	in    span
+}
+
+// A span is keys from one up to another, which is left out; 0 is no bound.
+type span struct{ from, to int64 }
+
+// both returns what is in two spans.
+func (s span) both(o span) span {
+	s.from = max(s.from, o.from)
+	if s.to == 0 || o.to != 0 && o.to < s.to {
+		s.to = o.to
+	}
+	return s
+}
+
+// sql returns the span as a condition on a column; "1" if it has no bounds.
+func (s span) sql(column string) string {
+	switch {
+	case s.from == 0 && s.to == 0:
+		return "1"
+	case s.to == 0:
+		return fmt.Sprintf("%s>=%d", column, s.from)
+	}
+	return fmt.Sprintf("%s>=%d AND %[1]s<%[3]d", column, s.from, s.to)
 }
 
 // compile makes a condition of an expression.
@@ -31,7 +58,7 @@ func (s *inboxStore) compile(e inbox.Expr) condition {
 		return s.term(&e.Term)
 	case inbox.Not:
 		c := s.compile(e.Of[0])
-		if c.sql == "" && c.match != "" {
+		if c.words() {
 			return condition{match: phrase("mark", otherMark+"all") + " NOT (" + c.match + ")"}
 		}
 		sql, args := c.where()
@@ -51,12 +78,13 @@ func (s *inboxStore) and(of []inbox.Expr) condition {
 	var wanted, excluded, sql []string
 	for _, e := range of {
 		if e.Op == inbox.Not {
-			if c := s.compile(e.Of[0]); c.sql == "" && c.match != "" {
+			if c := s.compile(e.Of[0]); c.words() {
 				excluded = append(excluded, "("+c.match+")")
 				continue
 			}
 		}
 		c := s.compile(e)
+		all.in = all.in.both(c.in)
 		if c.match != "" {
 			wanted = append(wanted, "("+c.match+")")
 		}
@@ -84,7 +112,7 @@ func (s *inboxStore) or(of []inbox.Expr) condition {
 	for _, e := range of {
 		c := s.compile(e)
 		list = append(list, c)
-		words = words && c.sql == "" && c.match != ""
+		words = words && c.words()
 	}
 	var any condition
 	var parts []string
@@ -104,21 +132,19 @@ func (s *inboxStore) or(of []inbox.Expr) condition {
 	return any
 }
 
+// words tells that the index alone answers it.
+func (c condition) words() bool { return c.match != "" && c.sql == "" && c.in == span{} }
+
 // where returns all of a condition as SQL.
 func (c condition) where() (string, []any) {
-	if c.match == "" {
-		if c.sql == "" {
-			return "1", nil
-		}
-		return c.sql, c.args
-	}
-	sql := "$key IN (SELECT rowid FROM search.words WHERE words MATCH ?)"
-	args := []any{c.match}
+	sql := c.in.sql("$key")
 	if c.sql != "" {
-		sql += " AND " + c.sql
-		args = append(args, c.args...)
+		sql += " AND (" + c.sql + ")"
 	}
-	return sql, args
+	if c.match == "" {
+		return sql, c.args
+	}
+	return "$key IN (SELECT rowid FROM search.$words WHERE $words MATCH ?) AND " + sql, append([]any{c.match}, c.args...)
 }
 
 // columnsOf are the columns of the index that a field is looked for in.
@@ -134,22 +160,25 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 		return condition{match: fieldPhrase(t)}
 	case "id":
 		if key, err := s.db().key(strings.ToUpper(t.Text)); err == nil {
-			return condition{sql: "$key=?", args: []any{key}}
+			return condition{in: span{key, key + 1}}
+		}
+		if strings.Contains(t.Text, "@") {
+			return condition{match: phrase("id", idMark(t.Text))}
 		}
 		return condition{match: text("id", t)}
 	case "tag":
-		return condition{sql: "$key IN (SELECT key FROM tag WHERE name=?)", args: []any{t.Text}}
+		return s.set("tag WHERE name=?", t.Text)
 	case "inbox":
 		// The index knows letters and digits; the row knows the rest.
 		return condition{match: phrase("mark", inboxMark(t.Text)), sql: "lower(m.inbox)=?", args: []any{t.Text}}
 	case "is":
-		return condition{sql: s.marked(t.Text)}
+		return s.marked(t.Text)
 	case "has":
 		return condition{match: phrase("mark", otherMark+t.Text)}
 	case "before":
-		return condition{sql: "$key<?", args: []any{t.Time.UnixMilli() << keyShift}}
+		return condition{in: span{0, max(t.Time.UnixMilli()<<keyShift, 1)}}
 	case "after":
-		return condition{sql: "$key>=?", args: []any{t.Time.UnixMilli() << keyShift}}
+		return condition{in: span{from: t.Time.UnixMilli() << keyShift}}
 	case "larger", "smaller":
 		return sizes(t)
 	}
@@ -158,19 +187,31 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 
 // marked makes the SQL of is:. Where few messages are what is asked for, they are
 // gathered from their index; where many are, a row that is looked at mostly is one.
-func (s *inboxStore) marked(how string) string {
+func (s *inboxStore) marked(how string) condition {
 	n := s.writer.counts()
 	switch few := n.messages / 8; {
 	case how == "tagged":
-		return "$key IN (SELECT key FROM tag)"
+		return s.set("tag WHERE 1")
 	case how == "unread" && n.unread < few:
-		return "$key IN (SELECT key FROM message WHERE unread=1)"
+		return s.set("message WHERE unread=1")
 	case how == "unread":
-		return "m.unread=1"
+		return condition{sql: "m.unread=1"}
 	case n.messages-n.unread < few:
-		return "$key IN (SELECT key FROM message WHERE unread=0)"
+		return s.set("message WHERE unread=0")
 	}
-	return "m.unread=0"
+	return condition{sql: "m.unread=0"}
+}
+
+// set makes the condition that a key is one of some others. It says between which,
+// so that a word that is in all messages is looked for only where these are.
+func (s *inboxStore) set(from string, args ...any) condition {
+	c := condition{sql: "$key IN (SELECT key FROM " + from + " AND $span)", args: args}
+	var first, last sql.NullInt64
+	query := fmt.Sprintf("SELECT (SELECT min(key) FROM %s), (SELECT max(key) FROM %[1]s)", from)
+	if s.read.QueryRow(query, append(args, args...)...).Scan(&first, &last) == nil {
+		c.in = span{max(first.Int64, 1), last.Int64 + 1} // of none that is there: from 1 up to 1
+	}
+	return c
 }
 
 // text makes an expression of what is looked for in a column, or in all.
@@ -246,57 +287,106 @@ func sizes(t *inbox.Term) condition {
 	return condition{match: strings.Join(marks, " OR ")}
 }
 
-// A finding is the FROM and WHERE of a query: which rows, and what may be added.
-type finding struct {
-	words bool // driven by the index: w is there, m only if it is needed
-	row   bool // conditions look at m
-	where string
-	args  []any
-	key   string // the column that is the key
+// spanOf returns the keys between the bounds of a page, both left out; "" is no
+// bound. The message at a bound may have been deleted since the page was shown.
+func spanOf(after, before string) (in span, err error) {
+	bound := func(id string) int64 {
+		u, parseErr := ulid.ParseStrict(id)
+		if parseErr != nil || u[0] > 0x7f {
+			err = fmt.Errorf("sqlite: %q is no id", id)
+		}
+		return keyOf(u)
+	}
+	if after != "" {
+		in.from = bound(after) + 1
+	}
+	if before != "" {
+		in.to = max(bound(before), 1) // no key is less
+	}
+	return in, err
 }
 
-// find makes the conditions of a query, its bounds left out.
-func (s *inboxStore) find(e inbox.Expr) finding {
-	c := s.compile(e)
-	f := finding{where: "1", key: "m.key", words: c.match != ""}
-	if f.words {
-		f.key, f.where, f.args = "w.rowid", "w.words MATCH ?", []any{c.match}
+// A finding is a query that returns keys.
+type finding struct {
+	condition
+	oldest bool // the oldest first
+	joined bool // of rows that are there: what was just deleted may still be in the index
+}
+
+// keys returns up to n keys within a span, shard by shard, as few of them as it
+// takes.
+func (s *inboxStore) keys(ctx context.Context, f finding, in span, n int) ([]int64, error) {
+	in = in.both(f.in)
+	if f.match == "" && !strings.Contains(f.sql, "$words") {
+		return s.shardKeys(ctx, nil, f, shard{}, in, n)
 	}
-	if c.sql != "" {
-		sql := c.sql
-		if f.words {
+	s.search.reading.RLock()
+	defer s.search.reading.RUnlock()
+	shards := s.search.shards
+	var keys []int64
+	for i := range shards {
+		if !f.oldest {
+			i = len(shards) - 1 - i
+		}
+		// What has not been indexed yet belongs to the newest, and to the oldest
+		// what was there before it.
+		part := span{from: shards[i].first}
+		if i == 0 {
+			part.from = 0
+		}
+		if i < len(shards)-1 {
+			part.to = shards[i+1].first
+		}
+		if part = part.both(in); part.to != 0 && part.from >= part.to {
+			continue
+		}
+		var err error
+		if keys, err = s.shardKeys(ctx, keys, f, shards[i], part, n-len(keys)); err != nil || len(keys) >= n {
+			return keys, err
+		}
+	}
+	return keys, nil
+}
+
+// shardKeys appends up to n keys of one shard to keys.
+func (s *inboxStore) shardKeys(ctx context.Context, keys []int64, f finding, x shard, in span, n int) ([]int64, error) {
+	from, where, key := "message m", "", "m.key"
+	var args []any
+	if f.match != "" {
+		// In this order: the index decides.
+		from, key = "search.$words w", "w.rowid"
+		if f.joined || strings.Contains(f.sql, "m.") {
+			from += " CROSS JOIN message m ON m.key=w.rowid"
+		}
+		where, args = "w.$words MATCH ? AND ", []any{f.match}
+	}
+	where += in.sql(key)
+	if f.sql != "" {
+		sql := f.sql
+		if f.match != "" {
 			// A plain column would have the index asked once for each of the keys in IN.
 			sql = strings.ReplaceAll(sql, "$key IN", "+w.rowid IN")
 		}
-		f.where += " AND (" + strings.ReplaceAll(sql, "$key", f.key) + ")"
-		f.args = append(f.args, c.args...)
-		f.row = strings.Contains(c.sql, "m.")
+		where += " AND (" + sql + ")"
+		args = append(args, f.args...)
 	}
-	return f
-}
-
-// from is the FROM of a query that looks at m if row says so.
-func (f *finding) from(row bool) string {
-	switch {
-	case !f.words:
-		return " FROM message m"
-	case row || f.row:
-		return " FROM search.words w CROSS JOIN message m ON m.key=w.rowid" // in this order: the index decides
+	order := "DESC"
+	if f.oldest {
+		order = "ASC"
 	}
-	return " FROM search.words w"
-}
-
-// bound adds a bound of the page.
-func (f *finding) bound(id, relation string) error {
-	if id == "" {
-		return nil
+	query := strings.NewReplacer("$words", x.table(), "$key", key, "$span", in.sql("key")).
+		Replace("SELECT " + key + " FROM " + from + " WHERE " + where + " ORDER BY " + key + " " + order + " LIMIT ?")
+	rows, err := s.read.QueryContext(ctx, query, append(args, n)...)
+	if err != nil {
+		return keys, err
 	}
-	// The message at a bound may have been deleted since the page was shown.
-	u, err := ulid.ParseStrict(id)
-	if err != nil || u[0] > 0x7f {
-		return fmt.Errorf("sqlite: %q is no id", id)
+	defer rows.Close()
+	for rows.Next() {
+		var key int64
+		if err := rows.Scan(&key); err != nil {
+			return keys, err
+		}
+		keys = append(keys, key)
 	}
-	f.where += " AND " + f.key + relation + "?"
-	f.args = append(f.args, keyOf(u))
-	return nil
+	return keys, rows.Err()
 }

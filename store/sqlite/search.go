@@ -1,12 +1,16 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
+	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +26,7 @@ import (
 // costs is not paid by the transaction in which senders wait. One that is damaged
 // or of another version is dropped and made anew, a batch at a time.
 //
-// It is one FTS5 table without contents: rows of word lists, found by the key of
+// It is FTS5 tables without contents: rows of word lists, found by the key of
 // their message. Words are SQLite's (unicode61: letters and digits, case and
 // accents left out). What that does not find is put in beside them as words of
 // another kind, told by their first character:
@@ -33,11 +37,21 @@ import (
 //     invoice: what begins inside a word is the beginning of one of its ends
 //   - each word of a field with the field's name before it
 //   - marks: that there is an attachment, and how large it is
+//
+// Each table, a shard, has the messages of a span of keys; when it is full the
+// next one begins. FTS5 puts the whole list of a word's beginnings together before
+// it gives the first row, so that in one table the first page of a search would
+// cost more with every message. Here it is looked for in the newest shard, then
+// the one before, until there is enough.
 
 const (
 	searchName = "search.db"
-	// searchVersion changes with the table and with what is written into it.
-	searchVersion = 1
+	// searchVersion changes with the tables and with what is written into them.
+	searchVersion = 2
+	// shardSize is how many messages are put into a shard. Of more, a common
+	// beginning takes too long in each; of fewer, there are too many to ask for a
+	// word that is rare.
+	shardSize = 16384
 
 	// Of the private use area: to unicode61 letters, to no text a beginning.
 	endMark   = "\uE001" // an end of a word
@@ -50,20 +64,45 @@ const (
 )
 
 const searchSchema = `
-CREATE VIRTUAL TABLE words USING fts5(subject, author, addressee, cc, bcc, body, header, id, user, ip, mark,
-	content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
+CREATE TABLE shard (first INTEGER PRIMARY KEY, messages INTEGER NOT NULL) STRICT; -- has the messages from this key up to the next shard
 CREATE TABLE progress (one INTEGER PRIMARY KEY CHECK (one=1), key INTEGER NOT NULL) STRICT; -- all up to this one are in it
 INSERT INTO progress VALUES (1, 0);
 `
 
+// newShard makes the shard that begins with a key. What is merged is merged later
+// and at once rather than often, as a backlog comes in large batches, and memory
+// for these is lent.
+func newShard(first int64) string {
+	t := shard{first: first}.table()
+	return `CREATE VIRTUAL TABLE ` + t + ` USING fts5(subject, author, addressee, cc, bcc, body, header, id, user, ip, mark,
+		content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
+		INSERT INTO ` + t + `(` + t + `, rank) VALUES ('automerge', 8), ('hashsize', 16777216);
+		INSERT INTO shard VALUES (` + strconv.FormatInt(first, 10) + `, 0);`
+}
+
+// A shard is one table of the index.
+type shard struct {
+	first    int64 // the key that it begins with
+	messages int   // put into it, those deleted since included
+}
+
+func (s shard) table() string { return "words" + strconv.FormatInt(s.first, 10) }
+
 // A search is the connection that writes the index; mu guards it, and the order of
 // what is done here and to the messages.
 type search struct {
-	mu                       sync.Mutex
-	conn                     *conn
-	key                      int64 // of progress
-	begin, commit, add, move *stmt
-	del                      *stmt
+	mu                  sync.Mutex
+	conn                *conn
+	key                 int64 // of progress
+	size                int   // of a shard
+	begin, commit, move *stmt
+	full                string    // a shard that is being tidied; "" if none is
+	added               additions // of the newest shard, or the one that was last needed
+
+	// Who reads holds the lock of shards until it has read: none is dropped
+	// meanwhile. They ascend, there is always one, and they change with mu held too.
+	reading sync.RWMutex
+	shards  []shard
 }
 
 // openSearch opens the index in dir, or makes a new one if there is none that can
@@ -93,7 +132,7 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &search{conn: c}
+	s := &search{conn: c, size: shardSize}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -103,11 +142,11 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.exec("PRAGMA journal_mode=wal; PRAGMA synchronous=normal; PRAGMA cache_size=-16000; PRAGMA temp_store=memory"); err != nil {
+	if err := c.exec("PRAGMA journal_mode=wal; PRAGMA synchronous=normal; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-16000; PRAGMA temp_store=memory"); err != nil {
 		return nil, err
 	}
 	if made == 0 {
-		err = c.exec("BEGIN IMMEDIATE; " + searchSchema + "PRAGMA user_version=" + strconv.Itoa(searchVersion) + "; COMMIT")
+		err = c.exec("BEGIN IMMEDIATE; " + searchSchema + newShard(0) + "PRAGMA user_version=" + strconv.Itoa(searchVersion) + "; COMMIT")
 	} else if made != searchVersion {
 		err = errors.New("sqlite: an index of another version")
 	}
@@ -118,27 +157,75 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 		to    **stmt
 		query string
 	}{
-		{&s.begin, "BEGIN IMMEDIATE"}, {&s.commit, "COMMIT"},
-		{&s.add, "INSERT INTO words(rowid,subject,author,addressee,cc,bcc,body,header,id,user,ip,mark) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"},
-		{&s.move, "UPDATE progress SET key=?"},
-		{&s.del, "DELETE FROM words WHERE rowid=?"},
+		{&s.begin, "BEGIN IMMEDIATE"}, {&s.commit, "COMMIT"}, {&s.move, "UPDATE progress SET key=?"},
 	} {
 		if *p.to, err = c.prepare(p.query); err != nil {
 			return nil, err
 		}
 	}
-	s.key, err = c.integer("SELECT key FROM progress")
-	return s, err
+	if s.key, err = c.integer("SELECT key FROM progress"); err != nil {
+		return nil, err
+	}
+	return s, s.readShards()
+}
+
+// readShards lists the shards as the database has them.
+func (s *search) readShards() error {
+	list, err := s.conn.prepare("SELECT first, messages FROM shard ORDER BY first")
+	if err != nil {
+		return err
+	}
+	defer list.Close()
+	var shards []shard
+	if _, err := list.query(func(row []driver.Value) error {
+		first, _ := row[0].(int64)
+		messages, _ := row[1].(int64)
+		shards = append(shards, shard{first, int(messages)})
+		return nil
+	}, make([]driver.Value, 2)); err != nil {
+		return err
+	}
+	if len(shards) == 0 {
+		return errors.New("sqlite: an index without shards")
+	}
+	s.shards = shards
+	s.added.close()
+	s.added, err = s.conn.additions(shards[len(shards)-1])
+	return err
+}
+
+// additions are the statements of one shard.
+type additions struct {
+	shard
+	add, del *stmt
+}
+
+func (c *conn) additions(x shard) (a additions, err error) {
+	a.shard = x
+	if a.add, err = c.prepare("INSERT INTO " + x.table() + "(rowid,subject,author,addressee,cc,bcc,body,header,id,user,ip,mark) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"); err != nil {
+		return a, err
+	}
+	a.del, err = c.prepare("DELETE FROM " + x.table() + " WHERE rowid=?")
+	return a, err
+}
+
+func (a *additions) close() {
+	for _, p := range []*stmt{a.add, a.del} {
+		if p != nil {
+			p.Close()
+		}
+	}
 }
 
 func (s *search) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range []*stmt{s.begin, s.commit, s.add, s.move, s.del} {
+	for _, p := range []*stmt{s.begin, s.commit, s.move} {
 		if p != nil {
 			p.Close()
 		}
 	}
+	s.added.close()
 	return s.conn.Close()
 }
 
@@ -167,41 +254,127 @@ func (s *search) within(fn func() error) error {
 // put adds messages, whose keys ascend, and says that all up to the last are in;
 // mu is held.
 func (s *search) put(keys []int64, list []*inbox.Indexed, reached int64) error {
+	for {
+		newest := s.shards[len(s.shards)-1]
+		if newest.messages >= s.size && len(keys) > 0 && keys[0] > s.key {
+			if err := s.reshape(newShard(keys[0])); err != nil {
+				return err
+			}
+			s.full, newest = newest.table(), s.shards[len(s.shards)-1]
+			s.tidy(-tidyPages) // begins with all that there is, as FTS5 has it
+		} else if s.full != "" {
+			s.tidy(tidyPages)
+		}
+		n := min(max(s.size-newest.messages, 1), len(keys))
+		if n == len(keys) {
+			return s.fill(keys, list, reached)
+		}
+		if err := s.fill(keys[:n], list[:n], keys[n-1]); err != nil {
+			return err
+		}
+		keys, list = keys[n:], list[n:]
+	}
+}
+
+// fill adds messages in one transaction; what is new among them is the newest
+// shard's.
+func (s *search) fill(keys []int64, list []*inbox.Indexed, reached int64) error {
 	err := s.within(func() error {
 		for i, key := range keys {
+			if err := s.turn(key); err != nil {
+				return err
+			}
 			// Index is free to give a message twice.
 			if key <= s.key {
-				if _, err := s.del.set(key).exec(); err != nil {
+				if _, err := s.added.del.set(key).exec(); err != nil {
 					return err
 				}
 			}
 			x := list[i]
 			w := &x.Words
-			if _, err := s.add.set(key, spaced(w.Subject)+ends(w.Subject), people(w.From), people(w.To), people(w.Cc), people(w.Bcc),
-				spaced(w.Body), fieldWords(w.Header), spaced(w.ID), spaced(w.User), w.IP, marks(x)).exec(); err != nil {
+			if _, err := s.added.add.set(key, spaced(w.Subject)+ends(w.Subject), people(w.From), people(w.To), people(w.Cc), people(w.Bcc),
+				spaced(w.Body), fieldWords(w.Header), spaced(w.ID)+" "+idMark(w.ID), spaced(w.User), w.IP, marks(x)).exec(); err != nil {
 				return err
 			}
+		}
+		if err := s.conn.exec(fmt.Sprintf("UPDATE shard SET messages=messages+%d WHERE first=%d", len(keys), s.shards[len(s.shards)-1].first)); err != nil {
+			return err
 		}
 		_, err := s.move.set(max(s.key, reached)).exec()
 		return err
 	})
 	if err == nil {
 		s.key = max(s.key, reached)
+		s.shards[len(s.shards)-1].messages += len(keys)
 	}
 	return err
 }
 
-// remove takes messages out that are gone. upTo says that these are all up to the
-// last of them.
-func (s *search) remove(keys []int64, upTo int64) error {
+// turn has s.added be the statements of the shard that a key belongs to; mu is held.
+func (s *search) turn(key int64) error {
+	i, there := slices.BinarySearchFunc(s.shards, key, func(x shard, key int64) int { return cmp.Compare(x.first, key) })
+	if !there {
+		i = max(i-1, 0)
+	}
+	if s.added.first == s.shards[i].first {
+		return nil
+	}
+	s.added.close()
+	var err error
+	s.added, err = s.conn.additions(s.shards[i])
+	return err
+}
+
+// tidyPages are merged at a time: some tens of milliseconds.
+const tidyPages = 1000
+
+// tidy makes one piece of a full shard's pieces, bit by bit: each would be asked for
+// each word, for ever.
+func (s *search) tidy(pages int) {
+	before, _ := s.conn.integer("SELECT total_changes()")
+	err := s.conn.exec(fmt.Sprintf("INSERT INTO %s(%[1]s, rank) VALUES ('merge', %d)", s.full, pages))
+	after, _ := s.conn.integer("SELECT total_changes()")
+	// That it fails is no loss: it is slower as it is.
+	if err != nil || after-before < 2 {
+		s.full = ""
+	}
+}
+
+// reshape makes or drops shards; mu is held.
+func (s *search) reshape(statements string) error {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if err := s.within(func() error { return s.conn.exec(statements) }); err != nil {
+		return err
+	}
+	return s.readShards()
+}
+
+// remove takes messages out that are gone; the keys ascend. oldest is the key of
+// the first message that is left: shards that end before it go as a whole.
+func (s *search) remove(keys []int64, oldest int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if upTo >= s.key && upTo > 0 {
-		return s.conn.exec("INSERT INTO words(words) VALUES('delete-all')")
+	var drop strings.Builder
+	for i := 0; i < len(s.shards)-1 && s.shards[i+1].first <= oldest; i++ {
+		fmt.Fprintf(&drop, "DROP TABLE %s; DELETE FROM shard WHERE first=%d;", s.shards[i].table(), s.shards[i].first)
+	}
+	if drop.Len() > 0 {
+		s.full = "" // it may be one of these
+		if err := s.reshape(drop.String()); err != nil {
+			return err
+		}
+	}
+	newest := s.shards[len(s.shards)-1]
+	if oldest > s.key { // nothing that is in it is left
+		return s.conn.exec("INSERT INTO " + newest.table() + "(" + newest.table() + ") VALUES('delete-all')")
 	}
 	return s.within(func() error {
 		for _, key := range keys {
-			if _, err := s.del.set(key).exec(); err != nil {
+			if err := s.turn(key); err != nil {
+				return err
+			}
+			if _, err := s.added.del.set(key).exec(); err != nil {
 				return err
 			}
 		}
@@ -315,6 +488,9 @@ func marks(x *inbox.Indexed) string {
 // inboxMark is the mark of an inbox, and of all whose names differ from its name in
 // other things than letters and digits.
 func inboxMark(name string) string { return otherMark + "inbox" + fieldName(name) }
+
+// idMark is a whole Message-ID as one word: the words of one are not rare.
+func idMark(id string) string { return otherMark + "id" + fieldName(id) }
 
 // A size is told by marks that get finer: how many bits it has, then each time three
 // more of them. So a range of sizes is a few marks, and each message in it has one

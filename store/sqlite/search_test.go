@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/internal/growth"
 	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/store/sqlite"
+	"github.com/postrider/postrider/store/storetest"
 )
 
 // fill keeps and indexes n messages of words that differ in how common they are.
@@ -59,16 +60,18 @@ func fill(t testing.TB, store inbox.Store, n int) []string {
 }
 
 // The first page of a query costs about the same, however many messages there
-// are: what everything contains, what a part does, and what nothing does.
+// are that it could show: what all contain, and what a part does.
 func TestFindGrowth(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it keeps thousands of messages")
 	}
 	keep := func(n int) inbox.Store {
-		store := open(t, t.TempDir()).Inbox()
+		db := open(t, t.TempDir())
+		db.SetShardSize(2 * inbox.MaxTotal)
+		store := db.Inbox()
 		no, tags := false, []string{"some"}
 		for i, id := range fill(t, store, n) {
-			if i%(n/20) == 0 {
+			if i%2 == 0 {
 				if err := store.Update(t.Context(), id, inbox.Change{Unread: &no, Tags: &tags}); err != nil {
 					t.Fatal(err)
 				}
@@ -76,8 +79,9 @@ func TestFindGrowth(t *testing.T) {
 		}
 		return store
 	}
-	small, large := keep(500), keep(4000)
-	for _, query := range []string{"hello", "w0x -w1x", "is:unread", "is:read hello", "tag:some hello", "larger:1M"} {
+	// Of the few there are as many as a total counts.
+	small, large := keep(2*inbox.MaxTotal), keep(16*inbox.MaxTotal)
+	for _, query := range []string{"hello", "w0x -w1x", "is:unread", "is:read hello", "tag:some hello", "larger:300k"} {
 		e, err := inbox.ParseQuery(query, time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -89,8 +93,68 @@ func TestFindGrowth(t *testing.T) {
 				}
 			}
 		}
-		// Linear would be 8; what is counted for the total may double it.
-		growth.Within(t, query, 5, list(small), list(large))
+		// Linear would be 8.
+		growth.Within(t, query, 4, list(small), list(large))
+	}
+}
+
+// The contract holds however many shards there are.
+func TestInboxInShards(t *testing.T) {
+	storetest.TestInbox(t, func(t testing.TB, place string) storetest.Inbox {
+		db, err := sqlite.Open(context.Background(), place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.SetShardSize(2)
+		return storetest.Inbox{Store: db.Inbox(), Close: db.Close}
+	})
+}
+
+// Shards whose messages are gone go too, what was indexed once is indexed anew in
+// its place, and all of it is there after the next start.
+func TestShards(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, dir)
+	db.SetShardSize(10)
+	ids := fill(t, db.Inbox(), 95)
+	found := func(query string) int {
+		t.Helper()
+		e, err := inbox.ParseQuery(query, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := db.Inbox().List(t.Context(), inbox.Query{Match: e})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return page.Total
+	}
+	if got := db.Shards(); got != 10 || found("hello") != 95 {
+		t.Errorf("%d shards, in which %d are found; want 10 with 95", got, found("hello"))
+	}
+	// Of a shard in the middle, and one that is in no shard yet.
+	if err := db.Inbox().Index(t.Context(), []inbox.Indexed{{ID: ids[35], Words: inbox.Words{Subject: "changed"}}, {ID: add(t, db, 10), Words: inbox.Words{Subject: "changed"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if found("changed") != 2 || found("hello") != 94 {
+		t.Errorf("changed finds %d, hello %d; want 2 and 94", found("changed"), found("hello"))
+	}
+	if _, err := db.Inbox().Delete(t.Context(), ids[:25]...); err != nil {
+		t.Fatal(err)
+	}
+	if got := db.Shards(); got != 8 || found("hello") != 69 {
+		t.Errorf("after deleting the oldest 25: %d shards, in which %d are found; want 8 with 69", got, found("hello"))
+	}
+	db.Close()
+	db = open(t, dir)
+	if got := db.Shards(); got != 8 || found("hello") != 69 {
+		t.Errorf("opened again: %d shards, in which %d are found; want 8 with 69", got, found("hello"))
+	}
+	if _, err := db.Inbox().DeleteAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := db.Shards(); got != 1 || found("hello") != 0 {
+		t.Errorf("after deleting all: %d shards, in which %d are found; want an empty one", got, found("hello"))
 	}
 }
 
