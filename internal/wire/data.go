@@ -180,32 +180,29 @@ func (d *Data) scan() []byte {
 	if d.loose {
 		return d.scanLoose(b)
 	}
-	end, lines := 0, 0
-	for end < len(b) {
-		i := bytes.IndexByte(b[end:], '\n')
-		if i < 0 {
-			break
-		}
-		if i == 0 || b[end+i-1] != '\r' {
-			d.err = ErrLineEnd
-			return nil
-		}
-		if d.line+i+1 > d.maxLine {
-			d.err = ErrTooLong
-			return nil
-		}
-		end += i + 1
-		lines++
-		d.line = 0
-		if end == len(b) || b[end] == '.' {
-			d.inLine = false
-			return d.take(b, end, lines)
-		}
-	}
-	if end += d.tail(b[end:]); d.err != nil {
+	lines, clean := findRun(b, d.line, true)
+	rest := b[lines.end:]
+	ended := len(rest) == 0 || lines.end > 0 && rest[0] == '.'
+	switch {
+	case lines.longest > d.maxLine:
+		d.err = ErrTooLong
 		return nil
+	case !clean, !ended && bytes.IndexByte(rest, '\n') >= 0:
+		d.err = ErrLineEnd
+		return nil
+	case lines.end > 0:
+		d.line, d.inLine = 0, !ended
 	}
-	return d.take(b, end, lines)
+	tail := 0
+	if !ended {
+		if tail = d.tail(rest); d.err == nil && bytes.IndexByte(rest[:tail], '\r') >= 0 {
+			d.err = ErrLineEnd
+		}
+		if d.err != nil {
+			return nil
+		}
+	}
+	return d.take(b, lines.end+tail)
 }
 
 // scanLoose is scan where only CRLF ends a line and all else is text.
@@ -251,26 +248,19 @@ func (d *Data) tail(b []byte) int {
 	return n
 }
 
-// takeLoose removes b[:end] from the buffer.
+// takeLoose is take, and notes whether the LF of a CRLF may follow.
 func (d *Data) takeLoose(b []byte, end int) []byte {
 	if end > 0 {
 		d.cr = b[end-1] == '\r'
 	}
+	return d.take(b, end)
+}
+
+// take removes b[:end] from the buffer.
+func (d *Data) take(b []byte, end int) []byte {
 	d.src.Discard(end)
 	return b[:end:end]
 }
-
-// take removes b[:end] from the buffer if its only CRs are those of its lines.
-func (d *Data) take(b []byte, end, lines int) []byte {
-	if bytes.Count(b[:end], crBytes) != lines {
-		d.err = ErrLineEnd
-		return nil
-	}
-	d.src.Discard(end)
-	return b[:end:end]
-}
-
-var crBytes = []byte{'\r'}
 
 // LineEnds checks that CR and LF occur only as CRLF in octets that come in
 // pieces.
@@ -281,27 +271,18 @@ func (l *LineEnds) Check(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if l.cr && b[0] != '\n' {
-		return ErrLineEnd
-	}
-	ends := 0 // CRs that a LF follows, in b
-	for done := 0; done < len(b); {
-		i := bytes.IndexByte(b[done:], '\n')
-		if i < 0 {
-			break
-		}
-		switch at := done + i; {
-		case at > 0 && b[at-1] == '\r':
-			ends++
-		case at > 0 || !l.cr:
+	if l.cr {
+		if b[0] != '\n' {
 			return ErrLineEnd
 		}
-		done += i + 1
+		b = b[1:]
 	}
-	if l.cr = b[len(b)-1] == '\r'; l.cr {
-		ends++ // its LF may still come
+	lines, clean := findRun(b, 0, false)
+	rest := b[lines.end:]
+	if l.cr = len(rest) > 0 && rest[len(rest)-1] == '\r'; l.cr {
+		rest = rest[:len(rest)-1] // its LF may still come
 	}
-	if bytes.Count(b, crBytes) != ends {
+	if !clean || bytes.IndexByte(rest, '\n') >= 0 || bytes.IndexByte(rest, '\r') >= 0 {
 		return ErrLineEnd
 	}
 	return nil

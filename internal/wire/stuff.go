@@ -104,7 +104,7 @@ func (s *Stuffer) one(p []byte) (int, error) {
 
 // window is how much is looked at before it is written: what still lies in the
 // processor's cache, so that the other side works meanwhile.
-const window = 128 << 10
+const window = 256 << 10
 
 // clean returns how many octets of p are whole lines that may go out as they are:
 // each ends in CRLF, no other CR or LF is in them, none but the first begins with
@@ -112,20 +112,12 @@ const window = 128 << 10
 // scanned twice.
 func (s *Stuffer) clean(p []byte) int {
 	p = p[:min(len(p), window)]
-	end, lines := 0, 0
-	for end < len(p) {
-		i := bytes.IndexByte(p[end:], '\n')
-		if i <= 0 || p[end+i-1] != '\r' || lines > 0 && p[end] == '.' && !s.plain {
-			break
-		}
-		end += i + 1
-		lines++
-	}
-	if bytes.Count(p[:end], crBytes) != lines {
-		s.odd = end
+	lines, clean := findRun(p, 0, !s.plain)
+	if !clean {
+		s.odd = lines.end
 		return 0
 	}
-	return end
+	return lines.end
 }
 
 // bareCR writes p[:at]; p[at] is a CR that no LF follows, or not yet.

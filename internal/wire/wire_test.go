@@ -115,6 +115,9 @@ func checkReading(t *testing.T, in string, slow func(string) (string, string, er
 }
 
 var dataCases = []string{
+	// Behind lines of one length what is shorter lies where the next one might end.
+	"abcd\r\nabcd\r\n.\r\nQ\r\n", "abcd\r\nabcd\r\nx\r\n.\r\nNOOP\r\n", "abcd\r\nabcd\r\n\r\n.b\r\n.\r\n", "abcd\r\nabcd\r\na\nb\r\n.\r\n",
+	"abcd\r\nabcd\r\na\rb\r\n.\r\n", "abcd\r\nabcd\r\n\n.\n\n\r\n.\r\n", "abcd\r\nabcd\r\nabcd\n\n.\r\n", "abcd\r\nabcd\r\nab\r\n\r\n.\r\n",
 	".\r\n", "a\r\n.\r\n", "..\r\n.\r\n", ".a\r\n.\r\n", "a\r\n..\r\n.\r\nNOOP\r\n", "a\n.\r\n", "a\r.\r\n", "\r\n.\r\n", "\r\n.\n", "\r\n.\r", ".", "", "a\r\n.\r\r\n",
 	"\r\r\n.\r\n", "\r\r\n.\rx", "\r\r\n..\r\n.\r\n", "\n\r\n.\r\n", "a\n.\r\nb\r\n.\r\n", "a\r\n.\nb\r\n.\r\n", "\r\r\r\n\r\n.\r\n", "a\r\n\x00.\r\n.\r\n", "....\r\n.\r\n", "a\r\n.b\r\n.\r\n", "\n", "\r", "a", ".\r", ".\n", ".\rx",
 	strings.Repeat("0123456789abcdef\r\n", 10000) + ".\r\n", strings.Repeat("..\r\n", 10000) + ".\r\nrest", strings.Repeat("x", 200000) + "\r\n.\r\n",
@@ -127,7 +130,7 @@ func TestData(t *testing.T) {
 }
 
 func FuzzData(f *testing.F) {
-	for _, in := range dataCases[:31] {
+	for _, in := range dataCases[:39] {
 		f.Add(in)
 	}
 	f.Fuzz(func(t *testing.T, in string) { checkAgainstSlow(t, in) })
@@ -208,7 +211,7 @@ func TestStuffer(t *testing.T) {
 }
 
 func FuzzStuffer(f *testing.F) {
-	for _, in := range dataCases[:31] {
+	for _, in := range dataCases[:39] {
 		f.Add(in, 2)
 	}
 	f.Fuzz(func(t *testing.T, in string, piece int) { checkStuff(t, in, max(1, piece%100)) })
@@ -280,8 +283,9 @@ func TestBudget(t *testing.T) {
 }
 
 func TestLineEnds(t *testing.T) {
-	for in, want := range map[string]bool{"": true, "a\r\nb": true, "a\n": false, "\r": false, "a\rb": false, "\r\n\r\n": true, "\r\r\n": false} {
-		for piece := 1; piece < 4; piece++ {
+	for in, want := range map[string]bool{"": true, "a\r\nb": true, "a\n": false, "\r": false, "a\rb": false, "\r\n\r\n": true, "\r\r\n": false,
+		"abcd\r\nabcd\r\na\nb\r\n": false, "abcd\r\nabcd\r\na\rb\r\n": false, "abcd\r\nabcd\r\n\r\nab\r\n": true} {
+		for _, piece := range []int{1, 2, 3, 100} {
 			var l wire.LineEnds
 			var err error
 			for rest := in; rest != "" && err == nil; {
@@ -348,7 +352,7 @@ func BenchmarkStuffer(b *testing.B) {
 
 // Stuffing takes time in proportion to the message, whatever is odd in it.
 func TestStufferGrowth(t *testing.T) {
-	for name, odd := range map[string]string{"bare LF": "x\n", "bare CR": "\rx\r\n", "dots": ".\r\n", "mixed": "a\r\nb\n"} {
+	for name, odd := range map[string]string{"bare LF": "x\n", "bare CR": "\rx\r\n", "dots": ".\r\n", "mixed": "a\r\nb\n", "uneven": "abcd\r\nabcd\r\n\r\nab\r\n"} {
 		growth.Linear(t, name, 40_000, func(n int) func() {
 			in := []byte(strings.Repeat(odd, n))
 			return func() {
