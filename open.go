@@ -60,8 +60,8 @@ var tlsModes = map[string]smtp.TLSMode{
 //	eml:/path                             a directory with a file for each message, likewise
 //
 // User and password are percent-encoded where they hold one of : / ? # @ %, paths where they hold ? # or %. For servers
-// ?tls= is auto, implicit, starttls, opportunistic or none, as [smtp.TLSMode] has them; ?name= is the EHLO name; ?auth= is
-// the only mechanism to authenticate with, as SCRAM-SHA-256: with XOAUTH2 and OAUTHBEARER the password is a token, with
+// ?tls= is auto, implicit, starttls, opportunistic or none, as [smtp.TLSMode] has them; ?name= is the EHLO name; ?without=
+// names extensions that are not used though they are offered, as CHUNKING,SMTPUTF8; ?auth= is the only mechanism to authenticate with, as SCRAM-SHA-256: with XOAUTH2 and OAUTHBEARER the password is a token, with
 // EXTERNAL and ANONYMOUS there is none.
 //
 // With more URLs the Sender is [smtp.Failover] over all of them: who is deferred by one, because it cannot be reached or
@@ -218,10 +218,12 @@ func setParameters(d *smtp.Dialer, query url.Values) (auth string, err error) {
 			}
 		case "name":
 			d.Hostname = value
+		case "without":
+			d.Without = strings.Split(value, ",")
 		case "auth":
 			auth = strings.ToUpper(value)
 		default:
-			return "", fmt.Errorf("postrider: the URL has the parameter %q; there are tls, name and auth", name)
+			return "", fmt.Errorf("postrider: the URL has the parameter %q; there are tls, name, without and auth", name)
 		}
 	}
 	return auth, nil

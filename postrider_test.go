@@ -206,7 +206,7 @@ func TestOpenErrors(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
 		{"smtp://ann:sec ret@host", "no URL"}, {"http://ann:secret@host", "smtp: smtps: lmtp:"}, {"smtps://", "no host"}, {"smtp://ann:secret@", "no host"},
 		{"smtp://ann@host", "user:password"}, {"smtp://host/secret", "follows the host"}, {"smtp://ann:se#secret@host", ""}, {"smtp://host?tls=yes", "starttls"},
-		{"smtps://host?tls=none", "contradicts"}, {"smtp://host?tsl=none", "tls, name and auth"}, {"ann:secret@host", ""}, {"", ""}, {"smtp://ann:secret@host:port", "no URL"},
+		{"smtps://host?tls=none", "contradicts"}, {"smtp://host?tsl=none", "tls, name, without and auth"}, {"ann:secret@host", ""}, {"", ""}, {"smtp://ann:secret@host:port", "no URL"},
 		{"maildir:", "no path"}, {"mbox://host/secret", "no host"}, {"eml:/x?tls=none", "no parameters"}, {"maildir:/x#secret", "no parameters"}, {"lmtp+unix:sock", "absolute"},
 		{"maildir:%zz", ""}, {"smtp://host?auth=PLAIN", "user:password"}, {"smtp://host?%zz=secret", "percent-encoded"},
 	} {
@@ -245,7 +245,11 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: got %+v and %v, want %+v", url, s, err, want)
 		}
 	}
-	s, err := postrider.Open("lmtp+unix:///run/lmtp.sock")
+	s, err := postrider.Open("smtp://host?without=CHUNKING,smtputf8")
+	if tr, ok := s.(*smtp.Transport); err != nil || !ok || !slices.Equal(tr.Dialer.Without, []string{"CHUNKING", "smtputf8"}) {
+		t.Errorf("without two extensions: got %+v and %v", s, err)
+	}
+	s, err = postrider.Open("lmtp+unix:///run/lmtp.sock")
 	if tr, ok := s.(*smtp.Transport); err != nil || !ok || tr.Addr != "/run/lmtp.sock" || !tr.Dialer.LMTP {
 		t.Errorf("LMTP over a unix socket: got %+v and %v", s, err)
 	}

@@ -237,11 +237,14 @@ func (c *Client) learn(r Reply) {
 			c.extensions["AUTH"] = strings.TrimSpace(old + " " + c.extensions[name])
 		}
 	}
+	for _, name := range c.dialer.Without {
+		delete(c.extensions, strings.ToUpper(name))
+	}
 	c.limits = parseLimits(c.extensions["LIMITS"])
 }
 
 // Extension tells whether the server offers an extension, named in upper case,
-// and with which parameters.
+// and with which parameters. What the Dialer is Without is not offered.
 func (c *Client) Extension(name string) (params string, ok bool) {
 	params, ok = c.extensions[name]
 	return params, ok

@@ -246,6 +246,7 @@ var extensions = []struct {
 	{"DELIVERBY", ifHandler("DELIVERBY")},
 	{"FUTURERELEASE", (*Conn).futureRelease},
 	{"MT-PRIORITY", ifHandler("MT-PRIORITY")},
+	{"RRVS", ifHandler("RRVS")},
 	{"PRDR", ifHandler("PRDR")},
 	{"LIMITS", func(c *Conn) (string, bool) { return "RCPTMAX=" + strconv.Itoa(c.server.maxRecipients()), true }}, // RFC 9422, 4
 	{"HELP", always},

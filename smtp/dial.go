@@ -50,6 +50,10 @@ type Dialer struct {
 	AllowInsecureAuth bool
 	Timeouts          Timeouts
 	LMTP              bool // the server speaks LMTP (RFC 2033)
+	// Without are extensions that are not used although the server offers them, as
+	// "CHUNKING" or "PIPELINING": for one that offers what it cannot do. What needs one
+	// of them fails as where it is not offered. nil: all are used.
+	Without []string
 	// Commit is called when the message has been written and before the final
 	// octets go out: the last moment at which cancelling stops the delivery. An
 	// error abandons it. nil: nothing is called.

@@ -95,7 +95,13 @@ const (
 type RcptOptions struct {
 	Notify   Notify // when to report (RFC 3461, 4.1); 0: not told, the server decides
 	Original string // original recipient, "rfc822;ann@example.com" (RFC 3461, 4.2); "": none
-	Extra    string // further parameters, as in MailOptions
+	// ValidSince is when the address was known to be this recipient's: one that has had
+	// another owner since is to be refused (RFC 7293). Zero: not told.
+	ValidSince time.Time
+	// Unchecked lets a host have the message that does not offer RRVS and cannot look at
+	// ValidSince. False: such a recipient is refused.
+	Unchecked bool
+	Extra     string // further parameters, as in MailOptions
 }
 
 // Notify is a set of the occasions for a report; NotifyNever stands alone.

@@ -49,6 +49,7 @@ type Transaction interface {
 //	DELIVERBY [60]     delivers or reports in time (RFC 2852); 60: no sooner than that
 //	FUTURERELEASE 600  holds a message until then, for at most so many seconds (RFC 4865)
 //	MT-PRIORITY [NAME] treats messages by priority (RFC 6710)
+//	RRVS               refuses an address that has another owner by now (RFC 7293)
 //	REQUIRETLS         TLS all the way (RFC 8689); announced inside TLS only
 //	BINARYMIME         takes lines of any length and any octets (RFC 3030)
 //	PRDR               returns RcptErrors: a reply for each recipient (draft-hall-prdr)

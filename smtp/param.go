@@ -178,6 +178,25 @@ var rcptParams = []param[RcptOptions]{
 			return kind + ";" + wire.EncodeXtext(text), o.Original != ""
 		},
 	},
+	{ // RFC 7293, 3.1; what a host does that cannot know is R, to refuse, unless C says to go on
+		keyword: "RRVS", extension: "RRVS", must: func(o *RcptOptions) bool { return !o.Unchecked },
+		parse: func(o *RcptOptions, v string) (err error) {
+			v, action, given := strings.Cut(v, ";")
+			action = strings.ToUpper(action)
+			if o.ValidSince, err = time.Parse(time.RFC3339, v); err != nil || o.ValidSince.IsZero() || given && action != "C" && action != "R" {
+				return errValue
+			}
+			o.ValidSince, o.Unchecked = o.ValidSince.UTC(), action == "C"
+			return nil
+		},
+		format: func(o *RcptOptions) (string, bool) {
+			value := o.ValidSince.UTC().Format(time.RFC3339)
+			if o.Unchecked {
+				value += ";C"
+			}
+			return value, !o.ValidSince.IsZero()
+		},
+	},
 }
 
 func needed[O any](*O) bool { return true }

@@ -41,6 +41,42 @@ func TestParams(t *testing.T) {
 	}
 }
 
+// The same of a recipient's.
+func TestParamsRcpt(t *testing.T) {
+	at := time.Date(2014, 4, 3, 23, 1, 0, 0, time.UTC)
+	all := func(string) bool { return true }
+	for want, o := range map[string]RcptOptions{
+		" NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+20b@x": {Notify: NotifySuccess | NotifyDelay, Original: "rfc822;a b@x"},
+		" RRVS=2014-04-03T23:01:00Z":                 {ValidSince: at},
+		" RRVS=2014-04-03T23:01:00Z;C":               {ValidSince: at, Unchecked: true},
+	} {
+		line, err := appendParams(nil, &o, "", rcptParams, all)
+		if err != nil || string(line) != want {
+			t.Errorf("%+v: got %q, %v, want %q", o, line, err, want)
+		}
+		var back RcptOptions
+		if e := parseParams(&back, want, rcptParams, all); e != nil || back != o {
+			t.Errorf("%q: got %+v, %v, want %+v", want, back, e, o)
+		}
+	}
+	var o RcptOptions
+	if e := parseParams(&o, " RRVS=2014-04-04T01:01:00+02:00;r", rcptParams, all); e != nil || o != (RcptOptions{ValidSince: at}) {
+		t.Errorf("another zone, and what is so anyway: got %+v, %v", o, e)
+	}
+	for _, bad := range []string{"RRVS", "RRVS=", "RRVS=2014", "RRVS=2014-04-03T23:01:00Z;", "RRVS=2014-04-03T23:01:00Z;X", "RRVS=2014-04-03T23:01:00Z;C;R", "RRVS=0001-01-01T00:00:00Z"} {
+		if e := parseParams(&o, " "+bad, rcptParams, all); e == nil || e.Code != 501 {
+			t.Errorf("%q: got %v, want 501", bad, e)
+		}
+	}
+	none := func(string) bool { return false }
+	if _, err := appendParams(nil, &RcptOptions{ValidSince: at}, "", rcptParams, none); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("not offered: got %v, want ErrUnsupported", err)
+	}
+	if line, err := appendParams(nil, &RcptOptions{ValidSince: at, Unchecked: true}, "", rcptParams, none); err != nil || len(line) != 0 {
+		t.Errorf("not offered, to go on: got %q, %v, want nothing said", line, err)
+	}
+}
+
 // What a message cannot do without is not left out.
 func TestParamsNotOffered(t *testing.T) {
 	none := func(string) bool { return false }

@@ -54,6 +54,14 @@ func TestOnTheWire(t *testing.T) {
 				t.Errorf("a subject in encoded words: said MAIL %s, want no SMTPUTF8", said)
 			}
 		},
+		// For servers that offer what they cannot do: step by step, by DATA, in the simplest form.
+		"extensions not used that are offered": func(t *testing.T) {
+			d := dialer()
+			d.Without = []string{"PIPELINING", "chunking", "SMTPUTF8"}
+			fates(t, d, smtp.NewEnvelope("ann@example.com", "bob@example.net", "bøb@example.net"), "bøb@example.net permanent",
+				offers+"S: 250-PIPELINING\nS: 250-SMTPUTF8\nS: 250 CHUNKING\n"+
+					"C: MAIL FROM:<ann@example.com>\nS: 250 ok\nC: RCPT TO:<bob@example.net>\nS: 250 ok\nC: DATA\nS: 354 go\nC: Subject: x\nC: .\nS: 250 ok\n")
+		},
 		"domains in A-labels": func(t *testing.T) {
 			fates(t, dialer(), smtp.NewEnvelope("ann@example.com", "bob@exämple.net"), "", offers+"S: 250 SMTPUTF8\n"+
 				"C: MAIL FROM:<ann@example.com>\nS: 250 ok\nC: RCPT TO:<bob@xn--exmple-cua.net>\nS: 250 ok\nC: DATA\nS: 354 go\nC: Subject: x\nC: .\nS: 250 ok\n")
