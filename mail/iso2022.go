@@ -9,20 +9,21 @@ import (
 	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/korean"
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
 )
 
 // The charsets that switch between others by escape sequences (ISO 2022), as mail has them: ISO-2022-KR (RFC 1557),
 // ISO-2022-CN (RFC 1922), and those of Japan beyond the one that browsers know (RFC 1554, RFC 2237). WHATWG leaves them out, for
 // a page in one of them can be made to look harmless; a text in a message is not run.
 //
-// The octets of one set are gathered and converted at once, in the charset of eight bits that has the same characters. CNS
-// 11643, which the traditional half of ISO-2022-CN is in, no table here has: its characters are U+FFFD.
+// The octets of one set are gathered and converted at once, in the charset of eight bits that has the same characters.
 
 // An isoSet is a set of characters that an escape sequence calls for.
 type isoSet struct {
 	charset encoding.Encoding // in which its octets, with their eighth bit set, mean the same; nil for ASCII
 	octets  int               // of one character
 	lead    string            // goes before each of its characters there
+	plane   int               // of CNS 11643, if it is one of those: its characters have other octets there
 }
 
 var (
@@ -33,11 +34,12 @@ var (
 // isoSets are the sets by the end of their escape sequences: the final octet, behind "$" for those of two octets a
 // character, and "." for those of 96 characters.
 var isoSets = map[string]isoSet{
-	"B": isoASCII, "J": isoASCII, "I": {japanese.ShiftJIS, 1, ""},
-	"$@": {japanese.EUCJP, 2, ""}, "$B": {japanese.EUCJP, 2, ""}, "$D": {japanese.EUCJP, 2, "\x8f"},
-	"$O": {japanese.EUCJP, 2, ""}, "$Q": {japanese.EUCJP, 2, ""},
-	"$A": {simplifiedchinese.GBK, 2, ""}, "$C": {korean.EUCKR, 2, ""},
-	".A": {charmap.ISO8859_1, 1, ""}, ".F": {charmap.ISO8859_7, 1, ""},
+	"B": isoASCII, "J": isoASCII, "I": {charset: japanese.ShiftJIS, octets: 1},
+	"$@": {charset: japanese.EUCJP, octets: 2}, "$B": {charset: japanese.EUCJP, octets: 2}, "$D": {charset: japanese.EUCJP, octets: 2, lead: "\x8f"},
+	"$O": {charset: japanese.EUCJP, octets: 2}, "$Q": {charset: japanese.EUCJP, octets: 2},
+	"$A": {charset: simplifiedchinese.GBK, octets: 2}, "$C": {charset: korean.EUCKR, octets: 2},
+	"$G": {charset: traditionalchinese.Big5, octets: 2, plane: 1}, "$H": {charset: traditionalchinese.Big5, octets: 2, plane: 2},
+	".A": {charset: charmap.ISO8859_1, octets: 1}, ".F": {charset: charmap.ISO8859_7, octets: 1},
 }
 
 // decodeISO2022 decodes a text. What cannot be converted is U+FFFD.
@@ -65,9 +67,7 @@ func decodeISO2022(b []byte) string {
 			if d.shifted {
 				set = d.sets[1]
 			}
-			n := min(set.octets, len(b))
-			d.character(set, b[:n])
-			b = b[n:]
+			b = b[d.character(set, b):]
 			continue
 		}
 		b = b[1:]
@@ -97,10 +97,7 @@ func (d *isoDecoder) reset() {
 // escape takes an escape sequence and gives its length. One that is not known goes without a trace.
 func (d *isoDecoder) escape(b []byte) int {
 	if len(b) > 1 && (b[1] == 'N' || b[1] == 'O') { // SS2 and SS3: one character of G2 or G3
-		set := d.sets[b[1]-'N'+2]
-		n := min(2+max(set.octets, 1), len(b))
-		d.character(set, b[2:n])
-		return n
+		return 2 + d.character(d.sets[b[1]-'N'+2], b[2:])
 	}
 	// ISO 2022: intermediate octets from space to "/", then a final one. "(" to "+" and "," to "/" say which of G0 to G3.
 	n, which, kind := 1, 0, ""
@@ -128,14 +125,20 @@ func (d *isoDecoder) escape(b []byte) int {
 	return n + 1
 }
 
-// character holds a character until one of another set comes.
-func (d *isoDecoder) character(set isoSet, b []byte) {
+// character takes a character and gives its length. It is held until one of another set comes.
+func (d *isoDecoder) character(set isoSet, b []byte) int {
 	if d.set != set {
 		d.flush()
 		d.set = set
 	}
-	// Half a character, at the end of a line or of the text, is shown as the octets that there are.
-	if set.charset == nil || len(b) < set.octets || set.octets == 2 && b[1] <= ' ' {
+	// Half a character, at the end of a line or of the text, is shown as the octet that there is; the line ends all the same.
+	n := min(max(set.octets, 1), len(b))
+	half := n < set.octets || n == 2 && b[1] <= ' '
+	if half {
+		n = min(1, n)
+	}
+	b = b[:n]
+	if set.charset == nil || half {
 		for _, c := range b {
 			if c >= utf8.RuneSelf {
 				d.out.WriteRune(utf8.RuneError)
@@ -143,16 +146,24 @@ func (d *isoDecoder) character(set isoSet, b []byte) {
 			}
 			d.out.WriteByte(c)
 		}
-		return
+		return n
 	}
-	if set == isoUnknown {
+	switch {
+	case set == isoUnknown:
 		d.out.WriteRune(utf8.RuneError)
-		return
+	case set.plane > 0:
+		if code := cnsToBig5(set.plane, b[0], b[1]); code > 0 {
+			d.held = append(d.held, byte(code>>8), byte(code))
+		} else {
+			d.held = append(d.held, 0xff) // which is no character of Big5, and so U+FFFD
+		}
+	default:
+		d.held = append(d.held, set.lead...)
+		for _, c := range b {
+			d.held = append(d.held, c|0x80)
+		}
 	}
-	d.held = append(d.held, set.lead...)
-	for _, c := range b {
-		d.held = append(d.held, c|0x80)
-	}
+	return n
 }
 
 // flush converts what is held.

@@ -67,7 +67,7 @@ func TestCharsets(t *testing.T) {
 		{"utf-8", "a\xff", "a\ufffd"}, {"iso-8859-15", "\xa4", "€"}, {"macintosh", "\x8a", "ä"},
 		{"iso-2022-kr", "\x1b$)C\x0eGQ19>n\x0f abc\n\x0e5Q\x0f", "한국어 abc\n둘"}, {"iso-2022-kr", "\x0eGQ\x0f a", "\ufffd a"},
 		{"ISO-2022-JP-2", "\x1b$BF|K\\\x1b.A\x1bNi\x1b(B \x1b.F\x1bNa\x1b(B \x1b$(CGQ\x1b(B \x1b$AVP\x1b(B.", "日本é α 한 中."},
-		{"iso-2022-jp-1", "\x1b$(D0!\x1b(B x\x1b(I12\x1b(J.", "丂 xｱｲ."}, {"iso-2022-cn", "\x1b$)A\x0eVPND\x0f.\n\x1b$*H\x1bN!!", "中文.\n\ufffd"},
+		{"iso-2022-jp-1", "\x1b$(D0!\x1b(B x\x1b(I12\x1b(J.", "丂 xｱｲ."}, {"iso-2022-cn", "\x1b$)A\x0eVPND\x0f.\n\x1b$*H\x1bN!!", "中文.\n乂"},
 		{"iso-2022-jp-3", "\x1b$(OF|\x1b\x1b(Ba\x80\x1b$", "日a\ufffd"}, {"hz-gb-2312", "~{VPND~}", "中文"}, {"utf-32be", "\x00\x00\x00x\x00\x00\x4e\x2d", "x中"},
 		{"cp932", "\x93\xfa", "日"}, {"unknown-8bit", "\xc3\xa4", "ä"}, {"iso-8859-8-i", "\xe0", "א"}, {"windows-874", "\xa1", "ก"}, {"x-mac-cyrillic", "\x80", "А"},
 	} {
