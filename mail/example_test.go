@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"testing/fstest"
 	"time"
 
 	"github.com/postrider/postrider/mail"
@@ -126,4 +127,19 @@ func ExampleMessage_ThreadKeys() {
 	// Lunch? is in Lunch?
 	// AW: [team] Lunch? is in Lunch?
 	// Holidays is in Holidays
+}
+
+// A page and its pictures are one folder: here in memory, else an embed.FS or the FS of an os.Root.
+func ExampleMessage_Embed() {
+	site := fstest.MapFS{"logo.png": {Data: []byte("…")}}
+	m := &mail.Message{ID: "1@example.com", HTML: `<p>Hello <img src="logo.png" alt="from us">`}
+	if err := m.Embed(site); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(m.HTML)
+	fmt.Println(m.Attachments[0].Name, m.Attachments[0].Media())
+	// Output:
+	// <p>Hello <img src="cid:b77a8d936ddd633968439085905358d1@example.com" alt="from us">
+	// logo.png image/png
 }
