@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+
+	"github.com/postrider/postrider/internal/address"
 )
 
 // Addresses as they are kept and written. Reading them is in addressparse.go. The addr-spec is kept as it was written,
@@ -228,9 +230,7 @@ func toASCII(spec string) (ascii string, utf8Local bool, err error) {
 	}
 	local, domain := cutAddress(spec)
 	if !isASCII(domain) {
-		// The profile for looking up also refuses labels that only look like a domain, so that we never send to
-		// a name that the registries would not have sold.
-		a, err := idna.Lookup.ToASCII(domain)
+		a, err := address.ToASCII(domain)
 		if err != nil {
 			return "", false, &addressError{spec, "has a domain that is none: " + err.Error()}
 		}

@@ -331,6 +331,9 @@ func IsASCII(s string) bool {
 	return true
 }
 
+// errNoLabels is a domain that has no form in A-labels.
+var errNoLabels = errors.New("the domain cannot be written in A-labels")
+
 // ToASCII writes a domain in A-labels (RFC 5890, 2.3.2.1), as DNS and servers
 // without SMTPUTF8 know it. One that is ASCII already comes back as it is, address
 // literals among them. An error means that there is no such form: the address can
@@ -339,5 +342,16 @@ func ToASCII(domain string) (string, error) {
 	if IsASCII(domain) {
 		return domain, nil
 	}
-	return idna.Lookup.ToASCII(domain)
+	// Broken UTF-8 would be read as U+FFFD and come out as a name that is another's.
+	if !utf8.ValidString(domain) {
+		return "", errNoLabels
+	}
+	// The profile for looking up also refuses labels that only look like a domain, so that we never send to a name that the
+	// registries would not have sold.
+	name, err := idna.Lookup.ToASCII(domain)
+	// RFC 5890, 2.3.2.1: an A-label is one of DNS, with its limits, and longer than what it stands for.
+	if err == nil && checkDomain(name) != nil {
+		err = errNoLabels
+	}
+	return name, err
 }
