@@ -205,7 +205,7 @@ func readReport(s string) *Report {
 // about takes the fields about the message (RFC 3464, 2.2).
 func (r *Report) about(h mail.Header) {
 	r.Header = h
-	r.EnvelopeID = h.Value("Original-Envelope-Id")
+	r.EnvelopeID = clean(h.Value("Original-Envelope-Id"))
 	r.ReportingMTA = value(h, "Reporting-MTA")
 	r.Gateway = value(h, "DSN-Gateway")
 	r.ReceivedFrom = value(h, "Received-From-MTA")
@@ -214,13 +214,13 @@ func (r *Report) about(h mail.Header) {
 
 // readRecipient takes the fields about a recipient (RFC 3464, 2.3).
 func readRecipient(h mail.Header) Recipient {
-	action, _, _ := strings.Cut(strings.TrimSpace(h.Value("Action")), " ") // a comment may follow
+	action, _, _ := strings.Cut(strings.TrimSpace(clean(h.Value("Action"))), " ") // a comment may follow
 	return Recipient{
 		Original: address(h, "Original-Recipient"), Final: address(h, "Final-Recipient"),
 		Action: Action(strings.ToLower(action)), Status: Status(h.Value("Status")),
 		RemoteMTA: value(h, "Remote-MTA"), Diagnostic: value(h, "Diagnostic-Code"),
 		LastAttempt: date(h, "Last-Attempt-Date"), WillRetryUntil: date(h, "Will-Retry-Until"),
-		FinalLogID: h.Value("Final-Log-ID"), Header: h,
+		FinalLogID: clean(h.Value("Final-Log-ID")), Header: h,
 	}
 }
 

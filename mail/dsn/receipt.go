@@ -35,12 +35,12 @@ func ParseReceipt(m *mail.Message) (*Receipt, error) {
 // readReceipt takes the fields (RFC 8098, 3.2).
 func readReceipt(h mail.Header) *Receipt {
 	r := &Receipt{
-		ReportingUA: h.Text("Reporting-UA"), Gateway: value(h, "MDN-Gateway"),
+		ReportingUA: clean(h.Text("Reporting-UA")), Gateway: value(h, "MDN-Gateway"),
 		Original: address(h, "Original-Recipient"), Final: address(h, "Final-Recipient"),
-		MessageID: bare(h.Value("Original-Message-ID")), Error: h.Text("Error"), Header: h,
+		MessageID: bare(h.Value("Original-Message-ID")), Error: clean(h.Text("Error")), Header: h,
 	}
 	// Disposition: action mode "/" sending mode ";" type "/" modifiers.
-	mode, what, ok := strings.Cut(strings.ToLower(h.Value("Disposition")), ";")
+	mode, what, ok := strings.Cut(strings.ToLower(clean(h.Value("Disposition"))), ";")
 	if !ok {
 		mode, what = "", mode // QUIRK: the modes are left out
 	}
