@@ -268,14 +268,47 @@ func ifHandler(extension string) func(*Conn) (string, bool) {
 // until when that is (RFC 4865, 4): both must be told.
 func (c *Conn) futureRelease() (params string, ok bool) {
 	params, ok = c.server.offers("FUTURERELEASE")
-	if !ok {
-		return "", false
+	seconds, until := holdLimits(params)
+	if ok && seconds > 0 && !strings.Contains(params, " ") {
+		params += " " + until.UTC().Format(time.RFC3339)
 	}
-	seconds, err := strconv.ParseInt(params, 10, 32)
+	return params, ok && params != ""
+}
+
+// holdLimits reads what a Handler offers FUTURERELEASE with; both are zero where it
+// says nothing that can be read, and nothing is then held against it.
+func holdLimits(params string) (longest time.Duration, latest time.Time) {
+	first, second, _ := strings.Cut(params, " ")
+	seconds, err := parseSeconds(first)
 	if err != nil {
-		return params, params != ""
+		return 0, time.Time{}
 	}
-	return params + " " + time.Now().Add(time.Duration(seconds)*time.Second).UTC().Format(time.RFC3339), true
+	longest = time.Duration(seconds) * time.Second
+	if latest, err = time.Parse(time.RFC3339, second); err != nil {
+		latest = time.Now().Add(longest)
+	}
+	return longest, latest
+}
+
+// beyond tells what of a MAIL goes beyond what the Handler's extensions were
+// announced with; nil if nothing does.
+func (c *Conn) beyond(o *MailOptions) *Error {
+	if o.HoldFor > 0 || !o.HoldUntil.IsZero() {
+		params, _ := c.server.offers("FUTURERELEASE")
+		// RFC 4865, 4: it is refused rather than held for less.
+		if longest, latest := holdLimits(params); longest > 0 && (o.HoldFor > longest || o.HoldUntil.After(latest)) {
+			return &Error{Code: 501, Enhanced: "5.5.4", Text: "no message is held for so long"}
+		}
+	}
+	if o.By.Mode == ByReturn {
+		params, _ := c.server.offers("DELIVERBY")
+		// RFC 2852, 3: the least time in which anything can be returned. With ByNotify
+		// the report is what tells of it.
+		if least, err := parseSeconds(params); err == nil && o.By.Within < time.Duration(least)*time.Second {
+			return &Error{Code: 554, Enhanced: "5.4.7", Text: "no message is delivered or returned so soon"}
+		}
+	}
+	return nil
 }
 
 // offered tells whether an extension's parameters may be used now.
@@ -326,12 +359,16 @@ func (c *Conn) mail(arg string) {
 	if !ok {
 		return
 	}
+	beyond := c.beyond(&t.opts)
 	switch {
 	case t.opts.Size > c.server.maxSize():
 		c.refuse(&Error{Code: 552, Enhanced: "5.3.4", Text: "the message is too big"}) // RFC 1870, 6.1
 		return
 	case t.opts.Body == BodyBinaryMIME && !c.offered("BINARYMIME"):
 		c.wrong(501, "5.5.4", "BINARYMIME is not offered")
+		return
+	case beyond != nil:
+		c.refuse(beyond)
 		return
 	case c.server.Handler == nil:
 		c.refuse(&Error{Code: 554, Enhanced: "5.3.2", Text: "this server takes no mail"})

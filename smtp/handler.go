@@ -54,7 +54,8 @@ type Transaction interface {
 //	BINARYMIME         takes lines of any length and any octets (RFC 3030)
 //	PRDR               returns RcptErrors: a reply for each recipient (draft-hall-prdr)
 //
-// It is asked for each session and must always answer alike.
+// It is asked for each session and must always answer alike. What goes beyond the
+// parameters (HOLDFOR=601, BY=59;R) is refused before the Handler hears of it.
 type Offerer interface {
 	Offers() []string
 }
