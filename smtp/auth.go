@@ -31,12 +31,7 @@ func (c *Conn) verifier() *sasl.Verifier {
 
 // channel is what an exchange may be bound to.
 func (c *Conn) channel() sasl.Channel {
-	ch := sasl.Channel{Host: c.hostname, TLS: c.tls}
-	// With several certificates it is not known which one the client was shown.
-	if config := c.server.TLSConfig; c.tls != nil && len(config.Certificates) == 1 && config.GetCertificate == nil && config.GetConfigForClient == nil {
-		ch.Certificate = config.Certificates[0].Leaf
-	}
-	return ch
+	return sasl.Channel{Host: c.hostname, TLS: c.tls, Certificate: c.shown}
 }
 
 // mechanisms returns what AUTH is announced with, "" if it is not: never where

@@ -472,9 +472,9 @@ func (c *Conn) handshake() bool {
 		c.server.log().Error("smtp: a listener with implicit TLS, but no TLSConfig", "session", c.id)
 		return false
 	}
-	conn := tls.Server(c.raw, c.server.TLSConfig)
+	conn := tls.Server(c.raw, c.server.tls)
 	c.raw.SetDeadline(time.Now().Add(c.server.Timeouts.tls()))
-	if err := conn.HandshakeContext(c.ctx); err != nil {
+	if err := conn.HandshakeContext(note(c.ctx, &c.shown)); err != nil {
 		c.server.log().Info("smtp: TLS handshake failed", "session", c.id, "remote", c.RemoteAddr(), "error", err)
 		return false
 	}

@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -48,6 +49,7 @@ type Conn struct {
 	esmtp         bool              // said EHLO or LHLO
 	user          string
 	tls           *tls.ConnectionState
+	shown         *x509.Certificate // ours, as the client has seen it; nil: none
 
 	txn        *transaction // nil: none is open
 	serial     int          // counts transactions

@@ -109,6 +109,7 @@ type Server struct {
 	buffers   *wire.Budget
 	state     serverState
 	name      string          // Hostname or what stands for it
+	tls       *tls.Config     // TLSConfig, and what it shows is noted
 	ctx       context.Context // cancelled by Close
 	cancel    context.CancelFunc
 	idle      chan struct{} // closed when the last session has ended after Shutdown began
@@ -208,6 +209,9 @@ func (s *Server) open(l net.Listener) (context.Context, error) {
 		s.buffers = wire.NewBudget(s.maxMemory())
 		if s.name = s.Hostname; s.name == "" {
 			s.name = localName()
+		}
+		if s.TLSConfig != nil {
+			s.tls = noting(s.TLSConfig)
 		}
 	}
 	if l == nil {

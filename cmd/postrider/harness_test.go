@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postrider/postrider/internal/leak"
 	"github.com/postrider/postrider/internal/peers"
 	"github.com/postrider/postrider/mail"
 )
@@ -40,7 +41,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := leak.Main(m)
 	// Built or not, by this time nobody builds it any more.
 	if path, err := binary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
