@@ -15,7 +15,12 @@ import (
 	"gopkg.in/ini.v1"
 )
 
-// maxSize is how much configuration is read.
+// Line and key are what an error is about: who reads it has the file open in an editor. The library that splits the lines
+// knows neither, so they are found a second time here; where the two disagree the line is left out of the error.
+//
+// The file is Axiom's mail.ini, and ours: whoever comes from there starts with the file that they have.
+
+// maxSize is how much configuration is read. A file that is longer is some other file, and is not read into memory.
 const maxSize = 1 << 20
 
 // A File is a mail.ini that was read. It keeps the lines because the parser forgets on which one a key was.
@@ -24,7 +29,8 @@ type File struct {
 	lines  map[string]int
 }
 
-// Library returns the keys that a server in Go has too: Axiom's and ours.
+// Library returns the keys that a server in Go has too: Axiom's and ours. Each call makes a list of its own, which the caller
+// may change.
 func Library() []string {
 	return []string{"port", "local", "tls_port", "tls_crt", "tls_key", "hostname", "max_size"}
 }
@@ -51,6 +57,7 @@ func Parse(r io.Reader) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
+	// A key that is there twice is found first, since the library keeps one of the two and says nothing.
 	f := &File{values: map[string]string{}, lines: map[string]int{}}
 	if err := f.locate(text); err != nil {
 		return nil, err
@@ -82,6 +89,7 @@ func (f *File) locate(text []byte) error {
 		if name == "" || name[0] == '#' || name[0] == ';' {
 			continue
 		}
+		// Both marks of the format count, and the quotes that a key may stand in, or "port" and port would be two keys.
 		if name[0] != '[' {
 			if end := strings.IndexAny(name, "=:"); end >= 0 {
 				name = name[:end]
@@ -102,7 +110,8 @@ func (f *File) Value(key string) string { return f.values[key] }
 // Has tells whether a key is there, empty or not.
 func (f *File) Has(key string) bool { _, ok := f.values[key]; return ok }
 
-// Number reads a number from 1 to most; 0 if the key is not there.
+// Number reads a number from 1 to most; 0 if the key is not there. A key that is there and empty is an error: a port that
+// somebody has taken away is commented out.
 func (f *File) Number(key string, most int64) (int64, error) {
 	if !f.Has(key) {
 		return 0, nil
@@ -114,7 +123,7 @@ func (f *File) Number(key string, most int64) (int64, error) {
 	return n, nil
 }
 
-// Bool reads true or false; absent is what a key that is not there says.
+// Bool reads true or false, in the words of [strconv.ParseBool]; absent is what a key says that is not there, or empty.
 func (f *File) Bool(key string, absent bool) (bool, error) {
 	if f.Value(key) == "" {
 		return absent, nil

@@ -1,6 +1,7 @@
 package mailini_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -73,4 +74,60 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is a number or a truth, and what is refused with the line that it is in.
+func TestNumbersAndTruths(t *testing.T) {
+	for value, want := range map[string]int64{"1": 1, " 65535 ": 65535, "007": 7, "": -1, "0": -1, "-1": -1, "65536": -1, "0x10": -1, "1e3": -1, "25 smtp": -1, "99999999999999999999": -1} {
+		f, err := mailini.Parse(strings.NewReader("\nport = " + value + "\n"))
+		if err != nil {
+			t.Fatalf("%q: %v", value, err)
+		}
+		n, err := f.Number("port", 65535)
+		if (err == nil) != (want > 0) || err == nil && n != want || err != nil && (n != 0 || !strings.Contains(err.Error(), "line 2: port: it is a number from 1 to 65535")) {
+			t.Errorf("%q: got %d, %v, want %d", value, n, err, want)
+		}
+	}
+	for value, want := range map[string]string{"true": "true", "TRUE": "true", "1": "true", "t": "true", "false": "false", "0": "false", "": "absent", "yes": "wrong", "no": "wrong", "on": "wrong"} {
+		f, err := mailini.Parse(strings.NewReader("local = " + value + "\n"))
+		if err != nil {
+			t.Fatalf("%q: %v", value, err)
+		}
+		for _, absent := range []bool{false, true} {
+			v, err := f.Bool("local", absent)
+			got := map[bool]string{true: "true", false: "false"}[v]
+			if err != nil {
+				got = "wrong"
+			}
+			if expect := strings.Replace(want, "absent", map[bool]string{true: "true", false: "false"}[absent], 1); got != expect {
+				t.Errorf("%q where absent is %v: got %s, %v, want %s", value, absent, got, err, expect)
+			}
+		}
+	}
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("the disk is gone") }
+
+// A file that cannot be read is told as that; and no caller's list is another's.
+func TestReadingAndLists(t *testing.T) {
+	if _, err := mailini.Parse(broken{}); err == nil || err.Error() != "reading the configuration: the disk is gone" {
+		t.Errorf("got %v", err)
+	}
+	for _, keys := range []func() []string{mailini.Library, mailini.Program} {
+		keys()[0] = "changed"
+		for _, key := range keys() {
+			if _, err := mailini.Parse(strings.NewReader(key + " = x\n")); err != nil {
+				t.Errorf("%s is no key: %v", key, err)
+			}
+		}
+	}
+	f, err := mailini.Parse(strings.NewReader(""))
+	if err != nil || f.Has("port") || f.Value("port") != "" {
+		t.Errorf("an empty file: got %v", err)
+	}
+	if got := f.Wrong("port", "why").Error(); got != `configuration: "port": why` {
+		t.Errorf("a key without a line: got %s", got)
+	}
 }

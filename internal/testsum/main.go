@@ -20,6 +20,9 @@ import (
 	"strings"
 )
 
+// The events are read as they come, and what go test -json says for machines is put back into what it says for people: a run
+// takes minutes, and who watches it wants to see the packages go by.
+//
 // Output is kept per test and thrown away when the test passes. A test that never ends, because its package panicked or
 // timed out, is printed when its package fails.
 
@@ -35,6 +38,7 @@ type event struct {
 // test names a test, or with an empty name its package.
 type test struct{ pkg, name string }
 
+// summary is what has been seen of a run so far.
 type summary struct {
 	w       io.Writer
 	require bool // a skip is a failure
@@ -50,6 +54,7 @@ func main() {
 	flag.Parse()
 	w := bufio.NewWriter(os.Stdout)
 	s := &summary{w: w, require: *require, output: map[test][]string{}, result: map[test]string{}}
+	// What was read before an error is summed up all the same: it may be all that there is of a run that was broken off.
 	err := s.read(os.Stdin)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testsum:", err)
@@ -60,6 +65,7 @@ func main() {
 	}
 }
 
+// read takes all events. It reads lines of any length: a test may print a whole message in one.
 func (s *summary) read(r io.Reader) error {
 	br := bufio.NewReader(r)
 	for {
@@ -80,6 +86,7 @@ func (s *summary) read(r io.Reader) error {
 	}
 }
 
+// line takes one event, or what is none.
 func (s *summary) line(line string) {
 	var e event
 	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &e) != nil {
@@ -90,6 +97,7 @@ func (s *summary) line(line string) {
 	s.events++
 	t := test{e.Package, e.Test}
 	switch e.Action {
+	// A build that fails has no package yet; its output comes first and would otherwise be lost.
 	case "build-output":
 		io.WriteString(s.w, e.Output)
 	case "build-fail":
@@ -107,6 +115,7 @@ func (s *summary) line(line string) {
 	}
 }
 
+// endTest shows a test that did not pass. The reason of a skip is what counts here: it says what to install.
 func (s *summary) endTest(t test, action string) {
 	switch action {
 	case "fail":
@@ -119,6 +128,8 @@ func (s *summary) endTest(t test, action string) {
 	}
 }
 
+// endPackage shows the line of a package: with the time it took, or that it came out of the cache, or that there are no tests.
+// If it failed it also shows the tests that never ended, in the order of their names, for their output is kept in a map.
 func (s *summary) endPackage(t test, action string) {
 	if action != "fail" {
 		for _, line := range s.output[t] {
@@ -160,7 +171,8 @@ func reason(lines []string) string {
 	return "no reason given"
 }
 
-// close prints the last line and reports whether all is well.
+// close prints the last line and reports whether all is well. It counts tests by what became of them, and not by their events,
+// so that -count=2 does not make two of one.
 func (s *summary) close() bool {
 	counts := map[string]int{}
 	parents := s.parents()
@@ -170,6 +182,7 @@ func (s *summary) close() bool {
 		}
 	}
 	verdict := "ok"
+	// Nothing at all is a failure too: an empty pipe must not look like tests that pass.
 	bad := s.failed || s.events == 0 || s.require && len(s.reasons) > 0
 	if bad {
 		verdict = "FAIL"
@@ -197,9 +210,10 @@ func (s *summary) parents() map[test]map[string]bool {
 	return parents
 }
 
+// absent is how internal/peers says that a program is missing.
 var absent = regexp.MustCompile(`^(.*?) (?:is|are) not installed: `)
 
-// advice says what would let the skipped tests run.
+// advice says what would let the skipped tests run: each missing program once, however many tests want it.
 func (s *summary) advice() string {
 	var names []string
 	others := 0

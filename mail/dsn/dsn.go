@@ -18,6 +18,9 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
+// Reports come from everywhere, and anybody can forge one: what is read here says what a message says, and not what has
+// happened. It is bounded, and free of controls, for it goes to logs, terminals and databases.
+//
 // A report's fields are blocks like headers: the first is about the message, each other about a recipient (RFC 3464, 2.1).
 // What is not there is the zero value; what cannot be read is so too, and stands in Header as it was.
 
@@ -113,6 +116,7 @@ func Parse(m *mail.Message) (*Report, error) {
 // found finds the first part of one of these types, and the header of the message that came back with it. Without such a part
 // the error is ErrNoReport, and the header counts all the same.
 func found(m *mail.Message, types ...string) (report string, original mail.Header, err error) {
+	// The first of each counts: a bounce of a bounce holds another report, within what came back.
 	var of, back *mail.Part
 	for _, p := range m.Body.Walk() {
 		switch t := p.Type(); {
@@ -140,7 +144,8 @@ func found(m *mail.Message, types ...string) (report string, original mail.Heade
 // reports.
 var returnedTypes = []string{"message/rfc822", "message/global", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers"}
 
-// content reads the beginning of a part.
+// content reads the beginning of a part, decoded: RFC 3464, 2.1 wants 7bit for a report, and
+// some write base64.
 func content(p *mail.Part) (string, error) {
 	rc, err := p.Reader()
 	if err != nil {
@@ -186,6 +191,7 @@ func isField(line string) bool {
 // readReport reads the content of a message/delivery-status.
 func readReport(s string) *Report {
 	r := &Report{}
+	// The blocks are taken one by one, so that a report of very many recipients ends at the limit and not behind it.
 	first := true
 	blocks(s, func(h mail.Header) bool {
 		if first {
@@ -202,7 +208,8 @@ func readReport(s string) *Report {
 	return r
 }
 
-// about takes the fields about the message (RFC 3464, 2.2).
+// about takes the fields about the message (RFC 3464, 2.2). Only Reporting-MTA is required there, and not even that is always
+// there: nothing depends on any of them.
 func (r *Report) about(h mail.Header) {
 	r.Header = h
 	r.EnvelopeID = clean(h.Value("Original-Envelope-Id"))
@@ -212,7 +219,8 @@ func (r *Report) about(h mail.Header) {
 	r.Arrival = date(h, "Arrival-Date")
 }
 
-// readRecipient takes the fields about a recipient (RFC 3464, 2.3).
+// readRecipient takes the fields about a recipient (RFC 3464, 2.3). An action or a status that is not known does not make the
+// recipient one that nothing is known of.
 func readRecipient(h mail.Header) Recipient {
 	action, _, _ := strings.Cut(strings.TrimSpace(clean(h.Value("Action"))), " ") // a comment may follow
 	return Recipient{
@@ -268,7 +276,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// date reads a field that is a date; the zero time if it is none.
+// date reads a field that is a date (RFC 5322, 3.3); the zero time if it is none. The field itself stays in Header.
 func date(h mail.Header, name string) time.Time {
 	t, _ := mail.ParseDate(h.Value(name)) // with an error it is the zero time
 	return t

@@ -36,6 +36,9 @@ type Feedback struct {
 	Original mail.Header // the header of the message that it is about
 }
 
+// Large hosts send a report for each complaint, to whom the message says it came from, and blank out who has complained: the
+// recipient is often missing, and the message's own identifiers are what is left to go by.
+
 // ParseFeedback reads the message/feedback-report in a message. Without one the error is [ErrNoReport]; other errors are those
 // of reading the message. At most 1 MiB of it is read.
 func ParseFeedback(m *mail.Message) (*Feedback, error) {

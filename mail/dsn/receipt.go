@@ -32,7 +32,7 @@ func ParseReceipt(m *mail.Message) (*Receipt, error) {
 	return readReceipt(mail.ParseHeader(strings.TrimLeft(s, "\r\n"))), nil
 }
 
-// readReceipt takes the fields (RFC 8098, 3.2).
+// readReceipt takes the fields (RFC 8098, 3.2). They are one block: a receipt is about one recipient, who sends it.
 func readReceipt(h mail.Header) *Receipt {
 	r := &Receipt{
 		ReportingUA: clean(h.Text("Reporting-UA")), Gateway: value(h, "MDN-Gateway"),
@@ -40,6 +40,7 @@ func readReceipt(h mail.Header) *Receipt {
 		MessageID: bare(h.Value("Original-Message-ID")), Error: clean(h.Text("Error")), Header: h,
 	}
 	// Disposition: action mode "/" sending mode ";" type "/" modifiers.
+	// The mode says who acted, a person or a program, and who sent the receipt; only the first changes what it means.
 	mode, what, ok := strings.Cut(strings.ToLower(clean(h.Value("Disposition"))), ";")
 	if !ok {
 		mode, what = "", mode // QUIRK: the modes are left out

@@ -11,9 +11,13 @@ import (
 // Reports that are no reports: text for people, of programs that are older than the standard or never heard of it. Two
 // ways of saying whom it is about are read, because they cannot be mistaken for something else: qmail's format, and a
 // field that names the recipients. Anything more would be guessing in earnest.
+//
+// A reply by a person who quotes a bounce is no bounce: so the greeting of the one must begin the text, and the field of the
+// other be in the header. A wrong guess takes somebody off a list who reads their mail; none at all costs a few bytes more.
 
 // guess reads a report in the text of a message; nil if there is none.
 func guess(m *mail.Message) *Report {
+	// Both are told by lines, and a text has line ends of its own kind only as far as its sender knew.
 	text := strings.ReplaceAll(m.Text, "\r\n", "\n")
 	text = text[:min(len(text), maxReport)]
 	r := &Report{Guessed: true, Recipients: qmail(text)}
@@ -40,6 +44,7 @@ func qmail(text string) []Recipient {
 		if strings.HasPrefix(paragraph, "-") || len(list) == maxRecipients {
 			break
 		}
+		// "<ann@example.com>:" alone on the line; with anything behind it it is a sentence.
 		first, rest, _ := strings.Cut(paragraph, "\n")
 		who, ok := strings.CutPrefix(strings.TrimSpace(first), "<")
 		who, ends := strings.CutSuffix(who, ">:")
@@ -72,6 +77,7 @@ func failed(h mail.Header, text string) []Recipient {
 // below finds what the text says of each recipient: the lines behind the one that is its address, up to an empty one. The
 // text is read once, however many there are.
 func below(list []Recipient, text string) {
+	// Of two that are the same the last is found, and the first one stays without words.
 	places := make(map[string]int, len(list))
 	for i := range list {
 		places[list[i].Final.Text] = i
@@ -114,7 +120,7 @@ func told(who, words string) Recipient {
 	return r
 }
 
-// statusIn finds the first enhanced status code among words.
+// statusIn finds the first enhanced status code among words: those of the host that refused stand before what the reporter adds.
 func statusIn(s string) string {
 	for word := range strings.FieldsSeq(s) {
 		word = strings.TrimLeft(word, "(#[<\"'")

@@ -5,7 +5,8 @@
 // of the other two must be there. What several templates share lies in files of that folder whose names begin with an
 // underscore: _footer.txt is called by {{template "_footer.txt" .}} in subjects and texts, _footer.html in HTML.
 //
-// The languages are those of text/template and html/template: what is filled into HTML is escaped for its place.
+// The languages are those of text/template and html/template: what is filled into HTML is escaped for its place. Pictures that
+// the HTML names by their files come along by [mail.Message.Embed].
 package template
 
 import (
@@ -20,6 +21,9 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
+// What a user writes into a form ends up in subject, text and HTML, and means something else in each: a new field, nothing, a
+// script. So the subject is checked to be one line, and the HTML is filled in by the template language that knows HTML.
+//
 // It is a package of its own because a program that links the templates of the standard library is much larger.
 
 // Funcs are functions that templates may call, by name.
@@ -39,6 +43,7 @@ func Parse(fsys fs.FS, name string, funcs Funcs) (*Template, error) {
 	t := &Template{name: path.Base(name)}
 	dir := path.Dir(name)
 	for _, ext := range []string{".subject", ".txt", ".html"} {
+		// A message has a subject or it is a mistake; of text and HTML either will do.
 		source, err := fs.ReadFile(fsys, name+ext)
 		if errors.Is(err, fs.ErrNotExist) && ext != ".subject" {
 			continue
@@ -46,6 +51,7 @@ func Parse(fsys fs.FS, name string, funcs Funcs) (*Template, error) {
 		if err != nil {
 			return nil, fmt.Errorf("template: %w", err)
 		}
+		// A subject shares the files of texts: neither escapes anything, and there is little to share in one line.
 		pattern := "_*.txt"
 		if ext == ".html" {
 			pattern = "_*.html"
@@ -68,7 +74,7 @@ func Parse(fsys fs.FS, name string, funcs Funcs) (*Template, error) {
 	return t, nil
 }
 
-// escapeGlob makes a folder's name mean itself.
+// escapeGlob makes a folder's name mean itself: "drafts[1]" is a folder and no pattern.
 func escapeGlob(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
 }
@@ -108,6 +114,7 @@ func (t *Template) Message(data any) (*mail.Message, error) {
 	if err := t.subject.Execute(&subject, data); err != nil {
 		return nil, fmt.Errorf("template: %w", err)
 	}
+	// Without a text of its own the message gets one made of the HTML when it is written.
 	if t.text != nil {
 		if err := t.text.Execute(&text, data); err != nil {
 			return nil, fmt.Errorf("template: %w", err)

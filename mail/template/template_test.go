@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
+	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/mail/template"
 )
 
@@ -91,4 +93,46 @@ func TestHalves(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", ext, m, err)
 		}
 	}
+}
+
+// A template and its pictures lie in one folder: what the data says cannot name a file of another.
+func TestPictures(t *testing.T) {
+	fsys := files("a.subject", "s", "a.html", `<img src="logo.png"><img src="{{.}}">`, "logo.png", "png", "inner/b.png", "png")
+	one, err := template.Parse(fsys, "a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for picture, want := range map[string]int{"logo.png": 1, "inner/b.png": 2, "https://example.com/x.png": 1, "../b.png": -1, `"><img src="/etc/passwd`: -1, "a.html": -1} {
+		m, err := one.Message(picture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.From = mail.List("ann@example.com")
+		err = m.Embed(fsys)
+		if (err == nil) != (want > 0) || err == nil && len(m.Attachments) != want {
+			t.Errorf("%q: got %d pictures, %v, want %d", picture, len(m.Attachments), err, want)
+		}
+		if _, freeze := m.Freeze(); err == nil && freeze != nil {
+			t.Errorf("%q: it cannot be written: %v", picture, freeze)
+		}
+	}
+}
+
+// One template serves many at once, each with what is theirs.
+func TestAtOnce(t *testing.T) {
+	one, err := template.Parse(welcome, "mail/welcome", template.Funcs{"shout": strings.ToUpper})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			name := fmt.Sprint("name", i)
+			m, err := one.Message(map[string]string{"Name": name, "Link": "https://example.com/"})
+			if err != nil || m.Subject != "Welcome, "+name || !strings.HasPrefix(m.Text, "Hello "+strings.ToUpper(name)+" ") || !strings.Contains(m.HTML, strings.ToUpper(name)) {
+				t.Errorf("%s: got %+v, %v", name, m, err)
+			}
+		})
+	}
+	wg.Wait()
 }
