@@ -8,15 +8,19 @@ import (
 // While a Handler decides, its session reads nothing, and would not notice that
 // the client has gone. A call that takes long is therefore watched: replies that
 // wait are written, and a goroutine reads ahead, so that a disconnect cancels the
-// transaction. Most calls end before any of this begins and pay for a timer.
+// transaction. Most calls end before any of this begins. They do not even pay for
+// a timer: one that was set for a call runs on, and when it fires and finds another
+// call under way gives that its time.
 
-// watchAfter is how long a call may take unwatched.
+// watchAfter is how long a call may take unwatched, at least; at most twice that.
 const watchAfter = 20 * time.Millisecond
 
 type watch struct {
 	timer *time.Timer
 	mu    sync.Mutex // held while the watcher starts and stops
-	over  bool       // the call has ended
+	calls int        // so far
+	over  bool       // the last of them has ended
+	set   int        // the call that the timer was set for; 0: it is not set
 	ended chan struct{}
 
 	active bool // a watcher reads; set before it does and cleared after
@@ -33,15 +37,13 @@ func (c *Conn) call(fn func() error) error {
 	}
 	w := &c.watch
 	w.mu.Lock()
+	w.calls++
 	w.over, w.ended = false, nil
-	w.mu.Unlock()
-	if w.timer == nil {
-		w.timer = time.AfterFunc(watchAfter, c.watchPeer)
-	} else {
-		w.timer.Reset(watchAfter)
+	if w.set == 0 {
+		c.watchLater()
 	}
+	w.mu.Unlock()
 	err := c.protect(fn)
-	w.timer.Stop()
 	w.mu.Lock()
 	w.over = true
 	ended := w.ended
@@ -54,14 +56,32 @@ func (c *Conn) call(fn func() error) error {
 	return err
 }
 
+// watchLater sets the timer for the call under way. watch.mu is held.
+func (c *Conn) watchLater() {
+	w := &c.watch
+	w.set = w.calls
+	if w.timer == nil {
+		w.timer = time.AfterFunc(watchAfter, c.watchPeer)
+	} else {
+		w.timer.Reset(watchAfter)
+	}
+}
+
 // watchPeer is the watcher: it runs on the timer's goroutine.
 func (c *Conn) watchPeer() {
 	w := &c.watch
 	w.mu.Lock()
-	if w.over || w.ended != nil {
+	switch set := w.set; {
+	case w.over:
+		w.set = 0
+		w.mu.Unlock()
+		return
+	case set != w.calls:
+		c.watchLater()
 		w.mu.Unlock()
 		return
 	}
+	w.set = 0
 	w.ended = make(chan struct{})
 	defer close(w.ended)
 	w.active = true
