@@ -86,6 +86,38 @@ func TestTransactionEnds(t *testing.T) {
 	}
 }
 
+// What a Handler is given has the listener's context in it, and ends with that and with
+// the server.
+func TestBaseContext(t *testing.T) {
+	for name, end := range map[string]func(*smtp.Server, context.CancelFunc){
+		"base":   func(_ *smtp.Server, cancel context.CancelFunc) { cancel() },
+		"server": func(srv *smtp.Server, _ context.CancelFunc) { srv.Close() },
+	} {
+		type key struct{}
+		base, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, name))
+		defer cancel()
+		in, waited := make(chan any, 1), make(chan error, 1)
+		srv := &smtp.Server{
+			BaseContext: func(net.Listener) context.Context { return base },
+			Handler: &smtp.Hooks{OnSender: func(ctx context.Context, _ *smtp.Conn, _ string, _ *smtp.MailOptions) error {
+				in <- ctx.Value(key{})
+				<-ctx.Done()
+				waited <- ctx.Err()
+				return nil
+			}},
+		}
+		c := dial(t, dialer(), serve(t, srv, smtp.Policy{}))
+		go c.Mail(t.Context(), "ann@example.com", nil)
+		if got := <-in; got != name {
+			t.Errorf("%s: the value in the context: got %v, want %q", name, got, name)
+		}
+		end(srv, cancel)
+		if err := <-waited; err != context.Canceled {
+			t.Errorf("%s: got %v, want %v", name, err, context.Canceled)
+		}
+	}
+}
+
 // A disconnect is noticed while the Handler works on a command, and one in the
 // middle of a message too.
 func TestDisconnectWhileHandling(t *testing.T) {

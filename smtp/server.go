@@ -194,7 +194,8 @@ func (s *Server) ServeConn(nc net.Conn, p Policy) {
 	s.session(base, nc, p)
 }
 
-// open prepares for sessions of l, which may be nil.
+// open prepares for sessions of l, which may be nil, and returns what their contexts
+// derive from: it ends with the server's.
 func (s *Server) open(l net.Listener) (context.Context, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,14 +215,15 @@ func (s *Server) open(l net.Listener) (context.Context, error) {
 			s.tls = noting(s.TLSConfig)
 		}
 	}
-	if l == nil {
-		return context.Background(), nil
+	if l != nil {
+		s.listeners = append(s.listeners, l)
 	}
-	s.listeners = append(s.listeners, l)
-	if s.BaseContext != nil {
-		return s.BaseContext(l), nil
+	if l == nil || s.BaseContext == nil {
+		return s.ctx, nil
 	}
-	return context.Background(), nil
+	base, cancel := context.WithCancel(s.BaseContext(l))
+	context.AfterFunc(s.ctx, cancel)
+	return base, nil
 }
 
 // session runs one session, unless there are too many.
@@ -238,10 +240,8 @@ func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.WithValue(base, connKey{}, c))
-	stop := context.AfterFunc(s.ctx, cancel)
 	c.ctx = ctx
 	c.serve(refusal)
-	stop()
 	cancel()
 	if refusal == nil {
 		s.leave(c) // before it closes: who sees the end may come again
