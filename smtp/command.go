@@ -209,19 +209,19 @@ func (c *Conn) greet(name string, right, extended bool) {
 		c.hello = c.xhello
 	}
 	c.mu.Unlock()
-	var text strings.Builder
-	text.WriteString(c.hostname)
+	text := make([]byte, 0, 512)
+	text = append(text, c.hostname...)
 	if extended {
 		for i := range extensions {
 			if params, ok := extensions[i].offer(c); ok {
-				text.WriteString("\n" + extensions[i].name)
+				text = append(append(text, '\n'), extensions[i].name...)
 				if params != "" {
-					text.WriteString(" " + params)
+					text = append(append(text, ' '), params...)
 				}
 			}
 		}
 	}
-	c.say(250, "", text.String())
+	c.say(250, "", string(text))
 }
 
 // badHello tells what no name in a greeting may be.
@@ -352,7 +352,8 @@ func (c *Conn) path(arg, prefix string, params func(rest string) *Error, utf8 fu
 }
 
 func (c *Conn) mail(arg string) {
-	t := &transaction{}
+	t := &c.space
+	*t = transaction{}
 	from, ok := c.path(arg, "FROM:",
 		func(rest string) *Error { return parseParams(&t.opts, rest, mailParams, c.offered) },
 		func() bool { return t.opts.UTF8 })

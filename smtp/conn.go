@@ -52,6 +52,7 @@ type Conn struct {
 	shown         *x509.Certificate // ours, as the client has seen it; nil: none
 
 	txn        *transaction // nil: none is open
+	space      transaction  // for txn, one after the other
 	serial     int          // counts transactions
 	commands   int          // since the last message
 	noops      int          // those of them that lead to nothing
@@ -81,6 +82,7 @@ func newConn(s *Server, nc net.Conn, p Policy) *Conn {
 	c := &Conn{server: s, raw: nc, nc: nc, quick: q, policy: p, id: newID(), hostname: s.name}
 	c.remote, c.local = nc.RemoteAddr(), nc.LocalAddr()
 	c.over = time.Now().Add(or(s.MaxSession, 6*time.Hour))
+	c.out = make([]byte, 0, 512) // the reply to EHLO needs most of it
 	c.rd = wire.NewReader(nc, c.beforeRead)
 	c.rd.Budget = s.buffers
 	return c
@@ -175,8 +177,7 @@ func (c *Conn) tooEarly() {
 // end ends the transaction and the connection.
 func (c *Conn) end() {
 	c.reset()
-	c.rd.Discard(c.rd.Buffered())
-	c.rd.Release()
+	c.rd.Free()
 	c.nc.Close()
 }
 
@@ -356,7 +357,7 @@ func (c *Conn) linger() {
 func (c *Conn) reset() {
 	if c.txn != nil {
 		c.txn.cancel()
-		c.txn = nil
+		c.txn, c.space = nil, transaction{} // what the Handler made is held no longer
 		if c.forward != nil {
 			c.mu.Lock()
 			c.forward = nil

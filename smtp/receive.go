@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -26,9 +27,9 @@ type source interface {
 // body is the reader that a Handler gets. It dies with the call of Data, and when
 // the message can no longer be read it cancels the transaction.
 type body struct {
-	src  source
-	txn  *transaction
-	dead atomic.Bool
+	src    source
+	cancel context.CancelFunc // the transaction's
+	dead   atomic.Bool
 }
 
 var errDead = errors.New("smtp: the message was read after Data had returned")
@@ -54,7 +55,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 
 func (b *body) check(err error) {
 	if err != nil && err != io.EOF {
-		b.txn.cancel()
+		b.cancel()
 	}
 }
 
@@ -130,7 +131,7 @@ func (c *Conn) receive(src source) {
 		src = newRepaired(src)
 	}
 	c.reading(true)
-	b := &body{src: src, txn: txn}
+	b := &body{src: src, cancel: txn.cancel}
 	var id string
 	err := c.protect(func() (err error) {
 		id, err = txn.Data(txn.ctx, b)

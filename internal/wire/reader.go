@@ -38,7 +38,10 @@ var (
 	ErrTooLong = errors.New("line too long")
 )
 
-var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+)
 
 // A Budget bounds the memory that many Readers take for their large buffers
 // together. nil sets no bound. It may be used from anywhere.
@@ -77,7 +80,7 @@ type Reader struct {
 	src        io.Reader
 	beforeRead func() error // called when a read may block; nil: nothing
 	buf        []byte
-	small      []byte
+	small      *[smallBuffer]byte
 	large      *[largeBuffer]byte // nil while buf is small
 	r, w       int                // buf[r:w] is unread
 	full       bool               // the last read filled the buffer: more is waiting
@@ -87,8 +90,8 @@ type Reader struct {
 // NewReader returns a Reader of src. beforeRead is called before each read of
 // src: the place to write what the other side waits for, and to set deadlines.
 func NewReader(src io.Reader, beforeRead func() error) *Reader {
-	small := make([]byte, smallBuffer)
-	return &Reader{src: src, beforeRead: beforeRead, buf: small, small: small}
+	small := smallBuffers.Get().(*[smallBuffer]byte)
+	return &Reader{src: src, beforeRead: beforeRead, buf: small[:], small: small}
 }
 
 // Reset makes r read from src and forget what it has buffered.
@@ -113,7 +116,15 @@ func (r *Reader) Release() {
 		return
 	}
 	r.giveBack()
-	r.buf, r.r, r.w, r.full = r.small, 0, 0, false
+	r.buf, r.r, r.w, r.full = r.small[:], 0, 0, false
+}
+
+// Free ends r's life: what it has buffered is forgotten, and all it holds goes back to
+// where it came from.
+func (r *Reader) Free() {
+	r.giveBack()
+	smallBuffers.Put(r.small)
+	*r = Reader{err: io.ErrClosedPipe}
 }
 
 // giveBack returns the large buffer to where it came from.
