@@ -63,7 +63,7 @@ func eval[T any](t testing.TB, ctx context.Context, script string, opts ...chrom
 func until(t testing.TB, ctx context.Context, script string) {
 	t.Helper()
 	wait := fmt.Sprintf(`(async () => {
-		for (const end = Date.now() + 20000; Date.now() < end; await new Promise(done => setTimeout(done, 10))) if (%s) return true
+		for (const end = Date.now() + 60000; Date.now() < end; await new Promise(done => setTimeout(done, 10))) if (%s) return true
 		throw new Error("waited in vain")
 	})()`, script)
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](wait, chromedp.EvalAwaitPromise)); err != nil {

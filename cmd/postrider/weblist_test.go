@@ -64,7 +64,6 @@ func testPick(t *testing.T, w *web) {
 	// Deleted on the page at once, undone before it is on the server.
 	w.press(t, "#")
 	w.rows(t, 4)
-	w.look(t, "undo")
 	w.click(t, "#toast button")
 	w.rows(t, 6)
 	w.total(t, "gherkin", 6)
@@ -72,6 +71,7 @@ func testPick(t *testing.T, w *web) {
 	w.press(t, "x")
 	w.press(t, "#")
 	w.rows(t, 5)
+	w.look(t, "undo")
 	w.open(t, "/?query=gherkin")
 	w.total(t, "gherkin", 5)
 	w.rows(t, 5)

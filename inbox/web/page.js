@@ -247,13 +247,14 @@ function remove(ids) {
   for (const id of ids) { leaving.add(id); picked.delete(id); rowOf(id)?.remove() }
   const timer = setTimeout(() => finish?.(), 6000)
   const undo = () => {
+    if (finish !== end) return tell('Too late: the server has deleted it.')
     clearTimeout(timer)
     finish = null
     for (const id of ids) leaving.delete(id)
     say.textContent = 'Nothing was deleted'
     reload()
   }
-  finish = async () => {
+  const end = finish = async () => {
     clearTimeout(timer)
     finish = null
     for (const id of ids) await ask('DELETE', `${api}/${id}`, undefined, { keepalive: true })
