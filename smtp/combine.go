@@ -120,7 +120,10 @@ func answered(results []Result, index []int) bool {
 	return false
 }
 
-// A Retry is a Sender that tries again what was deferred. It keeps the message in memory
+// A Retry is a Sender that tries again what was deferred, and nothing else: not who was
+// refused for good, and not who may have the message. Where the enhanced codes say that
+// time is what all who are left need (a mailbox or a disk that is full, greylisting, a
+// limit on rates), MaxWait is waited at once and no attempt is wasted. It keeps the message in memory
 // or in a temporary file meanwhile, and Send waits: what must outlive the program belongs
 // into a queue.
 type Retry struct {
@@ -141,6 +144,9 @@ func (r *Retry) Send(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Res
 			}
 			// Between a half and the whole, so that what failed together does not come
 			// back together.
+			if allSlow(results) {
+				wait = or(r.MaxWait, time.Minute)
+			}
 			if !sleep(ctx, wait/2+rand.N(wait/2+1)) {
 				break
 			}
@@ -150,6 +156,23 @@ func (r *Retry) Send(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Res
 		}
 		return results, err
 	}).Send(ctx, env, msg)
+}
+
+// allSlow tells whether all who are deferred are so for a reason that does not pass in a
+// moment, as their enhanced codes have it (RFC 3463, 3.3, 3.4 and 3.8).
+func allSlow(results []Result) bool {
+	for _, i := range deferred(results) {
+		e := findError(results[i].Err)
+		switch {
+		case e == nil:
+			return false // a connection
+		case e.Enhanced == "4.2.2", e.Enhanced == "4.3.1": // mailbox full, no room for mail
+		case strings.HasPrefix(string(e.Enhanced), "4.7."): // policy: who we are, how much we send
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // sleep reports whether d passed before ctx ended.

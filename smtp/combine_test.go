@@ -63,7 +63,7 @@ func ExampleRetry() {
 		}
 		return nil
 	}}
-	s := &smtp.Retry{Sender: greylisting, Wait: time.Millisecond}
+	s := &smtp.Retry{Sender: greylisting, MaxWait: time.Millisecond}
 	say(s.Send(ctx, toBob, text("Subject: x\r\n")))
 	fmt.Println(tries)
 	// Output:
@@ -172,6 +172,61 @@ func TestCombinedTimes(t *testing.T) {
 		}
 		if d := time.Since(begin); d != 2*time.Second {
 			t.Errorf("three to x and two to y: took %v, want 2s", d)
+		}
+	})
+}
+
+// What a Retry makes of each fate: tried again or not, and after how long.
+func TestRetryByCode(t *testing.T) {
+	for _, c := range []struct {
+		fate     error
+		attempts int
+		wait     time.Duration // at most; half of it at least
+	}{
+		{smtp.Errorf(450, "4.2.1", "busy"), 2, time.Second},
+		{smtp.Errorf(452, "4.2.2", "mailbox full"), 2, time.Hour},
+		{smtp.Errorf(452, "4.3.1", "disk full"), 2, time.Hour},
+		{smtp.Errorf(421, "4.3.2", "going down"), 2, time.Second},
+		{smtp.Errorf(421, "4.7.0", "too many from you"), 2, time.Hour},
+		{smtp.Errorf(451, "4.4.2", "timeout"), 2, time.Second},
+		{smtp.Errorf(451, "4.7.1", "greylisted"), 2, time.Hour},
+		{smtp.Errorf(451, "", "later"), 2, time.Second},
+		{smtp.ErrTemporary, 2, time.Second},
+		{smtp.Errorf(552, "5.2.2", "mailbox full"), 1, 0},
+		{smtp.Errorf(550, "5.7.1", "try again later"), 1, 0},
+		{smtp.Errorf(554, "5.3.2", "going down"), 1, 0},
+		{smtp.ErrUnknown, 1, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			attempts := 0
+			server := &smtptest.Recorder{OnRcpt: func(string) error {
+				if attempts++; attempts == 1 {
+					return c.fate
+				}
+				return nil
+			}}
+			begin := time.Now()
+			results, err := (&smtp.Retry{Sender: server, MaxWait: time.Hour}).Send(t.Context(), toBob, text("x\r\n"))
+			if took := time.Since(begin); attempts != c.attempts || took < c.wait/2 || took > c.wait {
+				t.Errorf("%v: got %d attempts and %v, want %d and %v", c.fate, attempts, took, c.attempts, c.wait)
+			}
+			if (err == nil) != (c.attempts == 2) || len(results) != 1 {
+				t.Errorf("%v: got %+v, %v", c.fate, results, err)
+			}
+		})
+	}
+	// One who is deferred for a moment is not made to wait for another's mailbox.
+	synctest.Test(t, func(t *testing.T) {
+		server := &smtptest.Recorder{OnRcpt: func(rcpt string) error {
+			if rcpt == "full@example.net" {
+				return smtp.Errorf(452, "4.2.2", "mailbox full")
+			}
+			return smtp.Errorf(450, "4.2.1", "busy")
+		}}
+		begin := time.Now()
+		_, err := (&smtp.Retry{Sender: server, Attempts: 2, MaxWait: time.Hour}).Send(t.Context(), smtp.NewEnvelope("a@x", "full@example.net", "busy@example.net"), text("x\r\n"))
+		if took := time.Since(begin); classes(err) != "temporary" || took > time.Second {
+			t.Errorf("mixed: got %v after %v, want it after a second", err, took)
 		}
 	})
 }
