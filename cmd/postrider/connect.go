@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -31,6 +32,8 @@ type connectOptions struct {
 	auth         string
 	tls          string
 	caFile       string
+	certFile     string
+	keyFile      string
 	trace        bool
 }
 
@@ -48,6 +51,8 @@ func (o *connectOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.auth, "auth", "", "the only `MECHANISM` to authenticate with, as SCRAM-SHA-256 or XOAUTH2; else the best that is offered")
 	f.StringVar(&o.tls, "tls", "auto", "`MODE` of TLS: auto, implicit, starttls, opportunistic or none")
 	f.StringVar(&o.caFile, "ca-file", "", "`FILE` with the certificates in PEM that vouch for the server's, in place of the system's")
+	f.StringVar(&o.certFile, "cert-file", "", "`FILE` with the certificate in PEM to show to a server that asks for one, as for --auth EXTERNAL")
+	f.StringVar(&o.keyFile, "key-file", "", "`FILE` with its private key in PEM; else it is in the file of the certificate")
 	f.BoolVar(&o.trace, "trace", false, "print the dialogue with the server on standard error: times, and no secrets")
 }
 
@@ -108,7 +113,7 @@ func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, err
 	if !ok {
 		// Somebody who asks for TLS or a trace must not believe that there is some.
 		if *o != (connectOptions{tls: "auto"}) {
-			return nil, usagef("--user, --password-file, --auth, --tls, --ca-file and --trace are for servers, which this is not")
+			return nil, usagef("--user, --password-file, --auth, --tls, --ca-file, --cert-file, --key-file and --trace are for servers, which this is not")
 		}
 		return opened, nil
 	}
@@ -144,18 +149,43 @@ func (o *connectOptions) set(d *smtp.Dialer, s streams) error {
 	if err := o.credentials(d); err != nil {
 		return err
 	}
-	if o.caFile != "" {
-		pool, err := readPool(o.caFile)
-		if err != nil {
-			return err
-		}
-		// In place of the system's, not added to them: who names an authority
-		// means that one. Set, it is looked at on loopback too.
-		d.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	if err := o.certificates(d); err != nil {
+		return err
 	}
 	if o.trace {
 		d.Trace = transcript(s.err)
 	}
+	return nil
+}
+
+// certificates sets who vouches for the server, and what it is shown of us.
+func (o *connectOptions) certificates(d *smtp.Dialer) error {
+	if o.keyFile != "" && o.certFile == "" {
+		return usagef("--key-file needs --cert-file")
+	}
+	if o.caFile == "" && o.certFile == "" {
+		return nil
+	}
+	// Set, the server's certificate is looked at on loopback too: who shows one of
+	// their own wants to know to whom.
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.caFile != "" {
+		// In place of the system's, not added to them: who names an authority
+		// means that one.
+		pool, err := readPool(o.caFile)
+		if err != nil {
+			return err
+		}
+		config.RootCAs = pool
+	}
+	if o.certFile != "" {
+		pair, err := tls.LoadX509KeyPair(o.certFile, cmp.Or(o.keyFile, o.certFile))
+		if err != nil {
+			return exitf(exitNoInput, "--cert-file: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	d.TLSConfig = config
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,15 +12,18 @@ import (
 	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/postrider/postrider/smtp"
 )
 
-// load: as much mail as a server takes, from fixed octets over raw connections. It
-// is no client of the library's, so that a server is measured and not the client;
-// replies are looked at for their first digit alone.
+// load: as much mail as a server takes, from fixed octets over connections that the
+// library has opened. What sends is no client of the library's, so that a server is
+// measured and not the client; replies are looked at for their first digit alone.
 
 // loadOptions are the flags of load.
 type loadOptions struct {
 	server    string
+	connect   connectOptions
 	messages  int64
 	sessions  int
 	size      int
@@ -33,13 +35,17 @@ type loadOptions struct {
 
 func (o *loadOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
-	f.StringVar(&o.server, "server", "127.0.0.1:2526", "`HOST:PORT` of the server, in clear")
+	f.StringVar(&o.server, "server", "127.0.0.1:2526", "`URL` of the server, or HOST[:PORT]")
 	f.Int64Var(&o.messages, "messages", 10_000, "how many to send in all")
 	f.IntVar(&o.sessions, "sessions", 10, "how many connections at a time")
 	f.IntVar(&o.size, "size", 1024, "octets of a message")
 	f.StringVar(&o.mode, "mode", "pipeline", "`MODE`: step, pipeline, bdat or stream")
 	f.IntVar(&o.window, "window", 16, "messages under way on a connection, with --mode stream")
 	f.BoolVar(&o.reconnect, "reconnect", false, "a connection for each message")
+	// What is measured by default is the server, and not its cryptography.
+	o.connect.flags(f)
+	o.connect.tls = "none"
+	f.Lookup("tls").DefValue = "none"
 	f.BoolVar(&o.json, "json", false, "print the result as JSON")
 }
 
@@ -56,6 +62,8 @@ sends is nothing that anybody wants to read.
 step waits for every reply. pipeline sends the next envelope behind a message, so
 that a message costs one wait (RFC 2920). bdat sends envelope and message together
 (RFC 3030). stream is bdat with several messages under way.
+
+It speaks in clear unless --tls or smtps:// says otherwise.
 
 The exit code is 0 if all were accepted, 69 if the server refused one, 75 if a
 connection failed, 76 if it said what is no reply.`,
@@ -81,6 +89,8 @@ type loadRun struct {
 	taken, accepted atomic.Int64
 	template        loadTemplate
 	progress        func(int64) // nil: none
+	addr            string
+	dialer          smtp.Dialer // copied for each session
 }
 
 // next takes a message; false if there are none left.
@@ -88,17 +98,21 @@ func (r *loadRun) next() bool { return r.taken.Add(1) <= r.messages }
 
 // load carries out one run of the command.
 func load(ctx context.Context, o loadOptions, s streams) error {
-	o.server = strings.TrimPrefix(o.server, "smtp://")
 	switch {
 	case loadModes[o.mode] == nil:
 		return usagef("--mode %q: it is step, pipeline, bdat or stream", o.mode)
 	case o.messages < 1 || o.sessions < 1 || o.window < 1 || o.size < 200:
 		return usagef("--messages, --sessions and --window are at least 1, --size is at least 200")
 	}
-	if _, _, err := net.SplitHostPort(o.server); err != nil {
-		return usagef("--server %q: it is HOST:PORT", o.server)
+	if strings.HasPrefix(o.server, "smtps:") && o.connect.tls == "none" {
+		o.connect.tls = "auto"
 	}
-	r := &loadRun{loadOptions: o, template: newTemplate(o.size, o.window)}
+	t, err := o.connect.transport(o.server, s)
+	if err != nil {
+		return fmt.Errorf("--server: %w", err)
+	}
+	r := &loadRun{loadOptions: o, template: newTemplate(o.size, o.window), addr: t.Addr, dialer: *t.Dialer}
+	r.dialer.Hostname = "load.example.com"
 	// The bar is drawn ten times a second by somebody else: what is counted here costs
 	// an atomic store.
 	done := func(error) {}
@@ -107,7 +121,7 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 	}
 	result, err := r.run(ctx)
 	done(err)
-	err = (&connectOptions{}).explain(err)
+	err = o.connect.explain(err)
 	if o.json {
 		if printErr := printJSON(s.out, result); printErr != nil {
 			return exitf(exitIO, "%w", printErr)

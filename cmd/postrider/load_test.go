@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -64,6 +67,60 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// The library opens what load sends over: in TLS either way, authenticated, and each step is counted.
+func TestLoadSecurely(t *testing.T) {
+	cert, key, _ := certificate(t)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := func() *smtp.Server {
+		return &smtp.Server{
+			TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}},
+			Handler: &smtp.Hooks{OnData: func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+				_, err := io.Copy(io.Discard, r)
+				return "", err
+			}},
+			OnAuth: func(_ context.Context, _ *smtp.Conn, user, password string) error {
+				if user != "ann" || password != "secret" {
+					return smtp.Errorf(535, "5.7.8", "no")
+				}
+				return nil
+			},
+		}
+	}
+	password := file(t, "password", "secret")
+	starttls := servedBy(t, server(), smtp.Policy{RequireTLS: true, RequireAuth: true})
+	implicit := servedBy(t, server(), smtp.Policy{ImplicitTLS: true, RequireAuth: true})
+	for _, c := range []struct {
+		args []string
+		want []string // kinds of replies besides those to messages
+	}{
+		{[]string{"--server", starttls, "--tls", "starttls", "--ca-file", cert}, []string{"AUTH", "EHLO", "QUIT", "STARTTLS", "connect"}},
+		{[]string{"--server", starttls, "--tls", "auto", "--auth", "LOGIN"}, []string{"AUTH", "EHLO", "QUIT", "STARTTLS", "connect"}},
+		{[]string{"--server", "smtps://" + implicit, "--ca-file", cert}, []string{"AUTH", "EHLO", "QUIT", "connect"}},
+	} {
+		code, out, errs := ran(t, append([]string{"load", "--user", "ann", "--password-file", password, "--messages", "7", "--sessions", "2", "--mode", "bdat", "--json"}, c.args...)...)
+		var r loadResult
+		if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 || r.Accepted != 7 {
+			t.Errorf("%q: got %d, %v\n%s%s", c.args, code, err, out, errs)
+			continue
+		}
+		kinds := slices.DeleteFunc(slices.Sorted(maps.Keys(r.Latencies)), func(what string) bool { return what == "MAIL" || what == "RCPT" || what == "message" })
+		if !slices.Equal(kinds, c.want) {
+			t.Errorf("%q: got replies to %q, want %q", c.args, kinds, c.want)
+		}
+	}
+	for want, args := range map[string][]string{
+		"certificate": {"--server", "smtps://" + implicit},
+		"STARTTLS":    {"--server", starttls}, // in clear, which it does not take
+	} {
+		if code, out, errs := ran(t, append([]string{"load", "--messages", "1"}, args...)...); code == 0 || !strings.Contains(errs, want) {
+			t.Errorf("%q: got %d, want a failure about %q\n%s%s", args, code, want, out, errs)
+		}
+	}
+}
+
 // What is kept is there when its 250 has come.
 func TestSinkDurable(t *testing.T) {
 	dir := t.TempDir()
@@ -117,7 +174,7 @@ func TestLoadErrors(t *testing.T) {
 		{exitTempFail, "nothing listens", []string{"load", "--server", peers.FreeAddr(t)}},
 		{exitUsage, "--mode", []string{"load", "--mode", "fast"}},
 		{exitUsage, "at least", []string{"load", "--messages", "0"}},
-		{exitUsage, "HOST:PORT", []string{"load", "--server", "x"}},
+		{exitUsage, "are for servers", []string{"load", "--server", "maildir:x"}},
 		{exitUsage, "VERB=WHAT", []string{"sink", "--fault", "RCPT"}},
 		{exitUsage, "no delay", []string{"sink", "--fault", "RCPT=300"}},
 		{exitUsage, "--odds", []string{"sink", "--odds", "2"}},

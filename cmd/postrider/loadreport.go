@@ -7,9 +7,11 @@ import (
 	"maps"
 	"math/bits"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider/internal/human"
+	"github.com/postrider/postrider/smtp"
 )
 
 // What load measured.
@@ -37,6 +39,26 @@ func (l *latencies) add(what string, d time.Duration) {
 	h.steps[stepOf(d)]++
 	h.n++
 	h.most = max(h.most, d)
+}
+
+// trace returns a Trace that counts the replies from the connection on, and tells also; nil: nobody. A step of AUTH counts
+// as AUTH.
+func (l *latencies) trace(also func(smtp.Line)) func(smtp.Line) {
+	verb, begun := "connect", time.Now()
+	return func(line smtp.Line) {
+		if also != nil {
+			also(line)
+		}
+		word, _, _ := strings.Cut(line.Text, " ")
+		switch {
+		case line.FromClient && verb != "AUTH":
+			verb, begun = word, line.Time
+		case line.FromClient:
+			begun = line.Time
+		case len(line.Text) < 4 || line.Text[3] == ' ': // the last line of a reply
+			l.add(verb, line.Time.Sub(begun))
+		}
+	}
 }
 
 // stepOf finds the step of a duration, and below is where that step begins.

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net"
@@ -233,6 +235,62 @@ func TestSendAuth(t *testing.T) {
 	if code == 0 || !strings.Contains(errs, "postrider check shows") {
 		t.Errorf("a mechanism that is not offered: got %d: %s", code, errs)
 	}
+}
+
+// A server that asks for a certificate is shown ours, and EXTERNAL is who it says we are.
+func TestSendCertificate(t *testing.T) {
+	cert, key, roots := certificate(t)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 1)
+	server := func() *smtp.Server {
+		return &smtp.Server{
+			TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots},
+			SASL: &sasl.Verifier{Certificate: func(_ context.Context, cert *x509.Certificate, identity string) (string, error) {
+				seen <- identity + " " + cert.DNSNames[0]
+				return identity, nil
+			}},
+		}
+	}
+	both := file(t, "both.pem", slurp(t, cert)+slurp(t, key))
+	for _, args := range [][]string{
+		{"--server", servedBy(t, server(), smtp.Policy{}), "--tls", "starttls", "--cert-file", cert, "--key-file", key},
+		{"--server", "smtps://" + servedBy(t, server(), smtp.Policy{ImplicitTLS: true}), "--cert-file", both},
+	} {
+		code, out, errs := ran(t, append([]string{"noop", "--ca-file", cert, "--user", "ann", "--auth", "EXTERNAL"}, args...)...)
+		if code != 0 {
+			t.Errorf("%q: got %d\n%s%s", args, code, out, errs)
+			continue
+		}
+		if got := <-seen; got != "ann localhost" {
+			t.Errorf("%q: the server was told %q, want ann and the certificate's name", args, got)
+		}
+	}
+	addr := servedBy(t, server(), smtp.Policy{ImplicitTLS: true})
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{exitTempFail, "certificate", nil},
+		{exitUsage, "--key-file needs --cert-file", []string{"--key-file", key}},
+		{exitNoInput, "--cert-file", []string{"--cert-file", key, "--key-file", key}},
+	} {
+		if code, out, errs := ran(t, append([]string{"noop", "--server", "smtps://" + addr, "--ca-file", cert}, c.args...)...); code != c.code || !strings.Contains(errs, c.want) {
+			t.Errorf("%q: got %d, want %d with %q\n%s%s", c.args, code, c.code, c.want, out, errs)
+		}
+	}
+}
+
+func slurp(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // What is no server takes mail too, and says that it knows nothing of servers' flags.
