@@ -32,7 +32,8 @@ type Policy struct {
 	// RefuseEarly ends the session of a client that speaks before the greeting or
 	// sends more behind EHLO before its reply: programs that do not listen do so,
 	// clients never (RFC 5321, 4.3.1). Nobody is made to wait for it. What comes
-	// before the greeting is noticed on Linux only.
+	// before the greeting is noticed on Linux only. Off, what comes early is read in
+	// its turn, within the same limits, and gains nothing by it.
 	RefuseEarly bool
 	// Proxies are the load balancers whose connections begin with a header of the
 	// PROXY protocol, version 1 or 2: RemoteAddr and LocalAddr are what it says, and

@@ -86,13 +86,14 @@ port that it does not name is off. Without FILE.ini a mail.ini in the current
 directory is read if there is one. Flags come before the environment, and both
 before the file.
 
-A COMMAND is run without a shell, for a minute at the most, with the envelope in
+A COMMAND is run without a shell, for --hook-timeout at the most, with the envelope in
 MAIL_SENDER, MAIL_RECIPIENTS (a line each), MAIL_RECIPIENT, MAIL_IP, MAIL_HOST,
 MAIL_USER, MAIL_TLS and MAIL_SIZE, and with JSON on standard input; raw:COMMAND gets
 the message itself. It accepts with exit code 0, refuses with 1 and 64 to 78, where
 the first line that it prints is told to the client, and defers with 75; whatever
 else happens defers too. A URL gets the JSON in a POST, signed as Standard Webhooks
-has it; 2xx accepts, 403, 404, 410 and 422 refuse, anything else defers. content:
+has it (an HMAC with the secret), three times if it does not answer or with 408, 429
+or 5xx; 2xx accepts, 403, 404, 410 and 422 refuse, anything else defers. content:
 before either puts the content of attachments into the JSON.
 
 SIGHUP has certificates and users read again.`,

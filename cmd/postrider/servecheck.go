@@ -46,6 +46,10 @@ func (o *serveOptions) check(ports []*port) error {
 		return usagef("--smtps needs --tls-cert and --tls-key, or --acme")
 	case o.users != "" && o.onAuth != "":
 		return usagef("--users and --on-auth both say who the users are: give one of them")
+	case o.hookTimeout <= 0 || o.hookTimeout > longestHook:
+		return usagef("--hook-timeout %v: give a time such as 30s, at most %v", o.hookTimeout, longestHook)
+	case o.hookLimit < 1:
+		return usagef("--hook-limit %d: give a number from 1", o.hookLimit)
 	}
 	return nil
 }
@@ -142,6 +146,7 @@ func (v *server) files() error {
 	if err != nil {
 		return err
 	}
+	settings := hook.Settings{Secret: secret, Log: v.log, Timeout: o.hookTimeout, Limit: o.hookLimit}
 	for _, h := range []struct {
 		kind hook.Kind
 		text string
@@ -150,7 +155,7 @@ func (v *server) files() error {
 		if h.text == "" {
 			continue
 		}
-		if *h.to, err = hook.Parse(h.kind, h.text, hook.Settings{Secret: secret, Log: v.log}); err != nil {
+		if *h.to, err = hook.Parse(h.kind, h.text, settings); err != nil {
 			if errors.Is(err, hook.ErrNoSecret) {
 				err = fmt.Errorf("%w: give --hook-secret-file or POSTRIDER_HOOK_SECRET", err)
 			}

@@ -241,3 +241,26 @@ func TestServeHookContent(t *testing.T) {
 	s = start(t, t.TempDir(), "--on-mail", "true")
 	s.deliver([]byte("Subject: " + strings.Repeat("long ", 1_000) + "\r\n\r\n" + strings.Repeat("text\r\n", 100_000)))
 }
+
+// What takes longer than it may defers, a command and a URL alike, and the limit of the file counts as that of the flag.
+func TestServeHookTimeout(t *testing.T) {
+	stalls := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // else nobody notices that the client has gone
+		<-r.Context().Done()
+	}))
+	defer stalls.Close()
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, "c2VjcmV0IG9mIHRoZSB0ZXN0cywgbG9uZyBlbm91Z2g=\n")
+	ini := filepath.Join(t.TempDir(), "hooks.ini")
+	write(t, ini, "port = 2525\nhook_timeout = 300ms\nhook_limit = 2\nhook_secret_file = "+secret+"\n")
+	for _, hook := range []string{script(t, "sleep 600"), stalls.URL} {
+		s := start(t, t.TempDir(), ini, "--on-mail", hook)
+		wantCode(t, hook, try(t, s.smtp, plain, "bob@example.net"), 451)
+		if n := s.kept(); n != 0 {
+			t.Errorf("%s: %d are kept, want none", hook, n)
+		}
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -9,11 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/crypto/acme/autocert"
 
 	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/cmd/postrider/hook"
 	"github.com/postrider/postrider/internal/mailini"
 )
 
@@ -23,6 +25,9 @@ import (
 const (
 	off         = postrider.Off
 	defaultFile = "mail.ini"
+	// longestHook leaves a minute of the ten that a client waits for the reply to its message (RFC 5321, 4.5.3.2.6): one
+	// that has gone comes again, and the message would be there twice.
+	longestHook = 9 * time.Minute
 )
 
 // serveOptions are the flags of serve; flags says what each means.
@@ -42,6 +47,8 @@ type serveOptions struct {
 
 	onMail, onRcpt, onAuth string
 	hookSecretFile         string
+	hookTimeout            time.Duration
+	hookLimit              int
 
 	inbox inboxOptions
 	print string
@@ -72,6 +79,8 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.onRcpt, "on-rcpt", "", "ask `COMMAND` or URL about each recipient")
 	f.StringVar(&o.onAuth, "on-auth", "", "ask `COMMAND` or URL about each user and password")
 	f.StringVar(&o.hookSecretFile, "hook-secret-file", "", "`FILE` with the secret that signs what a URL is asked; else POSTRIDER_HOOK_SECRET is taken")
+	f.DurationVar(&o.hookTimeout, "hook-timeout", hook.Timeout, "`TIME` that a command or URL may take, at most 9m; then the client is asked to come again")
+	f.IntVar(&o.hookLimit, "hook-limit", hook.Limit, "`NUMBER` of questions that each of them is asked at a time; others wait within --hook-timeout")
 	o.inbox.flags(f)
 	f.StringVar(&o.print, "print", "line", "how to print arriving mail: a `line`, or full")
 	f.BoolVar(&o.init, "init", false, "write a mail.ini with the defaults, and end")
@@ -217,6 +226,8 @@ data = postrider-data
 ;on_rcpt = /usr/local/bin/check-recipient
 ;on_auth = https://users.example.com/check
 ;hook_secret_file = hook-secret
+;hook_timeout = 1m
+;hook_limit = 16
 
 # How much is kept, and how mail is parted into inboxes: by domain, plus, user or listener.
 ;keep = 10000, 30d, 2GB

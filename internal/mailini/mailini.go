@@ -38,7 +38,7 @@ func Library() []string {
 // Program returns the keys of the program alone, which are flags of serve, with _ for -. sendmail has relay too.
 func Program() []string {
 	return []string{
-		"accept", "acme", "acme_http", "acme_url", "data", "fault", "hook_secret_file", "inboxes", "keep",
+		"accept", "acme", "acme_http", "acme_url", "data", "fault", "hook_limit", "hook_secret_file", "hook_timeout", "inboxes", "keep",
 		"on_auth", "on_mail", "on_rcpt", "open", "print", "relay", "users", "web", "web_auth", "web_host",
 	}
 }

@@ -6,6 +6,7 @@
 package hook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,10 +22,10 @@ import (
 )
 
 const (
-	// Timeout is how long a hook may take: a client waits ten minutes for the reply to its message (RFC 5321,
+	// Timeout is how long a hook may take unless Settings say otherwise: a client waits ten minutes for the reply to its message (RFC 5321,
 	// 4.5.3.2.6), but a session that waits is one that nobody else has.
 	Timeout = time.Minute
-	// Limit is how many questions a hook is asked at a time; others wait, within Timeout.
+	// Limit is how many questions a hook is asked at a time unless Settings say otherwise; others wait, within the timeout.
 	Limit = 16
 	// maxOutput is how much of what a hook says is kept.
 	maxOutput = 4 << 10
@@ -68,15 +69,18 @@ const (
 
 // A Settings is what Parse needs besides the text that the user wrote. Its zero value is for commands.
 type Settings struct {
-	Secret []byte       // signs questions to URLs, which are refused without
-	Log    *slog.Logger // told what commands write to standard error; nil: slog.Default()
+	Secret  []byte        // signs questions to URLs, which are refused without
+	Log     *slog.Logger  // told what commands write to standard error; nil: slog.Default()
+	Timeout time.Duration // how long a question may take, the wait for its turn and retries included; 0: Timeout
+	Limit   int           // how many are asked at a time; 0: Limit
 }
 
 // Parse reads what the user wrote: the URL of a web service, or a command with its arguments. Words are parted by blanks,
 // and quotes, single or double, keep blanks in a word. There is no shell: nothing else is special. Before either,
 // "content:" asks for the content of attachments, and before a command "raw:" for the message in place of JSON.
 func Parse(kind Kind, text string, s Settings) (*Hook, error) {
-	h := &Hook{kind: kind, secret: s.Secret, log: s.Log, timeout: Timeout, pause: 250 * time.Millisecond, slots: make(chan struct{}, Limit)}
+	h := &Hook{kind: kind, secret: s.Secret, log: s.Log, timeout: cmp.Or(s.Timeout, Timeout), pause: 250 * time.Millisecond,
+		slots: make(chan struct{}, cmp.Or(s.Limit, Limit))}
 	if h.log == nil {
 		h.log = slog.Default()
 	}

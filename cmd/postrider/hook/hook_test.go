@@ -155,6 +155,10 @@ func TestLimit(t *testing.T) {
 	if n := len(h.slots); n != Limit-1 {
 		t.Errorf("%d are taken, want %d", n, Limit-1)
 	}
+	set, err := Parse(Mail, script(t, "exit 0"), Settings{Timeout: time.Hour, Limit: 3})
+	if err != nil || set.timeout != time.Hour || cap(set.slots) != 3 {
+		t.Errorf("got %v and %d (%v), want an hour and 3", set.timeout, cap(set.slots), err)
+	}
 }
 
 // A command gets the JSON or the message, the envelope in variables, and none of our settings.
