@@ -282,6 +282,27 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// What a Reader has held is another's when it is freed: it gives nothing more out.
+func TestFree(t *testing.T) {
+	budget := wire.NewBudget(100 << 10)
+	for range 3 { // each needs all there is
+		rd := wire.NewReader(strings.NewReader(strings.Repeat("0123456789abcde\r\n", 10000)), nil)
+		rd.Budget = budget
+		for range 1000 {
+			if _, err := rd.ReadLine(100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if large := cap(rd.Peek()); large < 20<<10 {
+			t.Errorf("got a buffer of %d octets, want the large one", large)
+		}
+		rd.Free()
+		if line, err := rd.ReadLine(100); err == nil || rd.Buffered() != 0 {
+			t.Errorf("after Free: got %q, and %d octets buffered, want an error", line, rd.Buffered())
+		}
+	}
+}
+
 func TestLineEnds(t *testing.T) {
 	for in, want := range map[string]bool{"": true, "a\r\nb": true, "a\n": false, "\r": false, "a\rb": false, "\r\n\r\n": true, "\r\r\n": false,
 		"abcd\r\nabcd\r\na\nb\r\n": false, "abcd\r\nabcd\r\na\rb\r\n": false, "abcd\r\nabcd\r\n\r\nab\r\n": true} {
