@@ -26,8 +26,12 @@ const (
 	// stream of messages is read in few batches, not one by one. What comes alone
 	// is read at once.
 	indexRest = 20 * time.Millisecond
-	// busyRest is for when more arrives than a batch holds, and still does.
-	busyRest = 200 * time.Millisecond
+	// While much arrives the indexer takes no more than one part in busyShare of the
+	// time, unless a request waits for it: what it takes is the senders'. It looks
+	// each busyRest whether they have stopped.
+	busyBatch = 128
+	busyShare = 8
+	busyRest  = 200 * time.Millisecond
 	// settleTime is how long a request waits for the indexer to have read what
 	// was accepted before the request came.
 	settleTime = 2 * time.Second
@@ -45,7 +49,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 	ticker := time.NewTicker(pruneEvery)
 	defer ticker.Stop()
 	for {
-		before := in.newestID()
+		before, began := in.newestID(), time.Now()
 		n, more, err := in.index(ctx)
 		if err == nil {
 			err = in.prune(ctx)
@@ -56,8 +60,8 @@ func (in *Inbox) Run(ctx context.Context) error {
 		case err != nil:
 			in.logger().Error("indexing failed, will be tried again", "err", err)
 			in.rest(ctx, time.Second)
-		case more && in.newestID() != before:
-			in.rest(ctx, busyRest)
+		case n >= busyBatch && in.newestID() != before:
+			in.giveWay(ctx, max(busyRest, (busyShare-1)*time.Since(began)))
 		case more:
 		default:
 			if n > 0 {
@@ -72,14 +76,27 @@ func (in *Inbox) Run(ctx context.Context) error {
 	}
 }
 
-// rest waits, but not while a request waits for the indexer.
-func (in *Inbox) rest(ctx context.Context, d time.Duration) {
+// rest waits, but not while a request waits for the indexer, and tells whether it
+// has waited to the end.
+func (in *Inbox) rest(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-timer.C:
 	case <-in.hurry:
+	case <-timer.C:
+		return true
+	}
+	return false
+}
+
+// giveWay rests as long as messages arrive, but for d at most.
+func (in *Inbox) giveWay(ctx context.Context, d time.Duration) {
+	for newest := ""; d > 0 && newest != in.newestID(); d -= busyRest {
+		newest = in.newestID()
+		if !in.rest(ctx, busyRest) {
+			return
+		}
 	}
 }
 
