@@ -51,19 +51,24 @@ func measureDurable(e effort) (table, error) {
 	return t, nil
 }
 
-// inbox builds the program and returns it as a server, with a new data directory each time it is started.
-func inbox(e effort) (starter, error) {
-	// It is built in its own module, with the dependencies that its users get.
+// build builds the program, in its own module, with the dependencies that its users get.
+func build(e effort) (binary string, err error) {
 	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/postrider/postrider").Output()
 	if err != nil {
-		return starter{}, fmt.Errorf("go list: %w", err)
+		return "", fmt.Errorf("go list: %w", err)
 	}
-	binary := filepath.Join(e.dir, "postrider")
-	build := exec.Command("go", "build", "-C", strings.TrimSpace(string(module)), "-trimpath", "-o", binary, "./cmd/postrider")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return starter{}, fmt.Errorf("go build: %w\n%s", err, out)
+	binary = filepath.Join(e.dir, "postrider")
+	cmd := exec.Command("go", "build", "-C", strings.TrimSpace(string(module)), "-trimpath", "-o", binary, "./cmd/postrider")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
+	return binary, nil
+}
+
+// inbox returns the program as a server, with a new data directory each time it is started.
+func inbox(e effort) (starter, error) {
+	binary, err := build(e)
 	return starter{"postrider serve", func() (*process, error) {
 		data, err := os.MkdirTemp(e.dir, "data-")
 		if err != nil {
@@ -74,7 +79,7 @@ func inbox(e effort) (starter, error) {
 			return nil, err
 		}
 		return startAt(exec.Command(binary, "serve", "--smtp", addr, "--web", "off", "--data", data), addr)
-	}}, nil
+	}}, err
 }
 
 // postfixMain is main.cf; postfixMaster are the services that take a message into the queue.

@@ -42,7 +42,8 @@ type Inbox struct {
 	Relay smtp.Sender
 	// MaxUpload is how many octets POST takes; 64 MiB if zero.
 	MaxUpload int64
-	// Logger hears what went wrong and could not be told to anybody; nil:
+	// Logger hears of each message that arrives and that is released, with its id and
+	// its session's, and of what went wrong and could not be told to anybody; nil:
 	// slog.Default().
 	Logger *slog.Logger
 

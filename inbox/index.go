@@ -154,6 +154,9 @@ func (in *Inbox) index(ctx context.Context) (n int, more bool, err error) {
 		return 0, false, err
 	}
 	for i := range entries {
+		// Here and not before the 250: what a log takes to write is nobody's wait.
+		e := &entries[i]
+		in.logger().Info("message arrived", "id", e.ID, "session", e.Session, "sender", e.Envelope.From, "recipients", len(e.Envelope.To), "size", e.Size)
 		if in.OnMail != nil {
 			in.OnMail(&entries[i])
 		}

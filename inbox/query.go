@@ -75,9 +75,10 @@ type QueryError struct {
 	Text string
 }
 
-// Error implements error.
+// Error implements error. It is told to whoever wrote the query, and so has no
+// package before it.
 func (e *QueryError) Error() string {
-	return fmt.Sprintf("query: at character %d: %s", e.At, e.Text)
+	return fmt.Sprintf("character %d: %s", e.At, e.Text)
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/internal/peers"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -56,6 +57,58 @@ func TestRelease(t *testing.T) {
 		t.Error("GET releases")
 	}
 	want[failure](target, 409, "POST", api+"messages/"+f.Results[2].ID+"/release", "")
+}
+
+// The log follows one message from its session over its arrival to its release, by
+// the ids that both have.
+func TestLogFollows(t *testing.T) {
+	target := start(t, nil)
+	r := start(t, func(in *inbox.Inbox) { in.Relay = &smtp.Transport{Addr: target.smtp} })
+	id := r.mustDeliver("Subject: followed\r\n\r\nx\r\n")
+	want[fates](r, 200, "POST", api+"messages/"+id+"/release", "")
+	session := want[struct{ ID string }](r, 200, "GET", api+"messages/"+id+"/session", "").ID
+	lines := func() (arrived, released string) {
+		for line := range strings.Lines(r.log.String()) {
+			if strings.Contains(line, "id="+id) && strings.Contains(line, "message arrived") {
+				arrived = line
+			}
+			if strings.Contains(line, "id="+id) && strings.Contains(line, "message released") {
+				released = line
+			}
+		}
+		return arrived, released
+	}
+	peers.Until(t, "the log tells of the arrival", func() bool { arrived, _ := lines(); return arrived != "" })
+	arrived, released := lines()
+	if session == "" || !strings.Contains(arrived, "session="+session) || !strings.Contains(released, "session="+session) {
+		t.Errorf("session %q, id %s: the log has\n%s%s", session, id, arrived, released)
+	}
+}
+
+// What was delivered before brings its envelope along, in the fields that delivery
+// put above it.
+func TestInjectDelivered(t *testing.T) {
+	r := start(t, nil)
+	for _, c := range []struct{ head, sender, recipients string }{
+		{"Return-Path: <bounces@example.com>\r\nDelivered-To: carol@example.net\r\nDelivered-To: dan@example.net\r\nX-Original-To: all@example.net\r\n", "bounces@example.com", "carol@example.net dan@example.net"},
+		{"Return-Path: <>\r\nX-Original-To: all@example.net\r\n", "", "all@example.net"},
+		{"Return-Path: <a@example.com>\r\nReturn-Path: <old@example.com>\r\n", "a@example.com", "bob@example.net"},
+		{"Return-Path: no address\r\nDelivered-To: neither, this\r\n", "ann@example.com", "bob@example.net"},
+		{"", "ann@example.com", "bob@example.net"},
+	} {
+		id := want[struct{ ID string }](r, 201, "POST", api+"messages", c.head+"From: ann@example.com\r\nTo: bob@example.net\r\n\r\nx\r\n", "Content-Type", "message/rfc822").ID
+		e, err := r.Store.Entry(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var to []string
+		for _, x := range e.Envelope.To {
+			to = append(to, x.Address)
+		}
+		if got := strings.Join(to, " "); e.Envelope.From != c.sender || got != c.recipients {
+			t.Errorf("%q: from %q to %q, want %q and %q", c.head, e.Envelope.From, got, c.sender, c.recipients)
+		}
+	}
 }
 
 // POST send sends what it is given and keeps nothing.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -107,7 +108,7 @@ func (u *upload) raw(body io.Reader) error {
 	if err != nil {
 		return err
 	}
-	u.Envelope = envelopeOf(m)
+	u.Envelope = delivered(m)
 	u.msg = readerWriter{io.MultiReader(bytes.NewReader(head), body)}
 	return nil
 }
@@ -199,6 +200,40 @@ func take(a *mailjson.Attachment, m *mail.Message) bool {
 // maxTaken is of how many messages one may take something along: each is kept
 // open, and small ones are in memory.
 const maxTaken = 20
+
+// delivered takes an envelope from the fields that were put above a message when it
+// was delivered (RFC 5321, 4.4), as export does; where there are none of these, from
+// what it says of itself.
+func delivered(m *mail.Message) smtp.Envelope {
+	env := envelopeOf(m)
+	var to []string
+	for _, name := range []string{"Delivered-To", "X-Original-To"} {
+		if len(to) > 0 {
+			break // who it was for in the end; the other is from before aliases
+		}
+		for f := range m.Header.All() {
+			if address, err := mail.ParseAddress(f.Text()); err == nil && strings.EqualFold(f.Name(), name) && !slices.Contains(to, address.Address) {
+				to = append(to, address.Address)
+			}
+		}
+	}
+	if len(to) > 0 {
+		env.To = smtp.NewEnvelope("", to...).To
+	}
+	for f := range m.Header.All() {
+		if !strings.EqualFold(f.Name(), "Return-Path") {
+			continue
+		}
+		// The last server's is the first one.
+		if address, err := mail.ParseAddress(f.Text()); err == nil {
+			env.From = address.Address
+		} else if strings.TrimSpace(f.Text()) == "<>" {
+			env.From = ""
+		}
+		break
+	}
+	return env
+}
 
 // envelopeOf takes an envelope from what a message says of itself, Bcc included.
 func envelopeOf(m *mail.Message) smtp.Envelope {

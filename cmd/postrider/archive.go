@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -62,8 +63,9 @@ envelope. The oldest come first. --query exports what it finds.`,
 func newImport(s streams) *cobra.Command {
 	var o archiveOptions
 	return o.command("import FILE...", "Put messages from files into an inbox", `Puts messages into an inbox: each FILE is a message, an mbox, a maildir or a directory
-of .eml files; - is standard input. The envelope is taken from their fields. They
-have arrived now, whatever their date.`,
+of .eml files; - is standard input. The envelope is taken from Return-Path and
+Delivered-To, as export writes them, else from the message's own fields. They have
+arrived now, whatever their date.`,
 		`  postrider import --data postrider-data old.mbox Maildir message.eml`,
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -74,7 +76,7 @@ have arrived now, whatever their date.`,
 }
 
 // open returns a client of the inbox, and what ends it.
-func (o *archiveOptions) open(ctx context.Context) (*client.Client, func() error, error) {
+func (o *archiveOptions) open(ctx context.Context, s streams) (*client.Client, func() error, error) {
 	if o.url != "" {
 		return &client.Client{URL: o.url}, func() error { return nil }, nil
 	}
@@ -85,7 +87,7 @@ func (o *archiveOptions) open(ctx context.Context) (*client.Client, func() error
 	if err != nil {
 		return nil, nil, dataError(err)
 	}
-	in := &inbox.Inbox{Store: db.Inbox()}
+	in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	running, stop := context.WithCancel(context.Background())
 	indexed := make(chan error, 1)
 	go func() { indexed <- in.Run(running) }()
@@ -139,7 +141,7 @@ func (o *archiveOptions) export(ctx context.Context, target string, s streams) (
 	if _, statErr := os.Stat(o.data); o.url == "" && statErr != nil {
 		return exitf(exitNoInput, "%w", statErr)
 	}
-	c, end, err := o.open(ctx)
+	c, end, err := o.open(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -183,7 +185,7 @@ func (r copier) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.Reader
 
 // imports puts all messages of files into the inbox.
 func (o *archiveOptions) imports(ctx context.Context, names []string, s streams) (err error) {
-	c, end, err := o.open(ctx)
+	c, end, err := o.open(ctx, s)
 	if err != nil {
 		return err
 	}

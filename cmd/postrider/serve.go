@@ -130,7 +130,12 @@ SIGHUP has certificates and users read again.`,
 // returns nil after a signal: to be ended is no failure.
 func serve(ctx context.Context, o serveOptions, s streams) error {
 	o.tidy()
-	v := &server{options: o, streams: s, log: slog.New(slog.NewTextHandler(s.err, nil)), started: time.Now()}
+	// On a terminal each message has its line already; a log is for what collects it.
+	level := slog.LevelInfo
+	if isTerminal(s.err) {
+		level = slog.LevelWarn
+	}
+	v := &server{options: o, streams: s, log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})), started: time.Now()}
 	var err error
 	if v.ports, err = o.ports(); err != nil {
 		return err
