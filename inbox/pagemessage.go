@@ -104,13 +104,31 @@ func (m *message) fill(b Body, r *http.Request) error {
 	case "parts":
 		m.fillParts(r.FormValue("part"))
 	case "source":
-		raw, err := readAll(b, shownSource)
-		if err != nil {
-			return err
-		}
-		m.Cut = b.Size() > shownSource
-		m.Source = highlight(string(raw))
+		return m.fillSource(b, r.FormValue("of") == "html")
 	}
+	return nil
+}
+
+// fillSource shows the message as it arrived, or the HTML in it without its
+// transfer encoding and in UTF-8.
+func (m *message) fillSource(b Body, html bool) error {
+	if m.Mail.HTML != "" {
+		of := func(name, label string) tab {
+			return tab{Label: label, URL: m.url("view", "source", "of", name), Current: html == (name != "")}
+		}
+		m.Choices = [][]tab{{of("", "The message"), of("html", "Its HTML")}}
+		if html {
+			text, cut := cut(m.Mail.HTML, shownSource)
+			m.Source, m.Cut = highlightHTML(text), cut
+			return nil
+		}
+	}
+	raw, err := readAll(b, shownSource)
+	if err != nil {
+		return err
+	}
+	m.Cut = b.Size() > shownSource
+	m.Source = highlight(string(raw))
 	return nil
 }
 

@@ -58,7 +58,7 @@ type node struct {
 // A preview is a part that is shown in place.
 type preview struct {
 	attachment
-	Kind     string // picture, pdf, text, calendar; "" if it can only be saved
+	Kind     string // picture, huge, pdf, text, calendar; "" if it can only be saved
 	Source   string // URL of a picture or PDF
 	Width    int    // of a picture, in pixels
 	Height   int
@@ -144,6 +144,9 @@ func (m *message) previewOf(part *mail.Part, path string) *preview {
 	if size, format := pictureHead(part); format != "" {
 		v.Kind, v.Source, v.Width, v.Height = "picture", source, size.X, size.Y
 		return v
+	} else if size.X > 0 {
+		v.Kind, v.Width, v.Height = "huge", size.X, size.Y
+		return v
 	}
 	if begins(part, "%PDF-") {
 		v.Kind, v.Source = "pdf", source
@@ -194,7 +197,8 @@ func begins(part *mail.Part, magic string) bool {
 }
 
 // pictureHead returns a picture's size in pixels and its format, by its bytes;
-// "" if it is none that may be decoded. Only its head is read.
+// "" if it is none that may be decoded, with its size if only that is why. Only
+// its head is read.
 func pictureHead(part *mail.Part) (size image.Point, format string) {
 	if !strings.HasPrefix(part.Type(), "image/") {
 		return size, ""
@@ -205,8 +209,11 @@ func pictureHead(part *mail.Part) (size image.Point, format string) {
 	}
 	defer r.Close()
 	c, format, err := image.DecodeConfig(io.LimitReader(r, maxPictureHead))
-	if err != nil || c.Width <= 0 || c.Height <= 0 || int64(c.Width)*int64(c.Height) > maxPixels {
+	if err != nil || c.Width <= 0 || c.Height <= 0 {
 		return size, ""
+	}
+	if int64(c.Width)*int64(c.Height) > maxPixels {
+		format = ""
 	}
 	return image.Pt(c.Width, c.Height), format
 }

@@ -32,9 +32,9 @@ func TestWeb(t *testing.T) {
 		name string
 		run  func(t *testing.T, w *web)
 	}{
-		{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"sheet", testSheet},
+		{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet},
 		{"pick", testPick}, {"search", testSearch}, {"many", testMany}, {"faults", testFaults},
-		{"write", func(t *testing.T, w *web) { testWrite(t, w, relay) }}, {"strangers", testStrangers}, {"hostile", testHostile},
+		{"write", func(t *testing.T, w *web) { testWrite(t, w, relay) }}, {"strangers", testStrangers}, {"rebound", testRebound}, {"hostile", testHostile}, {"hostile files", testHostileFiles}, {"hostile links", testHostileLinks},
 	} {
 		t.Run(step.name, func(t *testing.T) { step.run(t, w) })
 	}
@@ -93,6 +93,11 @@ func testMessage(t *testing.T, w *web) {
 			t.Errorf("the view %s says:\n%s\nwithout %q", view, text, want)
 		}
 		w.look(t, view)
+		if view == "source" {
+			w.click(t, `.choice a[href*="of=html"]`)
+			until(t, w.ctx, `document.querySelector(".source .element")?.textContent === "<html"`)
+			w.look(t, "source-html")
+		}
 		if view == "checks" {
 			do(t, w.ctx, media("dark"))
 			w.document(t, "page-dark.png")
@@ -152,6 +157,10 @@ func testParts(t *testing.T, w *web) {
 		until(t, w.ctx, `document.querySelector(".shown h2")?.innerText.startsWith("`+name+`")`)
 		if text := eval[string](t, w.ctx, `document.querySelector(".shown").innerText`); !strings.Contains(text, want) {
 			t.Errorf("%s is shown as\n%s\nwithout %q", name, text, want)
+		}
+		if name == "invoice.pdf" {
+			// Chromium's shell for tests has no reader of PDF, and the page says so; others do show it.
+			until(t, w.ctx, `document.querySelector(".shown").innerText.includes("shows no PDF") === !navigator.pdfViewerEnabled`)
 		}
 		if name == "quay.png" {
 			until(t, w.ctx, `document.querySelector(".shown img").naturalWidth === 600`)

@@ -185,12 +185,21 @@ async function show(url, push = true) {
     pane.scrollTop = 0
     if (!wide()) $('h1', pane)?.focus()
   } else if (focused) $(`a[href="${CSS.escape(focused)}"]`, pane)?.focus({ preventScroll: true })
+  prepare()
   $('.shown', pane)?.scrollIntoView({ block: 'nearest' })
   $('[autofocus]', pane)?.focus()
   localise(pane)
   settle()
   rowOf(openID())?.scrollIntoView({ block: 'nearest' })
   if ($('article', pane)?.dataset.unread === 'true') mark([openID()], false)
+}
+
+// prepare sees to what only the browser can tell: whether it shows PDF.
+function prepare() {
+  const pdf = !navigator.pdfViewerEnabled && $('.pdf', pane)
+  if (!pdf) return
+  pdf.remove()
+  $('.nopdf', pane).hidden = false
 }
 
 // home closes the message.
@@ -493,4 +502,5 @@ stream.addEventListener('delete', event => { rowOf(JSON.parse(event.data).id)?.r
 stream.addEventListener('reset', reload)
 
 adopt(document)
+prepare()
 if ($('article', pane)?.dataset.unread === 'true') mark([openID()], false)

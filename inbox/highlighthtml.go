@@ -1,0 +1,89 @@
+package inbox
+
+import (
+	"strings"
+
+	"golang.org/x/net/html"
+)
+
+// The source of a message's HTML with its structure made visible. It is cut where
+// the tokenizer of the parser cuts, so that what looks like a tag here is one for
+// a browser, and every octet stays where it was.
+
+// highlightHTML cuts HTML into pieces: element (a name with its bracket), name and
+// quoted (the value) of attributes, comment (declarations too), sheet (what stands in <style>
+// and <script>), or "" for text.
+func highlightHTML(source string) []piece {
+	source = strings.ToValidUTF8(source, "\uFFFD")
+	z := html.NewTokenizer(strings.NewReader(source))
+	var out []piece
+	raw := false // within an element whose text is no text
+	for {
+		kind := z.Next()
+		token := string(z.Raw()) // before the tag's name is read, which changes it
+		switch kind {
+		case html.ErrorToken:
+			return append(out, piece{"", token})
+		case html.CommentToken, html.DoctypeToken:
+			out = append(out, piece{"comment", token})
+		case html.TextToken:
+			name := ""
+			if raw {
+				name = "sheet"
+			}
+			out = append(out, piece{name, token})
+		default:
+			name, _ := z.TagName()
+			raw = kind == html.StartTagToken && (string(name) == "style" || string(name) == "script")
+			out = highlightTag(out, token)
+		}
+	}
+}
+
+// highlightTag cuts one tag at its white space and its equals signs, as far as
+// quotes let it.
+func highlightTag(out []piece, tag string) []piece {
+	end := strings.IndexAny(tag, " \t\r\n\f/>")
+	if strings.HasPrefix(tag, "</") {
+		end = strings.IndexAny(tag[2:], " \t\r\n\f/>") + 2
+	}
+	if end <= 1 {
+		return append(out, piece{"element", tag})
+	}
+	out = append(out, piece{"element", tag[:end]})
+	for rest := tag[end:]; rest != ""; {
+		n, kind := 0, ""
+		switch c := rest[0]; {
+		case strings.IndexByte(" \t\r\n\f", c) >= 0:
+			n = len(rest) - len(strings.TrimLeft(rest, " \t\r\n\f"))
+		case c == '/' || c == '>':
+			n, kind = 1, "element"
+		case c == '=':
+			// A value goes to its quote, or to the next white space.
+			kind, n = "quoted", valueEnd(rest)
+		default:
+			kind, n = "name", strings.IndexAny(rest[1:], " \t\r\n\f/>=")+1
+			if n == 0 {
+				n = len(rest)
+			}
+		}
+		out = append(out, piece{kind, rest[:n]})
+		rest = rest[n:]
+	}
+	return out
+}
+
+// valueEnd returns how long the value is that begins with an equals sign.
+func valueEnd(s string) int {
+	at := 1 + len(s[1:]) - len(strings.TrimLeft(s[1:], " \t\r\n\f"))
+	if at < len(s) && (s[at] == '"' || s[at] == '\'') {
+		if end := strings.IndexByte(s[at+1:], s[at]); end >= 0 {
+			return at + end + 2
+		}
+		return len(s)
+	}
+	if end := strings.IndexAny(s[at:], " \t\r\n\f>"); end >= 0 {
+		return at + end
+	}
+	return len(s)
+}
