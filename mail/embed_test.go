@@ -107,6 +107,31 @@ func TestEmbedIsContained(t *testing.T) {
 	}
 }
 
+// careless opens whatever it is asked for: the check is ours, and not left to the file system.
+type careless struct{ asked []string }
+
+func (c *careless) Open(name string) (fs.File, error) {
+	c.asked = append(c.asked, name)
+	return pictures.Open("logo.png")
+}
+
+func TestEmbedAsksForNothingOutside(t *testing.T) {
+	for _, ref := range []string{"../x.png", "a/../../x.png", "%2e%2e/x.png", "..%2fx.png", "/x.png", "%2Fx.png", "/../x.png", `..\x.png`, `a\..\..\x.png`, "%5cx.png", "x%00.png", "\xff.png", "%ff.png"} {
+		c := new(careless)
+		m := base()
+		m.HTML = `<img src="` + ref + `">`
+		if err := m.Embed(c); err == nil || len(c.asked) > 0 {
+			t.Errorf("%q: got %v, and %q was asked for", ref, err, c.asked)
+		}
+	}
+	c := new(careless)
+	m := base()
+	m.HTML = `<img src="a/./b/../x.png">`
+	if err := m.Embed(c); err != nil || len(c.asked) != 1 || c.asked[0] != "a/x.png" {
+		t.Errorf("got %v, and %q was asked for, want a/x.png", err, c.asked)
+	}
+}
+
 // Whatever the page, what was attached lies in the folder, and a second time there is nothing left to embed.
 func FuzzEmbed(f *testing.F) {
 	for _, s := range []string{"", "<img src=logo.png>", "<td background=../x.png", "<img src='%2e%2e/logo.png'>", "<img src=data:,><!--", "<input src=a%20b.gif src=x>", "<script><img src=x>"} {
