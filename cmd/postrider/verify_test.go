@@ -6,6 +6,9 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"net"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -174,6 +177,26 @@ func TestAdvice(t *testing.T) {
 		got := strings.Join(append(c.r.Wrong, c.r.Advice...), "\n")
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%+v: got %q, want %q", c.r, got, c.want)
+		}
+	}
+}
+
+// What --json prints, to the letter but for what differs each time. The files are rewritten by -update.
+func TestAskGolden(t *testing.T) {
+	addr := servedBy(t, knowing(), smtp.Policy{})
+	for name, args := range map[string][]string{"verify": {"ann", "nobody", "later", "moved"}, "expand": {"staff", "others"}, "noop": nil} {
+		_, out, errs := ran(t, append([]string{name, "--server", addr, "--json"}, args...)...)
+		got := regexp.MustCompile(`("seconds": )[^,\n]*`).ReplaceAllString(strings.ReplaceAll(out, addr, "HOST:PORT"), "${1}0")
+		golden := filepath.Join("testdata", "ask", name+".golden")
+		if *updateGolden {
+			write(t, golden, got)
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s: got\n%s\nwant\n%s%s", name, got, want, errs)
 		}
 	}
 }
