@@ -191,6 +191,9 @@ func (d *Base64Decoder) Transform(dst, src []byte, atEOF bool) (nDst, nSrc int, 
 			d.tried = true
 			n, s := d.decodeLines(dst[nDst:], src[nSrc:])
 			nDst, nSrc = nDst+n, nSrc+s
+			if s > 0 {
+				d.begun, d.odd = false, 0 // as behind any line end: it may have begun within a line
+			}
 			if nSrc == len(src) {
 				break
 			}

@@ -152,7 +152,7 @@ func TestBase64Lenient(t *testing.T) {
 	}{
 		{"", "", 0}, {"YWJj", "abc", 0}, {"YQ==", "a", 0}, {"YQ", "a", 2}, {"YWI", "ab", 1}, {"Y", "", 3}, {"Y W\r\nJ\tj", "abc", 0},
 		{"YW!J#j", "abc", 2}, {"YWJj\r\nYWJj\r\n", "abcabc", 0}, {"YQ==\r\n-- \r\nfooter with text\r\n", "a", 16},
-		{"YWJj\r\n--\r\nfooter\r\n", "abc", 8}, {"YWJj\r\n____\r\nlist\r\n", "abc", 8}, {"YQ=\r\n=", "a", 0}, {"====", "", 4}, {"YQ=YQ==", "a", 2},
+		{"YW\nJj++++\n--ft", "abc\xfb\xef\xbe", 4}, {"YWJj\r\n--\r\nfooter\r\n", "abc", 8}, {"YWJj\r\n____\r\nlist\r\n", "abc", 8}, {"YQ=\r\n=", "a", 0}, {"====", "", 4}, {"YQ=YQ==", "a", 2},
 		{strings.Repeat("YWJj", 19) + "\r\n" + strings.Repeat("YWJj", 19) + "\n", strings.Repeat("abc", 38), 0},
 	} {
 		d := &Base64Decoder{}
