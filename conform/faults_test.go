@@ -28,15 +28,15 @@ type fault struct {
 
 var faults = map[string]fault{
 	"LF ends a line of a message": {"smuggle-*", []edit{
-		{"internal/wire/data.go", "if i == 0 || b[end+i-1] != '\\r' {", "if !FAULT && (i == 0 || b[end+i-1] != '\\r') {"},
-		{"internal/wire/data.go", "if bytes.Count(b[:end], crBytes) != lines {", "if !FAULT && bytes.Count(b[:end], crBytes) != lines {"},
+		{"internal/wire/lines.go", "if i <= 0 || b[r.end+i-1] != '\\r' {", "if i < 0 || !FAULT && (i == 0 || b[r.end+i-1] != '\\r') {"},
+		{"internal/wire/data.go", "case !clean, !ended", "case !clean && !FAULT, !ended"},
 	}},
 	"a dot and LF end a message": {"smuggle-*", []edit{{"internal/wire/data.go", "case b[0] != '.':\n", "case b[0] != '.':\n\tcase FAULT && len(b) > 1 && b[1] == '\\n':\n\t\td.src.Discard(2)\n\t\td.err = io.EOF\n\t\treturn false\n"}}},
 	"a dot is lost": {"dot-*", []edit{{"internal/wire/data.go", "case b[1] != '\\r':\n\t\td.src.Discard(1)",
 		"case b[1] != '\\r':\n\t\td.src.Discard(1)\n\t\tif FAULT && b[1] == '.' {\n\t\t\td.src.Discard(1)\n\t\t}"}}},
 	"dots are left stuffed":                        {"dot-*", []edit{{"internal/wire/data.go", "case b[1] != '\\r':\n\t\td.src.Discard(1)", "case b[1] != '\\r':\n\t\tif !FAULT {\n\t\t\td.src.Discard(1)\n\t\t}"}}},
 	"half a message is kept":                       {"cut-*", []edit{{"internal/wire/data.go", "d.err = io.ErrUnexpectedEOF", "if d.err = io.ErrUnexpectedEOF; FAULT {\n\t\t\td.err = io.EOF\n\t\t}"}}},
-	"the eighth bit is cut off":                    {"data-*", []edit{{"internal/wire/data.go", "	d.src.Discard(end)\n	return b[:end:end]\n}\n\nvar", "	for i := range b[:end] {\n\t\tif FAULT {\n\t\t\tb[i] &= 0x7f\n\t\t}\n\t}\n	d.src.Discard(end)\n	return b[:end:end]\n}\n\nvar"}}},
+	"the eighth bit is cut off":                    {"data-*", []edit{{"internal/wire/data.go", "	d.src.Discard(end)\n	return b[:end:end]\n}", "	for i := range b[:end] {\n\t\tif FAULT {\n\t\t\tb[i] &= 0x7f\n\t\t}\n\t}\n	d.src.Discard(end)\n	return b[:end:end]\n}"}}},
 	"half a chunk is kept":                         {"cut-chunk*", []edit{{"smtp/bdat.go", "\t\t\t\terr = io.ErrUnexpectedEOF", "\t\t\t\tif err = io.ErrUnexpectedEOF; FAULT {\n\t\t\t\t\terr = io.EOF\n\t\t\t\t}"}}},
 	"a message over the limit goes on as commands": {"size-*", []edit{{"smtp/receive.go", "case errors.Is(end, wire.ErrTooBig):", "case FAULT && errors.Is(end, wire.ErrTooBig):\n\t\tc.refuse(&Error{Code: 552, Text: \"too big\"})\n\tcase errors.Is(end, wire.ErrTooBig):"}}},
 	"what follows STARTTLS is run inside TLS": {"starttls-injected*", []edit{
