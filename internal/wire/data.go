@@ -24,8 +24,9 @@ type Data struct {
 	src     *Reader
 	limit   int64
 	maxLine int
-	size    int64  // octets handed out or dropped so far
-	line    int    // octets of the current line so far
+	size    int64 // octets handed out or dropped so far
+	line    int   // octets of the current line so far
+	lines   lines
 	inLine  bool   // not at the beginning of a line
 	loose   bool   // a bare CR or LF is text
 	cr      bool   // the last octet handed out was a CR (loose)
@@ -180,17 +181,17 @@ func (d *Data) scan() []byte {
 	if d.loose {
 		return d.scanLoose(b)
 	}
-	lines, clean := findRun(b, d.line, true)
-	rest := b[lines.end:]
-	ended := len(rest) == 0 || lines.end > 0 && rest[0] == '.'
+	run, clean := d.lines.run(b, d.line, true)
+	rest := b[run.end:]
+	ended := len(rest) == 0 || run.end > 0 && rest[0] == '.'
 	switch {
-	case lines.longest > d.maxLine:
+	case run.longest > d.maxLine:
 		d.err = ErrTooLong
 		return nil
 	case !clean, !ended && bytes.IndexByte(rest, '\n') >= 0:
 		d.err = ErrLineEnd
 		return nil
-	case lines.end > 0:
+	case run.end > 0:
 		d.line, d.inLine = 0, !ended
 	}
 	tail := 0
@@ -202,7 +203,7 @@ func (d *Data) scan() []byte {
 			return nil
 		}
 	}
-	return d.take(b, lines.end+tail)
+	return d.take(b, run.end+tail)
 }
 
 // scanLoose is scan where only CRLF ends a line and all else is text.
@@ -264,7 +265,10 @@ func (d *Data) take(b []byte, end int) []byte {
 
 // LineEnds checks that CR and LF occur only as CRLF in octets that come in
 // pieces.
-type LineEnds struct{ cr bool }
+type LineEnds struct {
+	cr    bool
+	lines lines
+}
 
 // Check takes the next octets.
 func (l *LineEnds) Check(b []byte) error {
@@ -277,8 +281,8 @@ func (l *LineEnds) Check(b []byte) error {
 		}
 		b = b[1:]
 	}
-	lines, clean := findRun(b, 0, false)
-	rest := b[lines.end:]
+	run, clean := l.lines.run(b, 0, false)
+	rest := b[run.end:]
 	if l.cr = len(rest) > 0 && rest[len(rest)-1] == '\r'; l.cr {
 		rest = rest[:len(rest)-1] // its LF may still come
 	}

@@ -21,12 +21,18 @@ var (
 	lfBytes = []byte{'\n'}
 )
 
-// findRun returns the run of b, whose first line has had begun octets before. It ends
+// lines finds the runs of one message. Once it has overlooked a line it guesses no
+// more: a message made of lines that are overlooked would be read again to the end of
+// the buffer for each few of them.
+type lines struct{ exact bool }
+
+// run returns the run of b, whose first line has had begun octets before. It ends
 // before an LF without CR, and with dots before a line that begins with a dot, unless
 // that is the first. clean means that no other CR is in it either.
-func findRun(b []byte, begun int, dots bool) (r run, clean bool) {
-	r, guessed := walk(b, begun, dots, true)
+func (l *lines) run(b []byte, begun int, dots bool) (r run, clean bool) {
+	r, guessed := walk(b, begun, dots, !l.exact)
 	if guessed && bytes.Count(b[:r.end], lfBytes) != r.lines {
+		l.exact = true
 		r, _ = walk(b, begun, dots, false)
 	}
 	return r, bytes.Count(b[:r.end], crBytes) == r.lines

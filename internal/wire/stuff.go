@@ -14,6 +14,7 @@ type Stuffer struct {
 	inLine bool // not at the beginning of a line
 	cr     bool // a CR was seen and is not written yet
 	plain  bool
+	lines  lines
 	odd    int // octets to look at line by line, because a CR among them is bare
 }
 
@@ -112,12 +113,12 @@ const window = 256 << 10
 // scanned twice.
 func (s *Stuffer) clean(p []byte) int {
 	p = p[:min(len(p), window)]
-	lines, clean := findRun(p, 0, !s.plain)
+	run, clean := s.lines.run(p, 0, !s.plain)
 	if !clean {
-		s.odd = lines.end
+		s.odd = run.end
 		return 0
 	}
-	return lines.end
+	return run.end
 }
 
 // bareCR writes p[:at]; p[at] is a CR that no LF follows, or not yet.

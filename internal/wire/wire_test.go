@@ -384,3 +384,17 @@ func TestStufferGrowth(t *testing.T) {
 		})
 	}
 }
+
+// A message whose every few lines are such that the next are overlooked is not read
+// again for each of them: it takes about as long as another with as many dots.
+func TestOverlookedGrowth(t *testing.T) {
+	text := func(lines string) func() {
+		in := strings.Repeat(lines, 2<<20/len(lines)) + ".\r\n"
+		return func() {
+			if _, _, err := readAll(strings.NewReader(in), 1<<30, 1000); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	growth.Within(t, "overlooked lines", 20, text("abcde\r\nabc\r\n\r\n..\r\n"), text("abcd\r\nabcd\r\n\r\n..\r\n"))
+}
