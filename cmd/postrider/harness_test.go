@@ -139,6 +139,14 @@ func (s *session) reply(code string) error {
 // send delivers one message. It returns nil only if the 250 after the dot was
 // read.
 func (s *session) send(msg []byte) error {
+	if err := s.offer(msg); err != nil {
+		return err
+	}
+	return s.reply("250")
+}
+
+// offer says all of a message, its dot included, whose reply is still to be read.
+func (s *session) offer(msg []byte) error {
 	for _, step := range []struct{ code, text string }{
 		{"250", "MAIL FROM:<ann@example.com>\r\n"}, {"250", "RCPT TO:<bob@example.net>\r\n"}, {"354", "DATA\r\n"},
 	} {
@@ -147,10 +155,8 @@ func (s *session) send(msg []byte) error {
 		}
 	}
 	stuffed := bytes.ReplaceAll(msg, []byte("\r\n."), []byte("\r\n..")) // RFC 5321, 4.5.2; no test begins with a dot
-	if _, err := s.conn.Write(stuffed); err != nil {
-		return err
-	}
-	return s.say("250", ".\r\n")
+	_, err := s.conn.Write(append(stuffed, ".\r\n"...))
+	return err
 }
 
 // deliver sends messages over a session of their own.
