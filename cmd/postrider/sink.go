@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,7 +17,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/postrider/postrider/internal/human"
-	"github.com/postrider/postrider/local"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -54,6 +54,8 @@ func newSink(s streams) *cobra.Command {
 		Short: "Take all mail and forget it, with faults if asked for",
 		Long: `A server that accepts every message and forgets it, or keeps it as a file (--durable):
 something to measure clients against, and to see what they do when things go wrong.
+The file of each message is synced by itself before its 250; the sync of the directory
+is shared by all sessions that wait for one.
 
 A fault is what happens at a verb: EHLO, MAIL, RCPT, DATA, BDAT, RSET, NOOP, QUIT …, or
 END, the end of the message's data. It refuses with a reply, drops the connection
@@ -114,7 +116,7 @@ func parseFault(text string) (verb string, f sinkFault, err error) {
 type sinkServer struct {
 	faults           map[string]sinkFault
 	odds             float64
-	keep             smtp.Sender // where messages are kept; nil: nowhere
+	keep             *keeper // nil: nothing is kept
 	messages, octets atomic.Int64
 }
 
@@ -138,16 +140,14 @@ func (k *sinkServer) fail(ctx context.Context, c *smtp.Conn, verb string) error 
 }
 
 // take is given each message. What is kept is on the disk before the 250.
-func (k *sinkServer) take(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader) (id string, err error) {
+func (k *sinkServer) take(ctx context.Context, c *smtp.Conn, _ *smtp.Envelope, r io.Reader) (id string, err error) {
 	m := &passing{r: r}
 	// What is forgotten is read all the same: the end of the data is where a server
 	// answers, and a client that is stopped before it is another test.
 	if k.keep == nil {
 		_, err = m.WriteTo(io.Discard)
 	} else {
-		var results []smtp.Result
-		results, err = k.keep.Send(ctx, env, m)
-		id = results[0].ID
+		id, err = k.keep.keep(m)
 	}
 	if err != nil {
 		return "", err
@@ -187,7 +187,10 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 		return nil, nil, usagef("--odds %v: it is a number from 0 to 1", o.odds)
 	}
 	if o.durable != "" {
-		k.keep = local.EML{Dir: o.durable}
+		if err := os.MkdirAll(o.durable, 0o700); err != nil {
+			return nil, nil, err
+		}
+		k.keep = &keeper{dir: o.durable}
 	}
 	server := &smtp.Server{Handler: &smtp.Hooks{OnData: k.take}}
 	if len(k.faults) > 0 {

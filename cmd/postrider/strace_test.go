@@ -218,3 +218,74 @@ func TestSyncBeforeReply(t *testing.T) {
 	syncs := bytes.Count(text, []byte("fsync(")) + bytes.Count(text, []byte("fdatasync("))
 	t.Logf("%d messages, %d syncs, opening and closing included", len(done), syncs)
 }
+
+// Sessions of a durable sink share the sync of the directory, and none is answered
+// before one that began when its file had its name.
+func TestSinkSyncBeforeReply(t *testing.T) {
+	peers.Find(t, peers.Strace)
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trace, dir := filepath.Join(t.TempDir(), "trace"), filepath.Join(t.TempDir(), "kept")
+	p := peers.Start(t, peers.Command(t, peers.Strace, "-f", "-qq", "-y", "-s", "8400", "-o", trace, "-e", "trace=write,fsync,rename,renameat,renameat2",
+		path, "sink", "--listen", "127.0.0.1:0", "--durable", dir))
+	addr, _, _ := strings.Cut(p.Line("Takes mail on smtp://"), " ")
+	var mu sync.Mutex
+	var done []traced
+	var clients sync.WaitGroup
+	for i := range 6 {
+		clients.Go(func() {
+			list, err := deliverTraced(addr, fmt.Sprintf("client%d", i), 5, 2000)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done = append(done, list...)
+		})
+	}
+	clients.Wait()
+	p.Stop()
+	text, err := os.ReadFile(trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := parseTrace(t, string(text))
+	for _, m := range done {
+		if writes, err := covered(calls, m.mark, m.id); err != nil || writes != 1 {
+			t.Errorf("%s: %d writes to its file were synced before its 250, %v; want 1", m.mark, writes, err)
+		}
+		if err := nameSynced(calls, dir, m.id); err != nil {
+			t.Errorf("%s: %v", m.mark, err)
+		}
+	}
+	if want := 6 * 5; len(done) != want {
+		t.Errorf("%d messages were acknowledged, want %d", len(done), want)
+	}
+	t.Logf("%d messages, %d syncs of the directory", len(done), bytes.Count(text, []byte("<"+dir+">)")))
+	early := parseTrace(t, "1 fsync(7</kept>) = 0\n1 renameat(5, \".01ID.tmp\", 5, \"01ID\") = 0\n1 write(5, \"250 2.0.0 01ID\\r\\n\", 16) = 16\n")
+	if nameSynced(early, "/kept", "01ID") == nil {
+		t.Error("a sync of the directory before the name was taken for one after it")
+	}
+}
+
+// nameSynced checks that the directory was synced between the name of a file with an id and
+// the reply that tells the id.
+func nameSynced(calls []*call, dir, id string) error {
+	var rename, sync *call
+	for _, c := range calls {
+		switch {
+		case strings.HasPrefix(c.name, "rename") && strings.Contains(c.args, id):
+			rename = c
+		case c.name == "fsync" && strings.HasSuffix(c.fd, "<"+dir+">") && rename != nil && rename.end != 0 && c.begin > rename.end && !c.failed && sync == nil:
+			sync = c
+		case c.name == "write" && strings.Contains(c.args, `"250 `) && strings.Contains(c.args, id):
+			if sync == nil || sync.end == 0 || sync.end >= c.begin {
+				return fmt.Errorf("the directory was not synced between the name with %s and its 250 at line %d", id, c.begin)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("no 250 with %s was written", id)
+}
