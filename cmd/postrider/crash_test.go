@@ -8,6 +8,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,6 +114,62 @@ func TestCrash(t *testing.T) {
 	t.Logf("%d acknowledged, %d unknown when the process was killed", len(l.acknowledged), len(l.unknown))
 }
 
+// An index of words that is being built when the process is killed is complete
+// after the next start, wherever that was.
+func TestIndexKilled(t *testing.T) {
+	const messages = 1200
+	dir := t.TempDir()
+	l := &ledger{acknowledged: map[string]string{}, unknown: map[string]string{}}
+	s := start(t, dir)
+	var next atomic.Int64
+	var clients sync.WaitGroup
+	for range crashSessions {
+		clients.Go(func() { l.client(s.smtp, &next, messages) })
+	}
+	clients.Wait()
+	index := filepath.Join(dir, "search.db")
+	size := func() (n int64) {
+		for _, name := range []string{index, index + "-wal"} {
+			if info, err := os.Stat(name); err == nil {
+				n += info.Size()
+			}
+		}
+		return n
+	}
+	// begin has a new process make the index from nothing.
+	begin := func() {
+		t.Helper()
+		s.Kill()
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.Remove(index + suffix); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s = start(t, dir)
+	}
+	complete := func() {
+		t.Helper()
+		peers.Until(t, "all messages are found", func() bool { return len(all(t, s, "subject:number")) == messages })
+	}
+	begin()
+	complete()
+	whole := size()
+	for range 3 {
+		begin()
+		// A moment is told by how much is written: what is never deleted meanwhile.
+		until := rand.Int64N(whole / 2)
+		peers.Until(t, "a part of the index is written", func() bool { return size() >= until })
+		s.Kill()
+		t.Logf("killed with %d octets of %d written", size(), whole)
+		s = start(t, dir)
+		complete()
+	}
+	if key := fmt.Sprint(rand.IntN(messages) + 1); len(all(t, s, `header:X-Number=`+key)) == 0 {
+		t.Errorf("number %s is not found", key)
+	}
+	l.compare(t, s)
+}
+
 // compare reads every message that is there and holds it against the ledger.
 func (l *ledger) compare(t *testing.T, s *served) {
 	t.Helper()
@@ -138,7 +196,7 @@ func (l *ledger) compare(t *testing.T, s *served) {
 			}
 		})
 	}
-	for _, id := range all(t, s) {
+	for _, id := range all(t, s, "") {
 		ids <- id
 	}
 	close(ids)
@@ -176,8 +234,8 @@ func (l *ledger) find(t *testing.T, s *served, id string) (key string, raw []byt
 	return key, raw
 }
 
-// all returns the ids of all messages.
-func all(t *testing.T, s *served) (ids []string) {
+// all returns the ids of all messages that a query finds.
+func all(t *testing.T, s *served, query string) (ids []string) {
 	t.Helper()
 	before := ""
 	for {
@@ -185,7 +243,7 @@ func all(t *testing.T, s *served) (ids []string) {
 			Messages []struct{ ID string }
 			Next     string
 		}
-		if err := json.Unmarshal(s.get("/api/v1/messages?limit=1000&before="+before), &page); err != nil {
+		if err := json.Unmarshal(s.get("/api/v1/messages?limit=1000&query="+query+"&before="+before), &page); err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range page.Messages {
