@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"io"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -258,8 +259,13 @@ func (s *scanner) image(t *html.Token) {
 
 // picture finds what a URL shows without anything being loaded, and counts what
 // it does not find.
-func (s *scanner) picture(url string) (picture, bool) {
-	if cid, ok := cutScheme(url, "cid:"); ok {
+func (s *scanner) picture(ref string) (picture, bool) {
+	if cid, ok := cutScheme(ref, "cid:"); ok {
+		// RFC 2392, 2: what a URL may not have is written as %hh. QUIRK: many write
+		// the Content-ID as it is, with a % that means itself.
+		if plain, err := url.PathUnescape(cid); err == nil && s.parts[cid] == nil {
+			cid = plain
+		}
 		part := s.parts[cid]
 		if part == nil || pictureType(part.Type()) == "" {
 			s.missing = append(s.missing, cid)
@@ -268,12 +274,12 @@ func (s *scanner) picture(url string) (picture, bool) {
 		s.used[cid] = true
 		return picture{part: part}, true
 	}
-	if _, ok := cutScheme(url, "data:"); ok {
-		match := dataURL.FindStringSubmatch(url)
-		return picture{url: url}, match != nil && pictureType(strings.ToLower(match[1])) != ""
+	if _, ok := cutScheme(ref, "data:"); ok {
+		match := dataURL.FindStringSubmatch(ref)
+		return picture{url: ref}, match != nil && pictureType(strings.ToLower(match[1])) != ""
 	}
 	s.remote++
-	return picture{url: html.EscapeString(url)}, s.look.remote && remoteURL.MatchString(url)
+	return picture{url: html.EscapeString(ref)}, s.look.remote && remoteURL.MatchString(ref)
 }
 
 // remoteURL is one that is loaded from where it says, and not from here.
