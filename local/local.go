@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -177,17 +176,4 @@ func writeFile(temp, final string, may commit, write func(io.Writer) error) erro
 		return err
 	}
 	return nil
-}
-
-// syncDir makes a new name survive a loss of power. Windows does that by itself and has no way to ask for it.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

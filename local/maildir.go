@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/postrider/postrider/internal/disk"
 	"github.com/postrider/postrider/internal/wire"
 	"github.com/postrider/postrider/smtp"
 )
@@ -45,7 +46,7 @@ func (m Maildir) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo,
 		return err
 	}
 	// The message is theirs, whether its name survives a loss of power or not.
-	syncDir(filepath.Join(m.Dir, "new"))
+	disk.SyncDir(filepath.Join(m.Dir, "new"))
 	return nil
 }
 
@@ -102,7 +103,7 @@ func (e EML) write(ctx context.Context, msg io.WriterTo, may commit, name string
 		return buffered.Flush()
 	})
 	if err == nil {
-		syncDir(e.Dir)
+		disk.SyncDir(e.Dir)
 	}
 	return err
 }

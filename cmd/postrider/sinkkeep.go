@@ -6,9 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
+
+	"github.com/postrider/postrider/internal/disk"
 )
 
 // What sink --durable keeps. A session writes and syncs its own file; the sync of the
@@ -71,24 +72,10 @@ func (k *keeper) sync() error {
 		k.mu.Lock()
 		k.next = nil // who comes now may have been too late for this one
 		k.mu.Unlock()
-		b.err = syncDir(k.dir)
+		b.err = disk.SyncDir(k.dir)
 		k.turn.Unlock()
 		close(b.done)
 	}
 	<-b.done
 	return b.err
-}
-
-// syncDir makes the names in a directory survive a loss of power. Windows does that by
-// itself and has no way to ask for it.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/postrider/postrider/internal/disk"
 )
 
 // Older databases. One is copied as it is, and then brought up to date in one
@@ -64,5 +66,5 @@ func (d *DB) backUp(c *conn, name string) error {
 	if err := os.Rename(part, name); err != nil {
 		return err
 	}
-	return syncDir(d.dir)
+	return disk.SyncDir(d.dir)
 }

@@ -8,23 +8,13 @@ import (
 	"syscall"
 )
 
-// What every Unix does alike; os_windows.go has the same three for Windows.
+// What every Unix does alike; os_windows.go has the same two for Windows.
 
 // lockFile keeps other processes out until f is closed, also by a crash. It does
 // not wait: a second program shall say so at once, not seem to hang. QUIRK: on
 // some network file systems flock holds between processes of one machine only.
 func lockFile(f *os.File) error {
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-}
-
-// syncDir makes the names in a directory durable: fsync of a file does not say
-// that the file can be found.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // diskFull reports whether err says that there is no room. A quota that is used up

@@ -14,10 +14,6 @@ func lockFile(f *os.File) error {
 	return windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
 }
 
-// syncDir does nothing: NTFS journals its names, and a directory cannot be
-// flushed.
-func syncDir(string) error { return nil }
-
 // diskFull reports whether err says that there is no room; Windows has two
 // codes for it.
 func diskFull(err error) bool {

@@ -25,6 +25,7 @@ import (
 	code "modernc.org/sqlite/lib"
 
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/internal/disk"
 )
 
 // Opening and closing. A database that is not ours, that a newer program made
@@ -220,7 +221,7 @@ func (d *DB) create() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Close(), syncDir(d.dir))
+	return errors.Join(f.Close(), disk.SyncDir(d.dir))
 }
 
 // prepare checks whose database it is, makes the tables of a new one and sets

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/postrider/postrider/internal/disk"
 )
 
 // Group commit. Whoever wants something written puts a request in line and
@@ -251,7 +253,7 @@ func (w *writer) apply(t *transaction, batch []*request, lazy bool) error {
 		w.ckpt.grown += 4096
 	}
 	if t.newFiles {
-		if err := syncDir(w.db.spool.dir); err != nil {
+		if err := disk.SyncDir(w.db.spool.dir); err != nil {
 			return err
 		}
 	}
