@@ -2,6 +2,7 @@ package mail_test
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"golang.org/x/text/transform"
@@ -9,7 +10,7 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-// What Racket's net/head does, done here, and LuaSocket's open registries: docs/coming-from.md shows these.
+// What Racket's net/head and its neighbours do, done here, and LuaSocket's registries and its mbox: docs/coming-from.md shows these.
 
 const received = "From: Ann <ann@example.com>\r\nReceived: by two\r\nReceived: by one\r\nSubject: Minutes\r\n of the meeting\r\n\r\n"
 
@@ -75,6 +76,67 @@ func Example_netHeadAssemble() {
 	fmt.Printf("%q\n", h.String())
 	// Output:
 	// "To: someone@example.com, another@example.com, a.third.one@example.com,\r\n d@example.com\r\n"
+}
+
+func Example_netUnihead() {
+	h := mail.Fields("Subject", "Grüße aus 東京") // (encode-for-header s): it is done when it is written
+	fmt.Printf("%q\n", h.String())
+	read := mail.ParseHeader("Subject: =?iso-8859-1?Q?Gr=FC=DFe?= =?utf-8?B?IGF1cw==?=\r\n")
+	fmt.Println(read.Text("Subject")) // (decode-for-header s)
+	// Output:
+	// "Subject: =?utf-8?b?R3LDvMOfZQ==?= aus =?utf-8?b?5p2x5Lqs?=\r\n"
+	// Grüße aus
+}
+
+func Example_netMime() {
+	m, err := mail.Parse(strings.NewReader(twoParts)) // (mime-analyze port)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(m.Header.Value("Subject"))  // message-fields
+	for path, part := range m.Body.Walk() { // entity-parts
+		fmt.Printf("%q %s %q %s %q\n", path, part.Type(), part.Param("charset"), part.Encoding(), part.Name())
+		if part.IsMultipart() {
+			continue
+		}
+		body, err := part.Reader() // entity-body, as it was before it was encoded; part.Text() is UTF-8 too
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		content, err := io.ReadAll(body)
+		body.Close()
+		fmt.Printf("%q %v\n", content, err)
+	}
+	// Output:
+	// two parts
+	// "" multipart/mixed "" 7bit ""
+	// "1" text/plain "utf-8" quoted-printable ""
+	// "Grüße" <nil>
+	// "2" application/octet-stream "" base64 "a.bin"
+	// "\x00\x01\x02" <nil>
+}
+
+const twoParts = "Subject: two parts\nContent-Type: multipart/mixed; boundary=b\n\n--b\n" +
+	"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\nGr=C3=BC=C3=9Fe\n--b\n" +
+	"Content-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n" +
+	"Content-Disposition: attachment; filename=a.bin\n\nAAEC\n--b--\n"
+
+func Example_luaSocketMbox() {
+	mbox := "From ann Thu Jan  1 00:00:01 1970\nSubject: one\n\nHello.\n>From here on\n\n" +
+		"From bob Thu Jan  1 00:00:02 1970\nFrom: Bob <bob@example.net>\n\nHi.\n"
+	for r, err := range mail.Mbox(strings.NewReader(mbox)) { // split_mbox
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		m, err := mail.Parse(r) // parse_message: split_message, split_headers, parse_headers
+		fmt.Printf("%q %v %q %v\n", m.Subject, m.From, m.Text, err)
+	}
+	// Output:
+	// "one" [] "Hello.\nFrom here on\n" <nil>
+	// "" [Bob <bob@example.net>] "Hi.\n" <nil>
 }
 
 // Upside is a transfer encoding of somebody's own: the case of letters is turned.
