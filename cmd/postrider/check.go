@@ -82,7 +82,7 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 			port = "465"
 		}
 	}
-	p := &probe{o: o, host: host, report: report{Server: net.JoinHostPort(host, port), Extensions: map[string]string{}, Timings: map[string]float64{}}}
+	p := &probe{o: o, host: host, report: report{Server: net.JoinHostPort(host, port), Timings: map[string]float64{}}}
 	if o.caFile != "" {
 		if p.roots, err = readPool(o.caFile); err != nil {
 			return err
@@ -167,13 +167,7 @@ func (p *probe) run(ctx context.Context, port string) error {
 		p.secured(secured.ConnectionState(), "implicit")
 		conn = secured
 	}
-	var c *smtp.Client
-	err = p.step("greeting", func() (err error) {
-		// Greeting and EHLO; the certificate has been looked at, or will be here.
-		d := &smtp.Dialer{TLS: smtp.TLSNone, Trace: p.trace}
-		c, err = d.Client(ctx, conn)
-		return err
-	})
+	c, err := p.greeted(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -184,19 +178,42 @@ func (p *probe) run(ctx context.Context, port string) error {
 	}
 	p.report.Greeting = greeting.Text
 	p.offered(c)
-	if _, has := c.Extension("STARTTLS"); has && !implicit && p.o.tls == "auto" {
+	p.report.Clear = []string{}
+	if !implicit {
 		p.report.Clear = p.report.Mechanisms
+	}
+	if _, has := c.Extension("STARTTLS"); has && !implicit && p.o.tls == "auto" {
 		if err := p.startTLS(ctx, c); err != nil {
 			return err
 		}
-	} else if !implicit {
-		p.report.Clear = p.report.Mechanisms
 	}
 	if err := p.step("noop", func() error { _, err := c.Noop(ctx); return err }); err != nil {
 		return err
 	}
 	c.Quit(ctx) // whatever it says, it has been looked at
 	return nil
+}
+
+// greeted waits for the greeting and says EHLO, or HELO to who does not know it. The
+// certificate has been looked at, or will be. The Dialer does both in one: where the
+// first ended and the other began is when the client spoke.
+func (p *probe) greeted(ctx context.Context, conn net.Conn) (*smtp.Client, error) {
+	begun, spoke := time.Now(), time.Time{}
+	d := &smtp.Dialer{TLS: smtp.TLSNone, Trace: func(l smtp.Line) {
+		if l.FromClient && spoke.IsZero() {
+			spoke = l.Time
+		}
+		if p.trace != nil {
+			p.trace(l)
+		}
+	}}
+	c, err := d.Client(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	p.report.Timings["greeting"] = spoke.Sub(begun).Seconds()
+	p.report.Timings["ehlo"] = time.Since(spoke).Seconds()
+	return c, nil
 }
 
 // startTLS begins TLS and asks again.
@@ -226,7 +243,7 @@ func (p *probe) config() *tls.Config {
 
 // offered keeps what EHLO announced last.
 func (p *probe) offered(c *smtp.Client) {
-	p.report.Extensions, p.report.Mechanisms = map[string]string{}, nil
+	p.report.Extensions, p.report.Mechanisms = map[string]string{}, []string{}
 	for name, params := range c.Extensions() {
 		p.report.Extensions[name] = params
 		if name == "AUTH" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -126,7 +127,8 @@ func (r *report) print(w io.Writer) error {
 	} else {
 		row("TLS", "%s, %s, %s", t.Version, t.Cipher, map[string]string{"implicit": "from the beginning", "starttls": "by STARTTLS"}[t.How])
 		for i, c := range t.Certificates {
-			row([]string{"certificate", "  issued by"}[min(i, 1)], "%s, %s, until %s (%d days)", c.Subject, c.Key, c.NotAfter.Format(time.DateOnly), c.Days)
+			// A certificate for servers need not have a subject (RFC 5280, 4.1.2.6): its names are in the next row.
+			row([]string{"certificate", "  issued by"}[min(i, 1)], "%s, %s, until %s (%d days)", cmp.Or(c.Subject, "no subject"), c.Key, c.NotAfter.Format(time.DateOnly), c.Days)
 			if len(c.Names) > 0 {
 				row("", "for %s", strings.Join(c.Names, " "))
 			}

@@ -181,12 +181,38 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// What --json prints, to the letter but for what differs each time. The files are rewritten by -update.
+// What they print, to the letter but for what differs each time. The files are rewritten by -update.
 func TestAskGolden(t *testing.T) {
-	addr := servedBy(t, knowing(), smtp.Policy{})
-	for name, args := range map[string][]string{"verify": {"ann", "nobody", "later", "moved"}, "expand": {"staff", "others"}, "noop": nil} {
-		_, out, errs := ran(t, append([]string{name, "--server", addr, "--json"}, args...)...)
-		got := regexp.MustCompile(`("seconds": )[^,\n]*`).ReplaceAllString(strings.ReplaceAll(out, addr, "HOST:PORT"), "${1}0")
+	certFile, keyFile, _ := certificate(t)
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := knowing()
+	s.Hostname = "mail.example.com"
+	plain := servedBy(t, s, smtp.Policy{})
+	s = knowing()
+	s.Hostname, s.TLSConfig = "mail.example.com", &tls.Config{Certificates: []tls.Certificate{pair}}
+	s.OnAuth = func(context.Context, *smtp.Conn, string, string) error { return nil }
+	secure := servedBy(t, s, smtp.Policy{})
+	for name, args := range map[string][]string{
+		"verify":     {"verify", "--server", plain, "--json", "ann", "nobody", "later", "moved"},
+		"expand":     {"expand", "--server", plain, "--json", "staff", "others"},
+		"noop":       {"noop", "--server", plain, "--json"},
+		"check":      {"check", secure, "--ca-file", certFile},
+		"check-none": {"check", plain},
+		"check-json": {"check", secure, "--ca-file", certFile, "--json"},
+	} {
+		_, out, errs := ran(t, args...)
+		got := strings.NewReplacer(plain, "HOST:PORT", secure, "HOST:PORT").Replace(out)
+		for _, differs := range []struct{ pattern, by string }{
+			{`("seconds": )[^,\n]*`, "${1}0"},
+			{`("(?:connect|greeting|tls|ehlo|noop)": )[0-9.e-]+`, "${1}0"},
+			{`\b(connect|greeting|tls|ehlo|noop) [0-9.]+[mµ]?s`, "$1 TIME"},
+			{`\d{4}-\d\d-\d\d(T[0-9:.]+Z)?`, "DATE"},
+		} {
+			got = regexp.MustCompile(differs.pattern).ReplaceAllString(got, differs.by)
+		}
 		golden := filepath.Join("testdata", "ask", name+".golden")
 		if *updateGolden {
 			write(t, golden, got)
