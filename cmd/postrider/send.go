@@ -52,7 +52,7 @@ func (o *sendOptions) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.replyTo, "reply-to", nil, "`ADDRESSES` that answers shall go to")
 	f.StringVar(&o.subject, "subject", "", "`SUBJECT` of the message")
 	f.StringVar(&o.text, "text", "", "the text: as it is, `@FILE`, or - for standard input")
-	f.StringVar(&o.html, "html", "", "the text as HTML: as it is, `@FILE`, or - for standard input")
+	f.StringVar(&o.html, "html", "", "the text as HTML: as it is, `@FILE`, whose pictures below its folder go along, or - for standard input")
 	f.StringArrayVar(&o.attach, "attach", nil, "`FILE` to attach; may be repeated")
 	f.StringArrayVar(&o.embed, "embed", nil, "`FILE` that the HTML shows as cid:NAME, NAME being the file's; may be repeated")
 	f.StringArrayVar(&o.header, "header", nil, "further `\"NAME: VALUE\"` for the header; may be repeated")

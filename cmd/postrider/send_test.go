@@ -135,6 +135,40 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// A page in a file takes the pictures beside it along, and nothing else; one that is read from elsewhere has no folder.
+func TestSendPage(t *testing.T) {
+	addr, got := receiver(t)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "logo.png"), "png")
+	write(t, filepath.Join(filepath.Dir(dir), "other.png"), "png")
+	flags := []string{"--server", addr, "--from", "ann@example.com", "--to", "bob@example.net", "--html"}
+	page := filepath.Join(dir, "page.html")
+	for _, c := range []struct {
+		html, shown string
+		code        int
+		want        string
+	}{
+		{`<img src="logo.png"><img src="https://example.com/a.png">`, "@" + page, exitOK, "png"},
+		{`<img src="logo.png">`, "-", exitOK, ""},
+		{`<img src="gone.png">`, "@" + page, exitNoInput, "gone.png"},
+		{`<img src="../other.png">`, "@" + page, exitNoInput, "outside of its folder"},
+		{`<img src="page.html">`, "@" + page, exitNoInput, "no picture"},
+	} {
+		write(t, page, c.html)
+		code, out, errs := sent(t, c.html, append(flags, c.shown)...)
+		if code != c.code || code != exitOK && !strings.Contains(errs, c.want) {
+			t.Errorf("%s by %s: got %d, want %d with %q:\n%s%s", c.html, c.shown, code, c.code, c.want, out, errs)
+		}
+		if code != exitOK {
+			continue
+		}
+		m := (<-got).message
+		if embedded := strings.Contains(m.HTML, `<img src="cid:`); embedded != (c.want != "") || len(m.Attachments) != len(c.want)/3 {
+			t.Errorf("%s by %s: got %q with %d attachments", c.html, c.shown, m.HTML, len(m.Attachments))
+		}
+	}
+}
+
 func TestSendEML(t *testing.T) {
 	addr, got := receiver(t)
 	const raw = "From: ann@example.com\r\nBcc: hidden@example.net,\r\n other@example.net\r\nTo: bob@example.net\r\nSubject: raw\r\n\r\n.body\r\n"

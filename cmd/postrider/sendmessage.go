@@ -99,6 +99,9 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 	if len(o.embed) > 0 && m.HTML == "" {
 		return usagef("--embed is for --html, which is not given; --attach attaches a file")
 	}
+	if err := o.pictures(m); err != nil {
+		return err
+	}
 	for _, list := range []struct {
 		flag  string
 		files []string
@@ -130,6 +133,24 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 	}
 	if err := m.Header.Validate(); err != nil {
 		return usagef("--header: %s", strings.TrimPrefix(err.Error(), "mail: "))
+	}
+	return nil
+}
+
+// pictures sends those along that a page in a file names beside it, as <img src="logo.png">: whoever gets the page alone
+// would see none of them. The page may be another's work, so what it names is a picture below its own folder, or an error.
+func (o *sendOptions) pictures(m *mail.Message) error {
+	page, isFile := strings.CutPrefix(o.html, "@")
+	if !isFile {
+		return nil
+	}
+	// It is closed when nothing refers to it any more: the pictures are read when the message is written.
+	folder, err := os.OpenRoot(filepath.Dir(page))
+	if err != nil {
+		return exitf(exitNoInput, "--html: %w", err)
+	}
+	if err := m.Embed(folder.FS()); err != nil {
+		return exitf(exitNoInput, "--html %s: %s", o.html, strings.TrimPrefix(err.Error(), "mail: "))
 	}
 	return nil
 }
