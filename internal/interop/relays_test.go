@@ -147,6 +147,32 @@ exec "$@"`
 
 func startEximRelay(t *testing.T, next string, secure bool) string {
 	t.Helper()
+	tls := "hosts_avoid_tls = *"
+	if secure {
+		tls = "hosts_require_tls = *"
+	}
+	host, port, _ := strings.Cut(next, ":")
+	return startExim(t, fmt.Sprintf(`tls_advertise_hosts =
+acl_smtp_rcpt = accept
+begin routers
+all:
+  driver = manualroute
+  route_list = * %s
+  self = send
+  transport = out
+begin transports
+out:
+  driver = smtp
+  port = %s
+  %s
+begin retry
+* * F,1h,1s
+`, host, port, tls))
+}
+
+// startExim starts an Exim that is private to the test. What conf says comes behind where it lies and listens.
+func startExim(t *testing.T, conf string) (addr string) {
+	t.Helper()
 	dir, addr := own(t, "Debian-exim"), peers.FreeAddr(t)
 	spool := filepath.Join(dir, "spool")
 	uid, gid := ids(t, "nobody")
@@ -156,15 +182,10 @@ func startEximRelay(t *testing.T, next string, secure bool) string {
 	if err := os.Chown(spool, uid, gid); err != nil {
 		t.Fatal(err)
 	}
-	tls := "hosts_avoid_tls = *"
-	if secure {
-		tls = "hosts_require_tls = *"
-	}
 	_, port, _ := strings.Cut(addr, ":")
-	host, nextPort, _ := strings.Cut(next, ":")
-	program, conf := peers.Find(t, peers.Exim), filepath.Join(dir, "exim.conf")
-	write(t, conf, fmt.Sprintf(`primary_hostname = exim.example.com
-exim_path = %[6]s
+	program, file := peers.Find(t, peers.Exim), filepath.Join(dir, "exim.conf")
+	write(t, file, fmt.Sprintf(`primary_hostname = exim.example.com
+exim_path = %[3]s
 spool_directory = %[1]s
 log_file_path = %[1]s/%%slog
 local_interfaces = 127.0.0.1
@@ -172,23 +193,8 @@ daemon_smtp_ports = %[2]s
 exim_user = nobody
 exim_group = nogroup
 keep_environment =
-tls_advertise_hosts =
-acl_smtp_rcpt = accept
-begin routers
-all:
-  driver = manualroute
-  route_list = * %[3]s
-  self = send
-  transport = out
-begin transports
-out:
-  driver = smtp
-  port = %[4]s
-  %[5]s
-begin retry
-* * F,1h,1s
-`, spool, port, host, nextPort, tls, program))
-	p := peers.Start(t, inNamespace(t, dir, program, "-C", conf, "-bdf", "-q1s"))
+`, spool, port, program)+conf)
+	p := peers.Start(t, inNamespace(t, dir, program, "-C", file, "-bdf", "-q1s"))
 	t.Cleanup(func() {
 		if log, err := os.ReadFile(filepath.Join(spool, "mainlog")); err == nil && t.Failed() {
 			t.Logf("Exim's log:\n%s", log)

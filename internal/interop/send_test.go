@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os/exec"
 	"testing"
+
+	"github.com/postrider/postrider/internal/peers"
 )
 
 // postrider send delivers to other people's servers.
@@ -50,5 +52,22 @@ func TestSendCommandRefused(t *testing.T) {
 			t.Errorf("--json: got %q, want JSON", out)
 		}
 		compare(t, srv.arrived(1), plain)
+	})
+}
+
+// TestSendCommandTurnsToTheNext sends by three servers: none listens at the first, the second does not take one of the
+// recipients for now, and the third gets the message for that one alone.
+func TestSendCommandTurnsToTheNext(t *testing.T) {
+	eachServer(t, func(t *testing.T, s server, id *identity) {
+		if !s.refuses || id != nil {
+			return
+		}
+		peers.Find(t, peers.SMTPSink)
+		second, last := s.start(t, nil), startSink(t, nil)
+		plain := samples()[:1]
+		run(t, sendCommand(t, peers.FreeAddr(t), nil, "--server", second.addr, "--server", last.addr,
+			"--to", one, "--to", two, "--to", busy, "--eml", files(t, plain, nil)[0]))
+		compare(t, second.arrived(1), plain)
+		compare(t, last.arrived(1), plain)
 	})
 }
