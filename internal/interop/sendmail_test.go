@@ -33,13 +33,6 @@ type caller struct {
 const hello = "Hello.\n.\nBye.\n"
 
 var callers = []caller{
-	// As Debian's cron calls it, with what cron writes.
-	{name: "cron", call: func(t *testing.T, path string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), path, "-i", "-FCronDaemon", "-B8BITMIME", "-oem", "-f", sender, one)
-		cmd.Stdin = strings.NewReader("From: root (Cron Daemon)\nTo: " + one + "\nSubject: A subject\nMIME-Version: 1.0\n" +
-			"Content-Type: text/plain; charset=UTF-8\nContent-Transfer-Encoding: 8bit\nX-Cron-Env: <LOGNAME=root>\n\n" + hello)
-		return cmd
-	}, want: []string{"X-Cron-Env: <LOGNAME=root>\r\n", "From: Cron Daemon <root@"}},
 	{name: "git send-email", peer: peers.GitSend, call: func(t *testing.T, path string) *exec.Cmd {
 		patch := filepath.Join(t.TempDir(), "0001.patch")
 		if err := os.WriteFile(patch, []byte("From: Ann <"+sender+">\nSubject: A subject\n\n"+hello), 0o600); err != nil {
@@ -78,20 +71,27 @@ func callRacket(t *testing.T, path string) *exec.Cmd {
 	return cmd
 }
 
-func TestSendmailCallers(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no program calls sendmail there")
-	}
+// asSendmail returns the program by that name.
+func asSendmail(t *testing.T) (path string) {
+	t.Helper()
 	built, err := build()
 	if err != nil {
 		t.Fatalf("go build: %v", err)
 	}
-	path := filepath.Join(t.TempDir(), "sendmail")
+	path = filepath.Join(t.TempDir(), "sendmail")
 	if err := os.Link(built, path); err != nil {
 		if err := os.Symlink(built, path); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return path
+}
+
+func TestSendmailCallers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no program calls sendmail there")
+	}
+	path := asSendmail(t)
 	for _, c := range callers {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -135,6 +135,36 @@ func (c caller) check(t *testing.T, r *recorder) {
 	envelope := strings.Join(r.envelope, "\n")
 	if !strings.Contains(envelope, "RCPT TO:<"+one+">") || c.name != "Racket" && !strings.HasPrefix(envelope, "MAIL FROM:<"+sender+">") {
 		t.Errorf("got the envelope\n%s", envelope)
+	}
+}
+
+// TestCron has cron run a job when it starts. What the job prints arrives, by the sendmail that cron was built to call. In its
+// namespace the folders of jobs and of what runs are empty, and the machine's own jobs are not seen.
+func TestCron(t *testing.T) {
+	path := asSendmail(t)
+	peers.NeedRoot(t, "cron changes its user, and finds sendmail in /usr/sbin only, which is laid over for it")
+	cron := peers.Find(t, peers.Cron)
+	r := newRecorder(t)
+	dir := t.TempDir()
+	job := filepath.Join(dir, "job")
+	write(t, job, "printf 'Gr\\303\\274\\303\\237e\\n.\\nBye.\\n'\n")
+	const prepare = `set -e
+for d in /usr/sbin /var/spool /run; do mount -t tmpfs none "$d"; done
+cp "$0" /usr/sbin/sendmail
+mkdir -p /var/spool/cron/crontabs
+printf 'MAILTO=%s\nLANG=C.UTF-8\nPOSTRIDER_SERVER=%s\n@reboot sh %s\n' "$2" "$3" "$4" > /var/spool/cron/crontabs/root
+chmod 600 /var/spool/cron/crontabs/root
+exec "$1" -f`
+	server := "smtp://" + r.addr + "?tls=none"
+	cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", prepare, path, cron, one, server, job)
+	cmd.Env = append(os.Environ(), "POSTRIDER_SERVER="+server)
+	peers.Start(t, cmd)
+	peers.Until(t, "the message", func() bool { return len(r.messages()) > 0 })
+	raw := string(r.messages()[0])
+	for _, want := range []string{"From: Cron Daemon <root@", "To: " + one, "Subject: Cron <root@", "X-Cron-Env: <MAILTO=" + one + ">", "Message-ID: <", "\r\n\r\nGrüße\r\n.\r\nBye.\r\n"} {
+		if !strings.Contains(raw, want) {
+			t.Errorf("%q is not in\n%s", want, raw)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	PerlSASL   Peer = "Perl's Authen::SASL"
 	Ruby       Peer = "Ruby's net/smtp"
 	MsmtpMTA   Peer = "msmtpd"
+	Cron       Peer = "cron"
 
 	// Servers.
 	SMTPSink   Peer = "smtp-sink"
@@ -100,6 +101,7 @@ var table = map[Peer]row{
 	PerlSASL:   {program: "perl", probe: []string{"-MNet::SMTP", "-MAuthen::SASL", "-e", "1"}, debian: "perl libauthen-sasl-perl"},
 	Ruby:       {program: "ruby", probe: []string{"-e", `require "net/smtp"`}, debian: "ruby"},
 	MsmtpMTA:   {program: "msmtpd", beside: "msmtp-mta"},
+	Cron:       {program: "cron", beside: "cron"},
 
 	SMTPSink:   {program: "smtp-sink", debian: "postfix"},
 	Postfix:    {program: "postfix", debian: "postfix"},
