@@ -62,6 +62,7 @@ var faults = map[string]fault{
 	"commands may end in LF":                 {"line-*", []edit{{"internal/wire/reader.go", "			// The first CR must be", "			if FAULT {\n\t\t\t\tr.r += end + 1\n\t\t\t\treturn bytes.TrimRight(b[:end], \"\\r\"), nil\n\t\t\t}\n			// The first CR must be"}}},
 	"HTTP is talked to":                      {"http-*", []edit{{"smtp/command.go", "func (c *Conn) foreign(string) {\n", "func (c *Conn) foreign(string) {\n\tif FAULT {\n\t\tc.wrong(500, \"5.5.1\", \"what?\")\n\t\treturn\n\t}\n"}}},
 	"replies lack their enhanced codes":      {"enhanced-*", []edit{{"smtp/conn.go", "		if enhanced != \"\" {", "		if enhanced != \"\" && !FAULT {"}}},
+	"a message may go in circles":            {"data-*", []edit{{"smtp/hops.go", "return h.seen > h.most", "return !FAULT && h.seen > h.most"}}},
 	"a batch is cut short":                   {"noop-*", []edit{{"smtp/query.go", "func (c *Conn) noop(string) {", "func (c *Conn) noop(string) {\n\tif FAULT {\n\t\tc.rd.Discard(c.rd.Buffered())\n\t}\n"}}},
 	"QUIT ends nothing":                      {"quit*", []edit{{"smtp/command.go", "c.say(221, \"2.0.0\", \"bye\")\n	c.done = true", "c.say(221, \"2.0.0\", \"bye\")\n	c.done = !FAULT"}}},
 	// Found by the cases about relaying, and by no others: see TestRelayFaults.

@@ -138,8 +138,7 @@ func (c *Conn) exchange(server sasl.Server, initial string, given bool) error {
 			return err
 		}
 		c.say(334, "", base64.StdEncoding.EncodeToString(challenge))
-		c.rd.Release()
-		line, err := c.rd.ReadLine(maxCommand)
+		line, err := c.readLine()
 		if err != nil {
 			c.readFailed(err)
 			return errConnection

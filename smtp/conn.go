@@ -63,6 +63,7 @@ type Conn struct {
 	text       wire.Data    // that of DATA
 	rcptOpts   RcptOptions  // of the RCPT under way
 	done       bool         // the session ends after the reply
+	unheard    error        // why a reply could not be written: no other one will be
 	watch      watch
 }
 
@@ -191,9 +192,7 @@ func (c *Conn) readCommand() (string, error) {
 		c.pending = ""
 		return line, nil
 	}
-	c.rd.Release()
-	c.lineBy = time.Time{}
-	line, err := c.rd.ReadLine(maxCommand)
+	line, err := c.readLine()
 	if err != nil {
 		return "", err
 	}
@@ -202,6 +201,14 @@ func (c *Conn) readCommand() (string, error) {
 		c.trace(true, maskAuth(s))
 	}
 	return s, nil
+}
+
+// readLine returns a line of which nothing has been waited for yet: the time that it
+// has begins with the first wait.
+func (c *Conn) readLine() ([]byte, error) {
+	c.rd.Release()
+	c.lineBy = time.Time{}
+	return c.rd.ReadLine(maxCommand)
 }
 
 // readFailed says what there is to say when no command could be read, and ends
@@ -282,15 +289,16 @@ func (c *Conn) wake() {
 	}
 }
 
-// flush writes the replies that are waiting.
+// flush writes the replies that are waiting. Who has not heard one in its time gets
+// no more of it for another.
 func (c *Conn) flush() error {
-	if len(c.out) == 0 {
-		return nil
+	if len(c.out) == 0 || c.unheard != nil {
+		return c.unheard
 	}
 	c.nc.SetWriteDeadline(time.Now().Add(c.server.Timeouts.block()))
-	_, err := c.nc.Write(c.out)
+	_, c.unheard = c.nc.Write(c.out)
 	c.out = c.out[:0]
-	return err
+	return c.unheard
 }
 
 // say queues a reply. Each line of text becomes a line of the reply; what could

@@ -142,6 +142,7 @@ func testServer(t *testing.T, s *dialogue.Script, cert tls.Certificate) (*Server
 	number("size", func(n int) { srv.MaxSize = int64(n) })
 	number("line", func(n int) { srv.MaxLine = n })
 	number("rcpts", func(n int) { srv.MaxRecipients = n })
+	number("hops", func(n int) { srv.MaxHops = n })
 	number("errors", func(n int) { srv.MaxErrors = n })
 	number("commands", func(n int) { srv.MaxCommands = n })
 	number("auth-errors", func(n int) { srv.MaxAuthErrors = n })

@@ -28,6 +28,7 @@ type source interface {
 // the message can no longer be read it cancels the transaction.
 type body struct {
 	src    source
+	hops   hops
 	cancel context.CancelFunc // the transaction's
 	dead   atomic.Bool
 }
@@ -39,6 +40,9 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, errDead
 	}
 	n, err := b.src.Read(p)
+	if loop := b.hops.pass(p[:n]); loop != nil {
+		n, err = 0, loop
+	}
 	b.check(err)
 	return n, err
 }
@@ -48,8 +52,10 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	if b.dead.Load() {
 		return 0, errDead
 	}
-	n, err := b.src.WriteTo(w)
-	b.check(b.src.Err())
+	n, err := b.src.WriteTo(hopWriter{&b.hops, w})
+	if b.check(b.src.Err()); b.hops.looping() {
+		b.cancel()
+	}
 	return n, err
 }
 
@@ -131,7 +137,7 @@ func (c *Conn) receive(src source) {
 		src = newRepaired(src)
 	}
 	c.reading(true)
-	b := &body{src: src, cancel: txn.cancel}
+	b := &body{src: src, hops: hops{most: orInt(c.server.MaxHops, 100)}, cancel: txn.cancel}
 	var id string
 	err := c.protect(func() (err error) {
 		id, err = txn.Data(txn.ctx, b)
@@ -143,6 +149,9 @@ func (c *Conn) receive(src source) {
 		c.commands, c.noops = 0, 0
 		c.reset()
 	}()
+	if b.hops.looping() {
+		err = errLoop // whatever the Handler has made of it
+	}
 	if src.Err() == nil { // the Handler stopped reading before the end
 		if err == nil {
 			err = &Error{Code: 451, Enhanced: "4.3.0", Text: "the message was not read to its end"}

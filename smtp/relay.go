@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -21,12 +20,8 @@ import (
 // answers for all of them at the end; a Transport passes each verb through as it
 // comes, so that refusals are given where they arise.
 //
-// Both add a Received field (RFC 5321, 4.4), refuse what has passed too many
-// hosts (6.3), and pass on of the options what is still true.
-
-const maxHops = 100
-
-var errLoop = &Error{Code: 554, Enhanced: "5.4.6", Text: "too many hops, this message goes in circles"}
+// Both add a Received field (RFC 5321, 4.4), and pass on of the options what is
+// still true.
 
 // Relay returns a Handler that passes all mail on to s, which must take a message
 // for all of its recipients or for none, as a queue does. A mixed outcome is
@@ -56,11 +51,9 @@ func (t *relayed) Rcpt(_ context.Context, to string, opts *RcptOptions) error {
 
 func (t *relayed) Data(ctx context.Context, r io.Reader) (string, error) {
 	id := t.conn.transaction()
-	msg := &incoming{trace: t.conn.Received(id, t.env.To...), body: hopReader{r: r}}
+	msg := &incoming{trace: t.conn.Received(id, t.env.To...), body: r}
 	results, err := t.sender.Send(ctx, &t.env, msg)
 	switch {
-	case msg.body.loop():
-		return "", errLoop
 	case err == nil:
 		if results[0].ID != "" {
 			id = results[0].ID
@@ -112,7 +105,7 @@ func tellable(err error) error {
 // written once.
 type incoming struct {
 	trace string
-	body  hopReader
+	body  io.Reader
 }
 
 func (m *incoming) WriteTo(w io.Writer) (int64, error) {
@@ -120,44 +113,8 @@ func (m *incoming) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		return int64(n), err
 	}
-	k, err := io.Copy(w, &m.body)
+	k, err := io.Copy(w, m.body)
 	return int64(n) + k, err
-}
-
-// hopReader counts the Received fields that pass, and fails at one too many.
-type hopReader struct {
-	r      io.Reader
-	hops   int
-	line   []byte // the beginning of the current line
-	inBody bool
-}
-
-var receivedName = []byte("received:")
-
-func (h *hopReader) loop() bool { return h.hops > maxHops }
-
-func (h *hopReader) Read(p []byte) (int, error) {
-	n, err := h.r.Read(p)
-	for b := p[:n]; len(b) > 0 && !h.inBody; {
-		i := bytes.IndexByte(b, '\n')
-		end := i
-		if i < 0 {
-			end = len(b)
-		}
-		h.line = append(h.line, b[:min(end, len(receivedName)-len(h.line))]...)
-		if i < 0 {
-			break
-		}
-		h.inBody = len(bytes.TrimRight(h.line, "\r")) == 0
-		if bytes.EqualFold(h.line, receivedName) {
-			h.hops++
-		}
-		h.line, b = h.line[:0], b[i+1:]
-	}
-	if h.loop() {
-		return 0, errLoop
-	}
-	return n, err
 }
 
 // onward returns what is passed on of a client's options. The size changes, and
@@ -300,7 +257,7 @@ func (x *proxied) Data(ctx context.Context, r io.Reader) (string, error) {
 		return "", err
 	}
 	id := x.conn.transaction()
-	msg := &incoming{trace: x.conn.Received(id, x.to...), body: hopReader{r: r}}
+	msg := &incoming{trace: x.conn.Received(id, x.to...), body: r}
 	if _, err := msg.WriteTo(w); err != nil {
 		w.Abort()
 		return "", err

@@ -25,6 +25,7 @@ import (
 //	MaxSize           50 MiB   octets of a message
 //	MaxLine           64 KiB   octets of a line of a message, CRLF included
 //	MaxRecipients     1000     recipients of a transaction
+//	MaxHops           100      Received fields of a message (RFC 5321, 6.3)
 //	MaxCommands       10,000   commands between two messages
 //	MaxNoops          200      those of them that lead to nothing: NOOP, RSET, EHLO, VRFY, HELP …
 //	MaxErrors         20       wrong commands in a session
@@ -83,6 +84,7 @@ type Server struct {
 	MaxSize         int64
 	MaxLine         int
 	MaxRecipients   int
+	MaxHops         int
 	MaxCommands     int
 	MaxNoops        int
 	MaxErrors       int

@@ -196,8 +196,7 @@ func (r *recorder) Send(_ context.Context, env *smtp.Envelope, msg io.WriterTo) 
 	return results, err
 }
 
-// Both kinds of relay refuse what has passed too many hosts, and pass on of the
-// options what is still true.
+// Both kinds of relay pass on of the options what is still true.
 func TestRelayRules(t *testing.T) {
 	s := &recorder{}
 	relay := serve(t, &smtp.Server{Handler: smtp.Relay(s)}, smtp.Policy{})
@@ -206,18 +205,7 @@ func TestRelayRules(t *testing.T) {
 	tr := &smtp.Transport{Addr: behind, Dialer: dialer()}
 	t.Cleanup(func() { tr.Close() })
 	proxy := serve(t, &smtp.Server{Handler: tr}, smtp.Policy{})
-	hops := func(n int) io.WriterTo {
-		return text(strings.Repeat("Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n", n) + "Subject: x\r\n\r\nReceived: in the body\r\n")
-	}
 	for name, addr := range map[string]string{"Relay": relay, "Transport": proxy} {
-		c := dial(t, dialer(), addr)
-		if _, err := c.Send(t.Context(), toBob, hops(100)); err != nil {
-			t.Errorf("%s: 100 hops: got %v", name, err)
-		}
-		results, _ := c.Send(t.Context(), toBob, hops(101))
-		if got := results[0].Reply.String(); !strings.HasPrefix(got, "554 5.4.6") {
-			t.Errorf("%s: 101 hops: got %q", name, got)
-		}
 		env := smtp.NewEnvelope("ann@example.com", "bob@example.net")
 		env.Options = smtp.MailOptions{Size: 1000, Body: smtp.Body8BitMIME, UTF8: true}
 		if _, err := dial(t, dialer(), addr).Send(t.Context(), env, text("x\r\n")); err != nil {
@@ -229,8 +217,8 @@ func TestRelayRules(t *testing.T) {
 		t.Errorf("Relay: got %+v, want %+v", s.env.Options, want)
 	}
 	all := box.all()
-	if got := all[len(all)-1].env.Options; got != want || len(all) != 2 {
-		t.Errorf("Transport: got %+v of %d messages, want %+v of 2", got, len(all), want)
+	if got := all[len(all)-1].env.Options; got != want || len(all) != 1 {
+		t.Errorf("Transport: got %+v of %d messages, want %+v of 1", got, len(all), want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,8 +29,7 @@ type Player struct {
 	last  string      // the last line said, for errors
 	code  string      // of the last reply that was expected by its code
 	toTLS atomic.Bool // STARTTLS was said, and its reply is the last line in clear
-	heard chan []byte // what the other side has said; closed when nobody listens, because TLS may begin
-	fail  chan error  // why it says no more
+	ear   *ear        // hears what the other side says
 	buf   []byte      // heard, and not expected yet
 }
 
@@ -39,6 +39,9 @@ type Player struct {
 func (p *Player) Play(s *Script) error {
 	// Conn is read at the end, not here: TLS puts another one in its place.
 	defer func() { p.Conn.Close() }()
+	if !slices.ContainsFunc(s.Steps, func(step Step) bool { return step.tls() }) {
+		p.TLS = nil
+	}
 	p.listen()
 	for i := 0; i < len(s.Steps); {
 		step := s.Steps[i]
@@ -46,13 +49,13 @@ func (p *Player) Play(s *Script) error {
 		switch {
 		case step.Who != 'C' && step.Who != 'S':
 			i++ // for the other side's driver
-		case step.Text == TLS:
-			err = p.startTLS()
+		case step.is(TLS):
+			err = p.startTLS(step)
 			i++
-		case step.Text == TryTLS:
+		case step.is(TryTLS):
 			if p.code != "" && p.code != "220" {
 				// It was refused: what follows is said as it was before.
-			} else if p.startTLS() != nil {
+			} else if p.startTLS(step) != nil {
 				return p.ended(s.Steps[i+1:])
 			}
 			i++
@@ -195,7 +198,7 @@ func (p *Player) announce(s *Script, code string) string {
 func (p *Player) expect(step Step) error {
 	want := step.Text
 	if p.Codes {
-		return p.expectReply(want)
+		return p.expectReplies(want)
 	}
 	if step.Open {
 		got, err := p.take(func(b []byte) int {
@@ -252,29 +255,22 @@ func (p *Player) take(enough func([]byte) int) (string, error) {
 			p.buf = p.buf[n:]
 			return s, nil
 		}
+		switch said, deaf, err := p.ear.heard(); {
+		case len(said) > 0:
+			p.buf = append(p.buf, said...)
+			continue
+		case deaf:
+			p.listen() // TLS has not begun after all
+			continue
+		case err != nil:
+			return string(p.buf), err
+		}
 		select {
-		case b, ok := <-p.heard:
-			p.hear(b, ok)
-		case err := <-p.fail:
-			p.fail <- err // for whoever asks again
-			select {
-			case b, ok := <-p.heard: // said before the end
-				p.hear(b, ok)
-			default:
-				return string(p.buf), err
-			}
+		case <-p.ear.more:
 		case <-time.After(p.timeout()):
 			return string(p.buf), fmt.Errorf("nothing said in %v", p.timeout())
 		}
 	}
-}
-
-// hear takes what was said. If TLS has not begun after all it listens again.
-func (p *Player) hear(b []byte, listening bool) {
-	if !listening {
-		p.listen()
-	}
-	p.buf = append(p.buf, b...)
 }
 
 // expectClose waits for the other side to end the connection. How it does so is
@@ -291,44 +287,15 @@ func (p *Player) expectClose() error {
 	return nil
 }
 
-// listen reads what the other side says, all the time, so that neither waits for
+// listen hears what the other side says, all the time, so that neither waits for
 // the other to listen. It stops before a switch to TLS: what comes then belongs to
 // TLS.
 func (p *Player) listen() {
-	p.heard, p.fail = make(chan []byte, 1<<12), make(chan error, 1)
-	conn, heard, fail := p.Conn, p.heard, p.fail
-	size := 4096
-	if p.TLS != nil {
-		// An octet at a time, so that nothing of the handshake is read by mistake.
-		size = 1
+	if p.TLS == nil {
+		p.ear = listen(p.Conn, nil)
+	} else {
+		p.ear = listen(p.Conn, p.beforeTLS)
 	}
-	go func() {
-		var line []byte
-		for {
-			b := make([]byte, size)
-			n, err := conn.Read(b)
-			last := false
-			if size == 1 {
-				if bytes.HasSuffix(line, []byte("\n")) {
-					line = line[:0]
-				}
-				line = append(line, b[:n]...)
-				// It is decided before the line is heard, because TLS may begin as soon as it is.
-				last = p.beforeTLS(string(line))
-			}
-			if n > 0 {
-				heard <- b[:n]
-			}
-			if last {
-				close(heard)
-				return
-			}
-			if err != nil {
-				fail <- err
-				return
-			}
-		}
-	}()
 }
 
 // beforeTLS tells whether a line is the last before TLS: STARTTLS heard by a
@@ -339,9 +306,14 @@ func (p *Player) beforeTLS(line string) bool {
 
 // startTLS does the handshake of this side's part, and listens to what comes out
 // of it. No greeting follows (RFC 3207, 4.2): the script goes on with EHLO.
-func (p *Player) startTLS() error {
+func (p *Player) startTLS(step Step) error {
 	if p.TLS == nil {
 		return fmt.Errorf("the player has no TLS configuration")
+	}
+	if name := step.name(); name != "" {
+		// Nobody has a certificate for a name that is none, and no secret is said.
+		p.TLS = p.TLS.Clone()
+		p.TLS.ServerName, p.TLS.InsecureSkipVerify = name, true
 	}
 	p.Conn.SetDeadline(time.Now().Add(p.timeout()))
 	var conn *tls.Conn

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -11,13 +12,30 @@ import (
 // codes (Player.Codes): "S: 250" is a reply of any number of lines with that
 // code, "S: 5xx" any refusal, and of several words one must fit: "S: 503 554",
 // "S: 5xx <close>". Behind "with" or "without" stands a word that a line of the
-// reply must begin with, or none: "S: 250 with STARTTLS", "S: 500 with 5.*".
+// reply must begin with, or none: "S: 250 with STARTTLS", "S: 500 with 5.*". Behind
+// "times" stands how many such replies come: "S: 250 5xx <close> times 100".
 
 // maxReply bounds the lines of a reply.
 const maxReply = 1000
 
-// expectReply reads a reply and holds it against want.
-func (p *Player) expectReply(want string) error {
+// expectReplies reads as many replies as want says, fewer only where the connection may
+// have ended.
+func (p *Player) expectReplies(want string) error {
+	want, count, many := strings.Cut(want, " times ")
+	if !many {
+		_, err := p.expectReply(want)
+		return err
+	}
+	n, err := strconv.Atoi(count)
+	for more := true; more && err == nil && n > 0; n-- {
+		more, err = p.expectReply(want)
+	}
+	return err
+}
+
+// expectReply reads a reply and holds it against want. It reports whether another one
+// may follow.
+func (p *Player) expectReply(want string) (more bool, err error) {
 	codes, word, rest := strings.Fields(want), "", ""
 	for i, w := range codes {
 		if w == "with" || w == "without" {
@@ -30,11 +48,11 @@ func (p *Player) expectReply(want string) error {
 	if err != nil {
 		if ends(err) && len(lines) == 0 {
 			if slices.Contains(codes, Close) {
-				return nil
+				return false, nil
 			}
-			return fmt.Errorf("got the end of the connection, want %s", want)
+			return false, fmt.Errorf("got the end of the connection, want %s", want)
 		}
-		return fmt.Errorf("got %q (%w), want %s", lines, err, want)
+		return false, fmt.Errorf("got %q (%w), want %s", lines, err, want)
 	}
 	fits := false
 	for _, c := range codes {
@@ -46,9 +64,9 @@ func (p *Player) expectReply(want string) error {
 		begins = begins || Match(strings.ToUpper(rest), strings.ToUpper(first))
 	}
 	if !fits || word == "with" && !begins || word == "without" && begins {
-		return fmt.Errorf("got %.300q, want %s", strings.Join(lines, " / "), want)
+		return false, fmt.Errorf("got %.300q, want %s", strings.Join(lines, " / "), want)
 	}
-	return nil
+	return true, nil
 }
 
 // reply reads the lines of one reply, whose form is checked (RFC 5321, 4.2).

@@ -65,7 +65,8 @@ const (
 	TLS   = "<tls>"
 	// TryTLS begins TLS with a server that may rather have closed the connection:
 	// then the script ends, if all that it still expects may be the end. With one
-	// that refused to (Player.Codes) the script goes on as it is.
+	// that refused to (Player.Codes) the script goes on as it is. "<tls NAME>" and
+	// "<try-tls NAME>" ask for the host of that name, whatever it is made of.
 	TryTLS = "<try-tls>"
 	// HalfClose says no more and goes on to listen: FIN, and under TLS a close_notify.
 	// Cut ends the connection below TLS, without the word that no more comes; Reset
@@ -75,6 +76,19 @@ const (
 	Reset     = "<reset>"
 	Any       = "..."
 )
+
+// is tells whether the step is mark, which may hold a name.
+func (s Step) is(mark string) bool {
+	return s.Text == mark || strings.HasPrefix(s.Text, mark[:len(mark)-1]+" ") && strings.HasSuffix(s.Text, ">")
+}
+
+func (s Step) tls() bool { return s.is(TLS) || s.is(TryTLS) }
+
+// name is what stands in the mark, "" if nothing does.
+func (s Step) name() string {
+	_, name, _ := strings.Cut(s.Text, " ")
+	return strings.TrimSuffix(name, ">")
+}
 
 // Scripts returns all the dialogues of this package, in the order of their names.
 // They are parsed anew for each call. An error is a mistake in one of the files,

@@ -1,0 +1,65 @@
+package smtp
+
+import (
+	"bytes"
+	"io"
+)
+
+// Messages that go in circles (RFC 5321, 6.3). Every server that a message passes
+// puts a Received field before it, and their number is all that tells a loop from a
+// long way. It is the Server that counts, whatever its Handler does with messages:
+// one that forwards them by itself must not be half of a loop either.
+
+var errLoop = &Error{Code: 554, Enhanced: "5.4.6", Text: "too many hops, this message goes in circles"}
+
+// hops counts the Received fields of a message that comes in pieces, cut anywhere.
+type hops struct {
+	most   int
+	seen   int
+	line   [len(receivedName)]byte // the beginning of the line under way
+	n      int                     // octets of it
+	inBody bool
+}
+
+const receivedName = "received:"
+
+// pass takes the next piece, and returns errLoop if it holds a field too many.
+func (h *hops) pass(b []byte) error {
+	for len(b) > 0 && !h.inBody {
+		end := bytes.IndexByte(b, '\n')
+		line, rest := b, b[len(b):]
+		if end >= 0 {
+			line, rest = b[:end], b[end+1:]
+		}
+		h.n += copy(h.line[h.n:], line)
+		if end >= 0 {
+			begin := h.line[:h.n]
+			if bytes.EqualFold(begin, []byte(receivedName)) {
+				h.seen++
+			}
+			// An empty line ends the header; its LF is here, its CR in the line.
+			h.inBody = h.n == 0 || h.n == 1 && begin[0] == '\r'
+			h.n = 0
+		}
+		b = rest
+	}
+	if h.looping() {
+		return errLoop
+	}
+	return nil
+}
+
+func (h *hops) looping() bool { return h.seen > h.most }
+
+// A hopWriter passes on what hops has nothing against.
+type hopWriter struct {
+	hops *hops
+	w    io.Writer
+}
+
+func (w hopWriter) Write(p []byte) (int, error) {
+	if err := w.hops.pass(p); err != nil {
+		return 0, err
+	}
+	return w.w.Write(p)
+}
