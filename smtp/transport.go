@@ -184,8 +184,14 @@ func (t *Transport) get(ctx context.Context, l *lease) (*pooled, error) {
 
 // wait returns a connection of the pool; nil if one may be made.
 func (t *Transport) wait(ctx context.Context, l *lease) (*pooled, error) {
-	l.given = make(chan *pooled, 1)
 	t.mu.Lock()
+	if len(t.queue) == 0 {
+		if p, ok := t.find(l); ok {
+			t.mu.Unlock()
+			return p, nil
+		}
+	}
+	l.given = make(chan *pooled, 1)
 	t.queue = append(t.queue, l)
 	t.assign()
 	t.mu.Unlock()
