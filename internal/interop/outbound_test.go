@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -84,6 +87,41 @@ func TestClientDelivers(t *testing.T) {
 		sent := sendAll(t, c)
 		if r, err := c.Quit(t.Context()); err != nil || r.Code != 221 {
 			t.Errorf("QUIT: got %v and %v, want 221", r, err)
+		}
+		compare(t, srv.arrived(len(sent)), sent)
+	})
+}
+
+// endings are what some server takes, or has taken, for the end of a message (CVE-2023-51764, -51765, -51766).
+var endings = []string{
+	"\n.\n", "\n.\r", "\r.\n", "\r.\r", "\n.\r\n", "\r.\r\n", "\r\n.\n", "\r\n.\r", "\r\n\x00.\r\n", "\r\n.\x00\r\n",
+	"\r\n.\r\r\n", "\r\r\n.\r\r\n", "\r\r\n.\r\n", "\r\n.\r\n", "\n.\n.\r\n.\n",
+}
+
+// TestNothingIsSmuggled sends messages with each of them, and commands behind it, by DATA and by chunks. One message arrives
+// for each that was sent, with the commands in it as text, whatever the server believes to be an end.
+func TestNothingIsSmuggled(t *testing.T) {
+	lineEnd := regexp.MustCompile("\r\n|\r|\n")
+	eachServer(t, func(t *testing.T, s server, id *identity) {
+		srv := s.start(t, id)
+		var sent []sample
+		for _, without := range [][]string{nil, {"CHUNKING"}} {
+			d := dialer(id)
+			d.Without = without
+			c, err := d.Dial(t.Context(), srv.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for i, end := range endings {
+				name := fmt.Sprintf("%d without %v", i, without)
+				raw := fmt.Sprintf("From: Sender <%s>\r\nTo: %s\r\nSubject: %s\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <a@example.com>\r\n\r\nbefore%sMAIL FROM:<eve@example.com>\r\nRCPT TO:<%s>\r\nDATA\r\n"+
+					"Subject: smuggled\r\n\r\nx%[4]s.\r\n", sender, one, name, end, two)
+				if _, err := c.Send(t.Context(), smtp.NewEnvelope(sender, one, two), strings.NewReader(raw)); err != nil {
+					t.Fatalf("%q: %v", end, err)
+				}
+				sent = append(sent, sample{name, []byte(lineEnd.ReplaceAllString(raw, "\r\n"))})
+			}
 		}
 		compare(t, srv.arrived(len(sent)), sent)
 	})
