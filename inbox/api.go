@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/oklog/ulid/v2"
 
@@ -37,6 +36,7 @@ func (in *Inbox) apiRoutes(mux *http.ServeMux) {
 	for pattern, handler := range map[string]func(w http.ResponseWriter, r *http.Request) error{
 		"GET messages":                   in.apiList,
 		"POST messages":                  in.apiInject,
+		"PATCH messages":                 in.apiUpdateMany,
 		"DELETE messages":                in.apiDeleteMany,
 		"GET messages/wait":              in.apiWait,
 		"GET messages/{id}":              in.apiMessage,
@@ -47,6 +47,8 @@ func (in *Inbox) apiRoutes(mux *http.ServeMux) {
 		"GET messages/{id}/session":      in.apiSession,
 		"POST messages/{id}/release":     in.apiRelease,
 		"POST send":                      in.apiSend,
+		"GET tags":                       in.apiTags,
+		"GET inboxes":                    in.apiInboxes,
 		"GET faults":                     in.apiFaults,
 		"PUT faults":                     in.apiSetFaults,
 		"GET events":                     in.apiEvents,
@@ -324,102 +326,6 @@ func decode(w http.ResponseWriter, r *http.Request, v any, what string) error {
 		return refuse(http.StatusBadRequest, "the body is not JSON with %s", what)
 	}
 	return nil
-}
-
-// apiUpdate changes what a person may change of a message.
-func (in *Inbox) apiUpdate(w http.ResponseWriter, r *http.Request) error {
-	var change struct {
-		Unread *bool     `json:"unread"`
-		Tags   *[]string `json:"tags"`
-	}
-	if err := decode(w, r, &change, "unread (true or false) or tags (a list of strings)"); err != nil {
-		return err
-	}
-	if change.Tags != nil {
-		for _, tag := range *change.Tags {
-			if tag == "" || len(tag) > 100 || len(*change.Tags) > 100 || strings.ContainsFunc(tag, unicode.IsControl) {
-				return refuse(http.StatusBadRequest, "tags are up to 100 strings of 1 to 100 octets, without control characters")
-			}
-		}
-	}
-	id := r.PathValue("id")
-	if err := in.Store.Update(r.Context(), id, Change{change.Unread, change.Tags}); err != nil {
-		return err
-	}
-	e, err := in.Store.Entry(r.Context(), id)
-	if err != nil {
-		return err
-	}
-	in.hub.publish(Event{Kind: EventUpdate, ID: e.ID})
-	answer(w, http.StatusOK, summaryOf(e))
-	return nil
-}
-
-// apiDelete deletes one message. A second request for the same one is told that
-// there is none, so that of two who delete it at once each knows what it did.
-func (in *Inbox) apiDelete(w http.ResponseWriter, r *http.Request) error {
-	e, err := in.Store.Entry(r.Context(), r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	n, err := in.Store.Delete(r.Context(), e.ID)
-	if err != nil {
-		return err
-	}
-	if n == 0 {
-		return ErrNotFound
-	}
-	in.hub.publish(Event{Kind: EventDelete, ID: e.ID})
-	answer(w, http.StatusOK, map[string]int{"deleted": n})
-	return nil
-}
-
-// apiDeleteMany deletes what a query finds, or everything if that is said: a
-// forgotten parameter must not empty the inbox.
-func (in *Inbox) apiDeleteMany(w http.ResponseWriter, r *http.Request) error {
-	query, err := ParseQuery(r.FormValue("query"), time.Now())
-	if err != nil {
-		return err
-	}
-	all := r.FormValue("all") == "true"
-	if all == (query.Op != Every) {
-		return refuse(http.StatusBadRequest, "say which messages: query=…, or all=true for every one")
-	}
-	n := 0
-	if all {
-		n, err = in.Store.DeleteAll(r.Context())
-	} else {
-		n, err = in.deleteFound(r.Context(), query)
-	}
-	if n > 0 {
-		in.hub.publish(Event{Kind: EventReset})
-	}
-	if err != nil {
-		return err
-	}
-	answer(w, http.StatusOK, map[string]int{"deleted": n})
-	return nil
-}
-
-// deleteFound deletes what matches, a page at a time, until nothing does: what
-// arrives meanwhile and matches goes too.
-func (in *Inbox) deleteFound(ctx context.Context, query Expr) (deleted int, err error) {
-	in.settle(ctx)
-	for {
-		page, err := in.Store.List(ctx, Query{Match: query, Limit: MaxLimit})
-		if err != nil || len(page.Entries) == 0 {
-			return deleted, err
-		}
-		ids := make([]string, len(page.Entries))
-		for i := range page.Entries {
-			ids[i] = page.Entries[i].ID
-		}
-		n, err := in.Store.Delete(ctx, ids...)
-		deleted += n
-		if err != nil {
-			return deleted, err
-		}
-	}
 }
 
 // document is the OpenAPI description of the interface.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/smtp"
 )
 
 // A reply is what the web side answered.
@@ -189,6 +190,10 @@ func TestChange(t *testing.T) {
 	want[failure](r, 413, "PATCH", api+"messages/"+id, `{"tags":["`+strings.Repeat("a", 100_000)+`"]}`)
 	want[failure](r, 404, "PATCH", api+"messages/none", `{"unread":true}`)
 
+	if s := want[summary](r, 200, "PATCH", api+"messages/"+id, `{"tag":["b"],"untag":["a"]}`); len(s.Tags) != 1 || s.Tags[0] != "b" {
+		t.Errorf("after tag and untag: %+v", s)
+	}
+
 	want[map[string]int](r, 200, "DELETE", api+"messages/"+id, "")
 	want[failure](r, 404, "DELETE", api+"messages/"+id, "")
 	want[failure](r, 400, "DELETE", api+"messages", "")
@@ -201,6 +206,47 @@ func TestChange(t *testing.T) {
 	if n := want[map[string]int](r, 200, "DELETE", api+"messages?all=true", ""); n["deleted"] != 1 {
 		t.Errorf("all: %v", n)
 	}
+}
+
+// What a query finds is changed as a whole, also where the change is why it is found no more.
+func TestChangeMany(t *testing.T) {
+	r := start(t, func(in *inbox.Inbox) { in.Rule = inbox.ByPlus })
+	for i := range 5 {
+		if _, err := r.deliver(smtp.NewEnvelope("ann@example.com", []string{"bob@example.net", "bob+shop@example.net"}[i%2]), fmt.Sprintf("Subject: part%d\r\n\r\n", i%2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type counts struct {
+		Tags, Inboxes []struct {
+			Name             string
+			Messages, Unread int
+		}
+	}
+	for _, c := range []struct {
+		params, change string
+		want           int
+		tags, inboxes  string
+	}{
+		{"query=part1", `{"unread":false,"tag":["Odd"]}`, 2, "[{odd 2 0}]", "[{ 3 3} {shop 2 0}]"},
+		{"query=is:unread", `{"unread":false}`, 3, "[{odd 2 0}]", "[{ 3 0} {shop 2 0}]"},
+		{"query=is:unread", `{"unread":true}`, 0, "[{odd 2 0}]", "[{ 3 0} {shop 2 0}]"},
+		{"all=true", `{"unread":true,"tag":["every"],"untag":["odd"]}`, 5, "[{every 5 5}]", "[{ 3 3} {shop 2 2}]"},
+		{"query=inbox:shop", `{"tags":[]}`, 2, "[{every 3 3}]", "[{ 3 3} {shop 2 2}]"},
+	} {
+		if n := want[map[string]int](r, 200, "PATCH", api+"messages?"+c.params, c.change); n["updated"] != c.want {
+			t.Errorf("%s %s: %v, want %d updated", c.params, c.change, n, c.want)
+		}
+		if got := fmt.Sprint(want[counts](r, 200, "GET", api+"tags", "").Tags); got != c.tags {
+			t.Errorf("after %s %s the tags are %s, want %s", c.params, c.change, got, c.tags)
+		}
+		if got := fmt.Sprint(want[counts](r, 200, "GET", api+"inboxes", "").Inboxes); got != c.inboxes {
+			t.Errorf("after %s %s the inboxes are %s, want %s", c.params, c.change, got, c.inboxes)
+		}
+	}
+	for _, params := range []string{"", "?all=1", "?all=true&query=x", "?query=froom:x"} {
+		want[failure](r, 400, "PATCH", api+"messages"+params, `{"unread":false}`)
+	}
+	want[failure](r, 400, "PATCH", api+"messages?all=true", `{"untag":[""]}`)
 }
 
 func TestInject(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider/mail"
@@ -46,8 +48,14 @@ type Store interface {
 	// Stats counts the messages.
 	Stats(ctx context.Context) (Stats, error)
 
-	// Update changes what may change of a message; ErrNotFound if it is gone.
-	Update(ctx context.Context, id string, c Change) error
+	// Tags counts the messages of each tag that any has, and Inboxes those of each
+	// inbox that has any, by name.
+	Tags(ctx context.Context) ([]Count, error)
+	Inboxes(ctx context.Context) ([]Count, error)
+
+	// Update changes what may change of messages and returns how many of them were
+	// there. Unknown ids are no error.
+	Update(ctx context.Context, c Change, ids ...string) (int, error)
 	// Delete removes messages and returns how many of them were there. Unknown
 	// ids are no error.
 	Delete(ctx context.Context, ids ...string) (int, error)
@@ -154,8 +162,39 @@ type Stats struct {
 	Bytes            int64 // octets of all messages
 }
 
+// A Count is how many messages have something in common.
+type Count struct {
+	Name             string // of a tag, in lower case, or of an inbox
+	Messages, Unread int
+}
+
 // A Change is what Update changes; nil fields stay as they are.
 type Change struct {
 	Unread *bool
-	Tags   *[]string
+	Tags   *[]string // in place of those that there are
+	// Tag and Untag put tags on a message that lacks them, and take them away from
+	// one that has them, in that order. Case does not tell tags apart.
+	Tag, Untag []string
+}
+
+// Apply returns the tags that a message has after the change, and whether they are
+// others than before.
+func (c Change) Apply(tags []string) ([]string, bool) {
+	after := tags
+	if c.Tags != nil {
+		after = *c.Tags
+	}
+	named := func(name string) func(string) bool {
+		return func(tag string) bool { return strings.EqualFold(tag, name) }
+	}
+	after = slices.Clone(after)
+	for _, name := range c.Tag {
+		if !slices.ContainsFunc(after, named(name)) {
+			after = append(after, name)
+		}
+	}
+	for _, name := range c.Untag {
+		after = slices.DeleteFunc(after, named(name))
+	}
+	return after, !slices.Equal(after, tags)
 }

@@ -222,6 +222,27 @@ func (c *Client) DeleteAll(ctx context.Context) (int, error) {
 	return n.Deleted, err
 }
 
+// A Change is what may be changed of messages; nil fields stay as they are.
+type Change struct {
+	Unread *bool     `json:"unread,omitempty"`
+	Tags   *[]string `json:"tags,omitempty"`  // in place of those that there are
+	Tag    []string  `json:"tag,omitempty"`   // put on
+	Untag  []string  `json:"untag,omitempty"` // taken away
+}
+
+// Update changes a message, or returns ErrNotFound.
+func (c *Client) Update(ctx context.Context, id string, change Change) error {
+	return c.put(ctx, "PATCH", "messages/"+url.PathEscape(id), change, nil)
+}
+
+// UpdateFound changes all messages that match a query, those that match no longer
+// because of it included, and returns how many they were. An empty query is an error.
+func (c *Client) UpdateFound(ctx context.Context, query string, change Change) (int, error) {
+	var n struct{ Updated int }
+	err := c.put(ctx, "PATCH", "messages?"+values("query", query), change, &n)
+	return n.Updated, err
+}
+
 // Inject puts a message into the inbox without SMTP and returns its id. The
 // envelope is taken from its fields.
 func (c *Client) Inject(ctx context.Context, msg io.WriterTo) (string, error) {
@@ -251,16 +272,21 @@ func (c *Client) SetFaults(ctx context.Context, rules ...string) error {
 	for _, rule := range rules {
 		body.Faults = append(body.Faults, fault{rule})
 	}
-	text, err := json.Marshal(body)
+	return c.put(ctx, "PUT", "faults", body, nil)
+}
+
+// put sends a value as JSON and reads the answer into v, if there is room for one.
+func (c *Client) put(ctx context.Context, method, path string, value, v any) error {
+	text, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	resp, err := c.do(ctx, "PUT", "faults", bytes.NewReader(text), "application/json")
+	resp, err := c.do(ctx, method, path, bytes.NewReader(text), "application/json")
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	return failure(resp, nil)
+	return failure(resp, v)
 }
 
 // values makes the query of a URL; what is empty is left out.

@@ -111,6 +111,22 @@ func TestClient(t *testing.T) {
 	if list, err := c.List(ctx, "from:ann"); err != nil || len(list) != 2 || list[0].ID != id {
 		t.Errorf("List = %+v, %v", list, err)
 	}
+	no := false
+	if err := c.Update(ctx, id, client.Change{Unread: &no, Tag: []string{"seen"}}); err != nil {
+		t.Error(err)
+	}
+	if n, err := c.UpdateFound(ctx, "is:unread", client.Change{Unread: &no}); n != 1 || err != nil {
+		t.Errorf("UpdateFound = %d, %v; want 1", n, err)
+	}
+	if _, err := c.UpdateFound(ctx, "", client.Change{Unread: &no}); err == nil {
+		t.Error("an empty query changes")
+	}
+	if list, err := c.List(ctx, "is:read tag:seen"); err != nil || len(list) != 1 || list[0].ID != id {
+		t.Errorf("List of what was changed = %+v, %v", list, err)
+	}
+	if err := c.Update(ctx, "x", client.Change{}); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("Update of none: %v, want ErrNotFound", err)
+	}
 	if err := c.Delete(ctx, m.ID); err != nil {
 		t.Error(err)
 	}

@@ -131,10 +131,8 @@ func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, err
 	if e.Envelope, err = envelope(sender, recipients, opts); err != nil {
 		return e, err
 	}
-	if tags != "" {
-		if err := json.Unmarshal([]byte(tags), &e.Tags); err != nil {
-			return e, err
-		}
+	if e.Tags, err = tagsOf(tags); err != nil {
+		return e, err
 	}
 	// Not indexed yet.
 	// All of a summary is there or none of it.
@@ -254,31 +252,89 @@ func (s *inboxStore) Stats(context.Context) (inbox.Stats, error) {
 	return inbox.Stats{Messages: n.messages, Unread: n.unread, Bytes: n.bytes}, nil
 }
 
-// Update implements inbox.Store. It is lazy: that a message is unread again after
-// a crash is a smaller loss than a sync for every click. One that is deleted in
-// between is changed nowhere, and that is no error.
-func (s *inboxStore) Update(ctx context.Context, id string, c inbox.Change) error {
-	if _, err := s.Entry(ctx, id); err != nil {
-		return err
-	}
-	key, err := s.db().key(id)
-	if err != nil {
-		return err
-	}
-	return wrap(s.writer.do(true, func(t *transaction) error { return t.change(key, c) }))
+// Tags implements inbox.Store.
+func (s *inboxStore) Tags(ctx context.Context) ([]inbox.Count, error) {
+	return s.count(ctx, "SELECT name, count(*), sum(unread) FROM tag JOIN message USING (key) GROUP BY name ORDER BY name")
 }
 
-// Delete implements inbox.Store. An id of another database cannot be here and is
+// Inboxes implements inbox.Store. Those that have a name have an index; the one
+// without is what they leave of all, so that most databases read no row.
+func (s *inboxStore) Inboxes(ctx context.Context) ([]inbox.Count, error) {
+	all := s.writer.counts()
+	rest := inbox.Count{Messages: all.messages, Unread: all.unread}
+	list, err := s.count(ctx, "SELECT inbox, count(*), sum(unread) FROM message WHERE inbox<>'' GROUP BY inbox ORDER BY inbox")
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range list {
+		rest.Messages -= c.Messages
+		rest.Unread -= c.Unread
+	}
+	// The rows may be those of a moment later.
+	if rest.Messages > 0 {
+		list = slices.Insert(list, 0, rest)
+	}
+	return list, nil
+}
+
+// count runs a query for counts.
+func (s *inboxStore) count(ctx context.Context, query string) ([]inbox.Count, error) {
+	rows, err := s.read.QueryContext(ctx, query)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	defer rows.Close()
+	var list []inbox.Count
+	for rows.Next() {
+		var c inbox.Count
+		if err := rows.Scan(&c.Name, &c.Messages, &c.Unread); err != nil {
+			return nil, wrap(err)
+		}
+		list = append(list, c)
+	}
+	return list, wrap(rows.Err())
+}
+
+// Update implements inbox.Store. It is lazy: that a message is unread again after
+// a crash is a smaller loss than a sync for every click.
+func (s *inboxStore) Update(_ context.Context, c inbox.Change, ids ...string) (int, error) {
+	keys, n := s.keysOf(ids), 0
+	err := s.writer.do(true, func(t *transaction) error {
+		n = 0
+		for _, key := range keys {
+			there, err := t.change(key, c)
+			if err != nil {
+				return err
+			}
+			if there {
+				n++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, wrap(err)
+	}
+	return n, nil
+}
+
+// keysOf returns the keys that ids stand for, in the order of the tree, so that
+// each page is visited once. An id of another database cannot be here and is
 // passed over like one that is gone.
-func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
+func (s *inboxStore) keysOf(ids []string) []int64 {
 	var keys []int64
 	for _, id := range ids {
 		if key, err := s.db().key(id); err == nil {
 			keys = append(keys, key)
 		}
 	}
-	// In the order of the tree, so that each page is visited once.
 	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// Delete implements inbox.Store.
+func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
+	keys := s.keysOf(ids)
 	// Durable, not lazy: files are removed after this commit, and a row that came
 	// back in a crash would have lost its bytes.
 	n := 0

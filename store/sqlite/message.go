@@ -179,9 +179,17 @@ func (t *transaction) summarise(key int64, s *inbox.Summary) (bool, error) {
 	return n > 0, err
 }
 
-// change sets what is given of a message, if it is there. Setting what is already
-// set changes nothing, and is no error.
-func (t *transaction) change(key int64, c inbox.Change) error {
+// change sets what is given of a message, and tells whether it is there. Setting
+// what is already set changes nothing.
+func (t *transaction) change(key int64, c inbox.Change) (bool, error) {
+	old := ""
+	there, err := t.stmts.tagsOf.set(key).query(func(row []driver.Value) error {
+		old, _ = row[0].(string)
+		return nil
+	}, make([]driver.Value, 1))
+	if err != nil || there == 0 {
+		return false, err
+	}
 	if c.Unread != nil {
 		unread := int64(0)
 		if *c.Unread {
@@ -189,39 +197,46 @@ func (t *transaction) change(key int64, c inbox.Change) error {
 		}
 		n, err := t.stmts.setUnread.set(unread, key, unread).exec()
 		if err != nil {
-			return err
+			return false, err
 		}
 		// Plus one or minus one, if anything has changed.
 		t.unread += int(n) * int(2*unread-1)
 	}
-	if c.Tags != nil {
-		return t.tag(key, *c.Tags)
+	tags, err := tagsOf(old)
+	if err != nil {
+		return false, err
 	}
-	return nil
+	if after, other := c.Apply(tags); other {
+		return true, t.tag(key, tags, after)
+	}
+	return true, nil
 }
 
-// tag sets the tags of a message, if it is there, in its row and the other way
-// round.
-func (t *transaction) tag(key int64, tags []string) error {
-	old := ""
-	there, err := t.stmts.tagsOf.set(key).query(func(row []driver.Value) error {
-		old, _ = row[0].(string)
-		return nil
-	}, make([]driver.Value, 1))
-	if err != nil || there == 0 {
+// tagsOf reads tags as a row keeps them.
+func tagsOf(text string) (tags []string, err error) {
+	if text != "" {
+		err = json.Unmarshal([]byte(text), &tags)
+	}
+	return tags, err
+}
+
+// tag sets the tags of a message, in its row and the other way round.
+func (t *transaction) tag(key int64, before, after []string) error {
+	text := ""
+	if len(after) > 0 {
+		b, err := json.Marshal(after)
+		if err != nil {
+			return err
+		}
+		text = string(b)
+	}
+	if _, err := t.stmts.setTags.set(text, key).exec(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(tags)
-	if err != nil {
+	if err := t.untag(key, before); err != nil {
 		return err
 	}
-	if _, err := t.stmts.setTags.set(string(text), key).exec(); err != nil {
-		return err
-	}
-	if err := t.untag(key, old); err != nil {
-		return err
-	}
-	for _, name := range tags {
+	for _, name := range after {
 		if _, err := t.stmts.addTag.set(strings.ToLower(name), key).exec(); err != nil {
 			return err
 		}
@@ -229,16 +244,9 @@ func (t *transaction) tag(key int64, tags []string) error {
 	return nil
 }
 
-// untag takes the tags away that a row had, given as they are kept in it.
-func (t *transaction) untag(key int64, tags string) error {
-	if tags == "" {
-		return nil
-	}
-	var names []string
-	if err := json.Unmarshal([]byte(tags), &names); err != nil {
-		return err
-	}
-	for _, name := range names {
+// untag takes the tags away that a row had.
+func (t *transaction) untag(key int64, tags []string) error {
+	for _, name := range tags {
 		if _, err := t.stmts.delTag.set(strings.ToLower(name), key).exec(); err != nil {
 			return err
 		}
@@ -249,12 +257,16 @@ func (t *transaction) untag(key int64, tags string) error {
 // delete removes one message and reports whether it was there. The rows of body
 // and summary may not be: the body may be a file, the summary not made yet.
 func (t *transaction) delete(key int64) (bool, error) {
-	tags := ""
+	had := ""
 	n, err := t.stmts.delMessage.set(key).query(func(row []driver.Value) error {
-		tags, _ = row[3].(string)
+		had, _ = row[3].(string)
 		return t.deleted(row)
 	}, make([]driver.Value, 4))
 	if err != nil || n == 0 {
+		return false, err
+	}
+	tags, err := tagsOf(had)
+	if err != nil {
 		return false, err
 	}
 	if err := t.untag(key, tags); err != nil {

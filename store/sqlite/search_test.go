@@ -72,7 +72,7 @@ func TestFindGrowth(t *testing.T) {
 		no, tags := false, []string{"some"}
 		for i, id := range fill(t, store, n) {
 			if i%2 == 0 {
-				if err := store.Update(t.Context(), id, inbox.Change{Unread: &no, Tags: &tags}); err != nil {
+				if _, err := store.Update(t.Context(), inbox.Change{Unread: &no, Tags: &tags}, id); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -299,7 +299,7 @@ func TestMigrate(t *testing.T) {
 	id := add(t, db, 100)
 	large := add(t, db, 2<<20)
 	tags := []string{"Old", "new"}
-	if err := db.Inbox().Update(t.Context(), id, inbox.Change{Tags: &tags}); err != nil {
+	if _, err := db.Inbox().Update(t.Context(), inbox.Change{Tags: &tags}, id); err != nil {
 		t.Fatal(err)
 	}
 	db.Close()

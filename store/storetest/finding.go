@@ -50,12 +50,12 @@ func addSamples(t *testing.T, s inbox.Store) []string {
 		a.Inbox = x.Words.Inbox
 		id := add(t, s, a, strings.NewReader(strings.Repeat("x", int(x.Size))))
 		if x.tags != nil {
-			if err := s.Update(ctx, id, inbox.Change{Tags: &x.tags}); err != nil {
+			if _, err := s.Update(ctx, inbox.Change{Tags: &x.tags}, id); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if unread := !x.read; x.read {
-			if err := s.Update(ctx, id, inbox.Change{Unread: &unread}); err != nil {
+			if _, err := s.Update(ctx, inbox.Change{Unread: &unread}, id); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -147,7 +147,7 @@ func testFindChanged(t *testing.T, s inbox.Store) {
 	ctx := context.Background()
 	ids := addSamples(t, s)
 	no, tags := false, []string{"Done"}
-	if err := s.Update(ctx, ids[1], inbox.Change{Unread: &no, Tags: &tags}); err != nil {
+	if _, err := s.Update(ctx, inbox.Change{Unread: &no, Tags: &tags}, ids[1]); err != nil {
 		t.Fatal(err)
 	}
 	finds(t, s, ids, "is:read", 1, 2)

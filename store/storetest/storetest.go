@@ -49,6 +49,8 @@ func TestInbox(t *testing.T, open func(t testing.TB, place string) Inbox) {
 		{"Find, changed", testFindChanged},
 		{"Find, paged", testFindPages},
 		{"Update", testUpdate},
+		{"Update, many", testUpdateMany},
+		{"Counts", testCounts},
 		{"Delete", testDelete},
 		{"DeleteAll", testDeleteAll},
 		{"Open after delete", testOpenDeleted},
@@ -272,7 +274,7 @@ func testUpdate(t *testing.T, s inbox.Store) {
 	yes, no := true, false
 	change := func(id string, c inbox.Change) {
 		t.Helper()
-		if err := s.Update(ctx, id, c); err != nil {
+		if _, err := s.Update(ctx, c, id); err != nil {
 			t.Fatalf("Update(%+v): %v", c, err)
 		}
 	}
@@ -293,6 +295,78 @@ func testUpdate(t *testing.T, s inbox.Store) {
 	}
 	change(ids[0], inbox.Change{Unread: &yes})
 	wantStats(t, s, 3, 3)
+	for _, c := range []struct {
+		change inbox.Change
+		want   []string
+	}{
+		{inbox.Change{Tag: []string{"One", "two"}}, []string{"One", "two"}},
+		{inbox.Change{Tag: []string{"ONE", "three"}}, []string{"One", "two", "three"}},
+		{inbox.Change{Untag: []string{"TWO", "none"}}, []string{"One", "three"}},
+		{inbox.Change{Tags: &[]string{"x"}, Tag: []string{"y"}, Untag: []string{"X"}}, []string{"y"}},
+		{inbox.Change{}, []string{"y"}},
+	} {
+		change(ids[2], c.change)
+		if e, err := s.Entry(ctx, ids[2]); err != nil || !slices.Equal(e.Tags, c.want) {
+			t.Errorf("after %+v the tags are %q, %v; want %q", c.change, e.Tags, err, c.want)
+		}
+	}
+}
+
+// Many are changed at once, each once, and those that are gone are passed over.
+func testUpdateMany(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	ids := adds(t, s, 4)
+	if _, err := s.Delete(ctx, ids[3]); err != nil {
+		t.Fatal(err)
+	}
+	no := false
+	n, err := s.Update(ctx, inbox.Change{Unread: &no, Tag: []string{"seen"}}, ids[2], ids[0], ids[2], ids[3], "nonsense")
+	if n != 2 || err != nil {
+		t.Errorf("Update = %d, %v; want 2", n, err)
+	}
+	wantStats(t, s, 3, 1)
+	finds(t, s, ids, "tag:seen", 0, 2)
+	finds(t, s, ids, "is:unread", 1)
+	if n, err := s.Update(ctx, inbox.Change{Unread: &no}); n != 0 || err != nil {
+		t.Errorf("Update of none = %d, %v", n, err)
+	}
+}
+
+// Tags and inboxes are counted as the messages are now.
+func testCounts(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	counts := func(what string, count func(context.Context) ([]inbox.Count, error), want ...inbox.Count) {
+		t.Helper()
+		if got, err := count(ctx); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s = %+v, %v; want %+v", what, got, err, want)
+		}
+	}
+	counts("Tags of none", s.Tags)
+	counts("Inboxes of none", s.Inboxes)
+	var ids []string
+	for _, name := range []string{"shop", "", "shop", "Ärzte"} {
+		a := arrival()
+		a.Inbox = name
+		ids = append(ids, add(t, s, a, strings.NewReader("x")))
+	}
+	no := false
+	for _, c := range []struct {
+		change inbox.Change
+		ids    []string
+	}{
+		{inbox.Change{Tag: []string{"Billing"}}, ids[:3]}, {inbox.Change{Tag: []string{"all", "BILLING"}}, ids}, {inbox.Change{Unread: &no}, ids[2:3]},
+	} {
+		if _, err := s.Update(ctx, c.change, c.ids...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	counts("Tags", s.Tags, inbox.Count{Name: "all", Messages: 4, Unread: 3}, inbox.Count{Name: "billing", Messages: 4, Unread: 3})
+	counts("Inboxes", s.Inboxes, inbox.Count{Messages: 1, Unread: 1}, inbox.Count{Name: "shop", Messages: 2, Unread: 1}, inbox.Count{Name: "Ärzte", Messages: 1, Unread: 1})
+	if _, err := s.Delete(ctx, ids[1], ids[3]); err != nil {
+		t.Fatal(err)
+	}
+	counts("Tags, two deleted", s.Tags, inbox.Count{Name: "all", Messages: 2, Unread: 1}, inbox.Count{Name: "billing", Messages: 2, Unread: 1})
+	counts("Inboxes, two deleted", s.Inboxes, inbox.Count{Name: "shop", Messages: 2, Unread: 1})
 }
 
 // Deleting twice, unknown ids, and messages of both kinds.
@@ -301,7 +375,7 @@ func testDelete(t *testing.T, s inbox.Store) {
 	ids := adds(t, s, 4)
 	large := add(t, s, arrival(), bytes.NewReader(noise(2<<20)))
 	no := false
-	if err := s.Update(ctx, ids[0], inbox.Change{Unread: &no}); err != nil {
+	if _, err := s.Update(ctx, inbox.Change{Unread: &no}, ids[0]); err != nil {
 		t.Fatal(err)
 	}
 	n, err := s.Delete(ctx, ids[0], large, ids[0], "nonsense")
@@ -375,11 +449,13 @@ func testUnknown(t *testing.T, s inbox.Store) {
 	} {
 		_, err1 := s.Entry(ctx, id)
 		_, err2 := s.Open(ctx, id)
-		err3 := s.Update(ctx, id, inbox.Change{Unread: &no})
-		for i, err := range []error{err1, err2, err3} {
+		for i, err := range []error{err1, err2} {
 			if !errors.Is(err, inbox.ErrNotFound) {
 				t.Errorf("id %q, call %d: %v, want ErrNotFound", id, i, err)
 			}
+		}
+		if n, err := s.Update(ctx, inbox.Change{Unread: &no}, id); n != 0 || err != nil {
+			t.Errorf("id %q: Update = %d, %v; want 0", id, n, err)
 		}
 	}
 	wantStats(t, s, 1, 1)
@@ -441,7 +517,7 @@ func testReopen(t *testing.T, open func(t testing.TB, place string) Inbox) {
 	ids := adds(t, s, 3)
 	large := add(t, s, arrival(), bytes.NewReader(noise(2<<20)))
 	no := false
-	if err := s.Update(ctx, ids[0], inbox.Change{Unread: &no}); err != nil {
+	if _, err := s.Update(ctx, inbox.Change{Unread: &no}, ids[0]); err != nil {
 		t.Fatal(err)
 	}
 	indexAll(t, s, ids[:2], func(int) string { return "x" })
