@@ -17,14 +17,17 @@ import (
 // logs. From anybody else they are no commands.
 
 var (
-	xclientNames  = []string{"ADDR", "PORT", "HELO", "LOGIN", "DESTADDR", "DESTPORT"}
-	xforwardNames = []string{"ADDR", "PORT", "HELO", "NAME", "PROTO", "IDENT", "SOURCE"}
+	xclientNames = []string{"ADDR", "PORT", "HELO", "LOGIN", "DESTADDR", "DESTPORT"}
+	// QUIRK: nginx says NAME whether it is announced or not. Nothing here goes by what
+	// a resolver has made of an address, so that these are taken and forgotten.
+	xclientIgnored = []string{"NAME", "REVERSE_NAME", "PROTO"}
+	xforwardNames  = []string{"ADDR", "PORT", "HELO", "NAME", "PROTO", "IDENT", "SOURCE"}
 )
 
 func (c *Conn) trusted() bool { return among(c.policy.Trusted, c.peer) }
 
 // attributes reads "ADDR=192.0.2.1 HELO=[UNAVAILABLE]"; what is not known is "".
-func attributes(arg string, known []string) (map[string]string, bool) {
+func attributes(arg string, known ...string) (map[string]string, bool) {
 	all := map[string]string{}
 	for word := range strings.FieldsSeq(arg) {
 		name, value, ok := strings.Cut(word, "=")
@@ -46,7 +49,7 @@ func (c *Conn) xclient(arg string) {
 		c.wrong(500, "5.5.1", "command not recognized")
 		return
 	}
-	all, ok := attributes(arg, xclientNames)
+	all, ok := attributes(arg, slices.Concat(xclientNames, xclientIgnored)...)
 	remote, ok1 := xaddr(c.remote, all["ADDR"], all["PORT"])
 	local, ok2 := xaddr(c.local, all["DESTADDR"], all["DESTPORT"])
 	if !ok || !ok1 || !ok2 || all["HELO"] != "" && badHello(all["HELO"]) {
@@ -100,7 +103,7 @@ func (c *Conn) xforward(arg string) {
 		c.wrong(500, "5.5.1", "command not recognized")
 		return
 	}
-	all, ok := attributes(arg, xforwardNames)
+	all, ok := attributes(arg, xforwardNames...)
 	if !ok {
 		c.wrong(501, "5.5.4", "expected XFORWARD and attributes as announced")
 		return

@@ -3,9 +3,9 @@ package interop
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
-	"net"
 	"net/url"
 	"os/exec"
 	"path/filepath"
@@ -117,15 +117,17 @@ type submission struct {
 	raw  []byte
 }
 
-// serveAuth starts a server that offers one mechanism and nothing without it.
+// serveAuth starts a server that offers one mechanism, or all if that is "", and nothing without it.
 func serveAuth(t *testing.T, mechanism string, seen chan<- submission) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := authServer(mechanism, seen)
+	s.AllowInsecureAuth = true
+	return listen(t, s, smtp.Policy{RequireAuth: true})
+}
+
+func authServer(mechanism string, seen chan<- submission) *smtp.Server {
 	s := &smtp.Server{
-		Hostname: "mx.example.net", Logger: slog.New(slog.DiscardHandler), AllowInsecureAuth: true,
+		Hostname: "mx.example.net", Logger: slog.New(slog.DiscardHandler),
 		Handler: &smtp.Hooks{OnData: func(_ context.Context, c *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
 			raw, err := io.ReadAll(r)
 			seen <- submission{c.User(), raw}
@@ -150,16 +152,12 @@ func serveAuth(t *testing.T, mechanism string, seen chan<- submission) string {
 				}
 				return password, nil
 			},
-			Only: []string{mechanism},
 		},
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(smtp.Listener{Listener: l, Policy: smtp.Policy{RequireAuth: true}}) }()
-	t.Cleanup(func() {
-		s.Close()
-		<-ended
-	})
-	return l.Addr().String()
+	if mechanism != "" {
+		s.SASL.Only = []string{mechanism}
+	}
+	return s
 }
 
 // authenticate has one client send its message, and returns it.
@@ -184,6 +182,65 @@ func TestClientsAuthenticate(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// secured are clients that authenticate inside TLS, where credentials are taken by default. They send what is in files.
+var secured = []struct {
+	name    string
+	peer    peers.Peer
+	tls     tlsKind
+	command func(t *testing.T, addr, ca string, files ...string) *exec.Cmd
+}{
+	{"LuaSocket", peers.LuaSocket, implicitTLS, func(t *testing.T, addr, ca string, files ...string) *exec.Cmd {
+		return withAccount(peers.Command(t, peers.LuaSocket, append([]string{filepath.Join("testdata", "send_luasocket.lua"), addr, ca, sender, one}, files...)...))
+	}},
+	{"Racket by STARTTLS", peers.Racket, startTLS, func(t *testing.T, addr, ca string, files ...string) *exec.Cmd {
+		return withAccount(peers.Command(t, peers.Racket, append([]string{filepath.Join("testdata", "send_racket.rkt"), addr, ca, sender, one}, files...)...))
+	}},
+	{"Racket", peers.Racket, implicitTLS, func(t *testing.T, addr, ca string, files ...string) *exec.Cmd {
+		return withAccount(peers.Command(t, peers.Racket, append([]string{filepath.Join("testdata", "send_racket.rkt"), addr, "tls:" + ca, sender, one}, files...)...))
+	}},
+	{"swaks by STARTTLS", peers.Swaks, startTLS, func(t *testing.T, addr, ca string, files ...string) *exec.Cmd {
+		return peers.Command(t, peers.Swaks, "--server", addr, "--from", sender, "--to", one, "-tls", "--tls-verify", "--tls-ca-path", ca,
+			"--auth", "LOGIN", "--auth-user", account, "--auth-password", password, "--data", "@"+files[0])
+	}},
+	{"curl", peers.Curl, implicitTLS, func(t *testing.T, addr, ca string, files ...string) *exec.Cmd {
+		return peers.Command(t, peers.Curl, "--silent", "--show-error", "--url", "smtps://"+addr, "--cacert", ca, "--mail-from", sender, "--mail-rcpt", one,
+			"--user", account+":"+password, "--upload-file", files[0])
+	}},
+}
+
+func withAccount(cmd *exec.Cmd) *exec.Cmd {
+	cmd.Env = append(cmd.Env, "MAIL_USER="+account, "MAIL_PASSWORD="+password)
+	return cmd
+}
+
+// Inside TLS, and nowhere else, the server offers all that it can verify; the client chooses.
+func TestClientsAuthenticateInTLS(t *testing.T) {
+	id := newIdentity(t)
+	cert, err := tls.LoadX509KeyPair(id.certFile, id.keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range secured {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			peers.Find(t, c.peer)
+			seen := make(chan submission, 10)
+			s := authServer("", seen)
+			s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
+			want := samples()[:1]
+			run(t, c.command(t, listen(t, s, smtp.Policy{RequireAuth: true, RequireTLS: true, ImplicitTLS: c.tls == implicitTLS}), id.certFile, files(t, want, openEnd)...))
+			if len(seen) != 1 {
+				t.Fatalf("it sent %d messages, want one", len(seen))
+			}
+			got := <-seen
+			if got.user != account {
+				t.Errorf("it sent as %q, want %q", got.user, account)
+			}
+			compare(t, [][]byte{got.raw}, want)
+		})
 	}
 }
 

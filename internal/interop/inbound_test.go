@@ -52,15 +52,20 @@ func serve(t *testing.T, c *collector, id identity, policy smtp.Policy) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &smtp.Server{
+	return listen(t, &smtp.Server{
 		Hostname: "mx.example.net", Handler: &smtp.Hooks{OnData: c.data},
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
 		// Clients that leave without a word are not what is tested.
 		Logger: slog.New(slog.DiscardHandler),
+	}, policy)
+}
+
+// listen has s serve on loopback until the test ends.
+func listen(t *testing.T, s *smtp.Server, policy smtp.Policy) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(smtp.Listener{Listener: l, Policy: policy}) }()

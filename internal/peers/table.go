@@ -34,6 +34,8 @@ const (
 	Exim       Peer = "exim"
 	OpenSMTPD  Peer = "OpenSMTPD"
 	Dovecot    Peer = "dovecot"
+	HAProxy    Peer = "haproxy"
+	Nginx      Peer = "nginx's mail proxy"
 	OpenDKIM   Peer = "opendkim"
 	OpenDMARC  Peer = "opendmarc"
 	Rspamd     Peer = "rspamd"
@@ -109,6 +111,8 @@ var table = map[Peer]row{
 	SMTPServer: {program: "node", probe: []string{"-e", `require("smtp-server")`}, node: true, npm: "smtp-server"},
 	Exim:       {program: "exim4", beside: "exim4-daemon-light"},
 	OpenSMTPD:  {program: "smtpd", beside: "opensmtpd"},
+	HAProxy:    {program: "haproxy", debian: "haproxy"},
+	Nginx:      {program: "nginx", debian: "nginx libnginx-mod-mail"},
 	Dovecot:    {program: "dovecot", debian: "dovecot-lmtpd"},
 	OpenDKIM:   {program: "opendkim", debian: "opendkim"},
 	OpenDMARC:  {program: "opendmarc", debian: "opendmarc"},

@@ -1,5 +1,6 @@
 -- Sends each FILE with LuaSocket: send_luasocket.lua ADDR CAFILE|- FROM TO,TO FILE...
--- With a CAFILE the connection is TLS from its first octet, by LuaSec: LuaSocket knows no STARTTLS.
+-- With a CAFILE the connection is TLS from its first octet, by LuaSec: LuaSocket knows no STARTTLS. With MAIL_USER in
+-- the environment it authenticates as that with MAIL_PASSWORD.
 local socket = require "socket"
 local smtp = require "socket.smtp"
 local ltn12 = require "ltn12"
@@ -28,7 +29,8 @@ end
 for i = 5, #arg do
 	local f = assert(io.open(arg[i], "rb"))
 	assert(smtp.send {
-		server = host, port = tonumber(port), from = from, rcpt = rcpt,
+		server = host, port = tonumber(port), from = from, user = os.getenv("MAIL_USER"), password = os.getenv("MAIL_PASSWORD"),
+		rcpt = rcpt,
 		source = ltn12.source.string(f:read("a")),
 		create = ca ~= "-" and create or nil,
 	})

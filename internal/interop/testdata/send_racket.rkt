@@ -1,6 +1,7 @@
 #lang racket/base
 ;; Sends each FILE with Racket's net/smtp: send_racket.rkt ADDR CAFILE|tls:CAFILE|- FROM TO,TO FILE...
-;; With tls: there is TLS from the first octet, else STARTTLS.
+;; With tls: there is TLS from the first octet, else STARTTLS. With MAIL_USER in the environment it authenticates as that
+;; with MAIL_PASSWORD.
 ;; The library asks for TLS 1.0 when it is given ports->ssl-ports as it is; so it is given one that checks the certificate
 ;; with a context of today.
 (require net/smtp openssl racket/list racket/port racket/string racket/tcp)
@@ -30,5 +31,7 @@
                      (bytes->string/latin-1 (subbytes raw 0 end))
                      (if (= end (bytes-length raw)) '() (regexp-split #rx#"\r\n" body))
                      #:port-no (string->number (third addr))
+                     #:auth-user (getenv "MAIL_USER")
+                     #:auth-passwd (getenv "MAIL_PASSWORD")
                      #:tcp-connect (if first-octet? connect tcp-connect)
                      #:tls-encode (and (not first-octet?) (not (equal? ca "-")) encode)))
