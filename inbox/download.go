@@ -25,7 +25,7 @@ func (in *Inbox) apiRaw(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer b.Close()
 	w.Header().Set("Content-Type", "message/rfc822")
-	w.Header().Set("Content-Disposition", disposition(strings.ToUpper(r.PathValue("id"))+".eml"))
+	w.Header().Set("Content-Disposition", disposition("attachment", strings.ToUpper(r.PathValue("id"))+".eml"))
 	http.ServeContent(w, r, "", time.Time{}, io.NewSectionReader(b, 0, b.Size()))
 	return nil
 }
@@ -44,7 +44,7 @@ func (in *Inbox) apiPart(w http.ResponseWriter, r *http.Request) error {
 		defer content.Close()
 		media := safeType(part)
 		w.Header().Set("Content-Type", media)
-		w.Header().Set("Content-Disposition", disposition(safeName(part.Name(), at, media)))
+		w.Header().Set("Content-Disposition", disposition("attachment", safeName(part.Name(), at, media)))
 		_, err = io.Copy(w, content)
 		if err != nil {
 			// The answer has begun: breaking it off is all that can still be told.
@@ -82,9 +82,9 @@ func mediaType(part *mail.Part) string {
 	return cmp.Or(mime.FormatMediaType(media, params), mime.FormatMediaType(media, nil), opaque)
 }
 
-// disposition says that a file is to be saved under a name (RFC 6266).
-func disposition(name string) string {
-	return cmp.Or(mime.FormatMediaType("attachment", map[string]string{"filename": name}), "attachment")
+// disposition says how a file is to be treated, "attachment" or "inline", and under which name it is saved (RFC 6266).
+func disposition(how, name string) string {
+	return cmp.Or(mime.FormatMediaType(how, map[string]string{"filename": name}), how)
 }
 
 // reserved are names that Windows takes for devices, whatever their extension.

@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"image"
 	"net/http"
@@ -43,6 +44,7 @@ func TestThumbnails(t *testing.T) {
 		file("e.png", "image/png", []byte("<script>alert(1)</script>")), file("f.html", "text/html", inbox.Drawn(t, "png", 10, 10)),
 		file("g.svg", "image/svg+xml", []byte(`<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`)), file("h.pdf", "image/png", []byte("%PDF-1.7\n")),
 		file("i.png", "image/png", inbox.Drawn(t, "png", 100, 100)[:60]),
+		file("j.jpg", "image/jpeg", inbox.Photo(t, 9000, 8000, 6, binary.BigEndian)), file("k.png", "image/png", inbox.Bomb(t, 9000, 9000)),
 	)
 	for _, c := range []struct {
 		part        int
@@ -53,7 +55,7 @@ func TestThumbnails(t *testing.T) {
 	}{
 		{2, "image/png", 240, 120, "image/png", false}, {3, "image/jpeg", 50, 40, "image/jpeg", false}, {4, "image/png", 80, 240, "image/gif", false},
 		{5, "", 0, 0, "", false}, {6, "", 0, 0, "", false}, {7, "", 0, 0, "", false}, {8, "", 0, 0, "", false}, {9, "", 0, 0, "application/pdf", true},
-		{10, "", 0, 0, "image/png", false}, {11, "", 0, 0, "", false}, {1, "", 0, 0, "", false},
+		{10, "", 0, 0, "image/png", false}, {11, "image/jpeg", 120, 160, "image/jpeg", false}, {12, "", 0, 0, "image/png", false}, {13, "", 0, 0, "", false}, {1, "", 0, 0, "", false},
 	} {
 		resp := get(fmt.Sprintf("/parts/%d/thumb", c.part))
 		if c.thumb == "" {

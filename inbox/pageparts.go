@@ -1,37 +1,20 @@
 package inbox
 
 import (
-	"bytes"
-	"image"
-	_ "image/gif" // the formats that thumbnails are made of
-	"image/jpeg"
-	"image/png"
 	"io"
 	"net/http"
 	"strings"
-
-	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp"
 
 	"github.com/postrider/postrider/mail"
 )
 
 // Parts of a message in place: thumbnails, pictures, PDF, text, calendars. What
-// is shown is what the bytes are, not what the sender calls them, and nothing
-// is decoded before it is known how large it will be.
+// is shown is what the bytes are, not what the sender calls them.
 
 const (
 	shownParts = 500
 	shownPart  = 256 << 10 // octets of a part that are shown as text
-	// maxPixels bounds what is decoded: a few octets can stand for gigabytes. With
-	// 8 octets for a pixel at the worst this is 128 MiB, for one picture at a time.
-	maxPixels = 16 << 20
-	// maxPictureHead is how far into a file its size in pixels is looked for;
-	// photographs have kilobytes of notes before it.
-	maxPictureHead = 256 << 10
-	thumbSide      = 240 // pixels of a thumbnail's longer side: twice what is shown
-	maxPicture     = 32 << 20
-	shownDepth     = 8 // of the tree; what is deeper is drawn there
+	shownDepth = 8         // of the tree; what is deeper is drawn there
 )
 
 // An attachment is a file that can be saved, under a name that is safe.
@@ -84,7 +67,7 @@ func (m *message) attachmentOf(part *mail.Part, path string, inline bool) attach
 		Name: safeName(part.Name(), path, part.Type()), Type: part.Type(), Size: decodedSize(part), Inline: inline, Part: path, CID: part.CID(),
 		URL: apiPath + "messages/" + m.ID + "/parts/" + path, View: m.url("view", "parts", "part", path),
 	}
-	if _, format := pictureHead(part); format != "" {
+	if rasterOf(part).thumbed() {
 		out.Thumb = "/messages/" + m.ID + "/parts/" + path + "/thumb"
 	}
 	return out
@@ -141,15 +124,16 @@ func (m *message) previewOf(part *mail.Part, path string) *preview {
 	v := &preview{attachment: m.attachmentOf(part, path, false)}
 	media := part.Type()
 	source := "/messages/" + m.ID + "/parts/" + path + "/show"
-	if size, format := pictureHead(part); format != "" {
-		v.Kind, v.Source, v.Width, v.Height = "picture", source, size.X, size.Y
-		return v
-	} else if size.X > 0 {
-		v.Kind, v.Width, v.Height = "huge", size.X, size.Y
+	if p := rasterOf(part); p != nil {
+		v.Kind, v.Source, v.Width, v.Height = "picture", source, p.size.X, p.size.Y
+		if !p.shown() {
+			v.Kind, v.Source = "huge", ""
+		}
 		return v
 	}
 	if begins(part, "%PDF-") {
-		v.Kind, v.Source = "pdf", source
+		// The fragment asks the reader for the page alone, as wide as there is room.
+		v.Kind, v.Source = "pdf", source+"#navpanes=0&view=FitH"
 		return v
 	}
 	if media == "text/calendar" {
@@ -196,28 +180,6 @@ func begins(part *mail.Part, magic string) bool {
 	return err == nil && string(head) == magic
 }
 
-// pictureHead returns a picture's size in pixels and its format, by its bytes;
-// "" if it is none that may be decoded, with its size if only that is why. Only
-// its head is read.
-func pictureHead(part *mail.Part) (size image.Point, format string) {
-	if !strings.HasPrefix(part.Type(), "image/") {
-		return size, ""
-	}
-	r, err := part.Reader()
-	if err != nil {
-		return size, ""
-	}
-	defer r.Close()
-	c, format, err := image.DecodeConfig(io.LimitReader(r, maxPictureHead))
-	if err != nil || c.Width <= 0 || c.Height <= 0 {
-		return size, ""
-	}
-	if int64(c.Width)*int64(c.Height) > maxPixels {
-		format = ""
-	}
-	return image.Pt(c.Width, c.Height), format
-}
-
 // part finds the part that a request names and hands it to fn.
 func (p *page) part(w http.ResponseWriter, r *http.Request, fn func(part *mail.Part) error) {
 	err := p.inbox.read(r.Context(), r.PathValue("id"), func(_ Body, m *mail.Message) error {
@@ -237,7 +199,8 @@ func (p *page) part(w http.ResponseWriter, r *http.Request, fn func(part *mail.P
 // browser keeps it, for a part never changes.
 func (p *page) thumb(w http.ResponseWriter, r *http.Request) {
 	p.part(w, r, func(part *mail.Part) error {
-		if _, format := pictureHead(part); format == "" {
+		picture := rasterOf(part)
+		if !picture.thumbed() {
 			return refuse(http.StatusNotFound, "there is no small picture of this")
 		}
 		select {
@@ -246,7 +209,7 @@ func (p *page) thumb(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return r.Context().Err()
 		}
-		small, media, err := thumbnail(part)
+		small, media, err := picture.thumbnail(r.Context(), part)
 		if err != nil {
 			return refuse(http.StatusNotFound, "the picture cannot be read")
 		}
@@ -258,44 +221,20 @@ func (p *page) thumb(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// thumbnail decodes a picture whose size has been looked at, and shrinks it.
-func thumbnail(part *mail.Part) (small []byte, media string, err error) {
-	r, err := part.Reader()
-	if err != nil {
-		return nil, "", err
-	}
-	defer r.Close()
-	img, format, err := image.Decode(io.LimitReader(r, maxPicture))
-	if err != nil {
-		return nil, "", err
-	}
-	size := img.Bounds().Size()
-	if side := max(size.X, size.Y); side > thumbSide {
-		size.X, size.Y = max(1, size.X*thumbSide/side), max(1, size.Y*thumbSide/side)
-	}
-	scaled := image.NewRGBA(image.Rectangle{Max: size})
-	draw.ApproxBiLinear.Scale(scaled, scaled.Bounds(), img, img.Bounds(), draw.Src, nil)
-	var out bytes.Buffer
-	if format == "jpeg" {
-		err = jpeg.Encode(&out, scaled, &jpeg.Options{Quality: 80})
-		return out.Bytes(), "image/jpeg", err
-	}
-	err = png.Encode(&out, scaled) // may be transparent
-	return out.Bytes(), "image/png", err
-}
-
 // showPart serves a picture or a PDF to be shown in place. The type is what the
 // bytes are; nothing that could run anything is served here.
 func (p *page) showPart(w http.ResponseWriter, r *http.Request) {
 	p.part(w, r, func(part *mail.Part) error {
-		_, format := pictureHead(part)
-		media, policy := "image/"+format, "default-src 'none'; frame-ancestors 'none'; sandbox"
-		if format == "" {
+		var media, policy string
+		if picture := rasterOf(part); picture.shown() {
+			media, policy = "image/"+picture.format, "default-src 'none'; frame-ancestors 'none'; sandbox"
+		} else {
 			if !begins(part, "%PDF-") {
 				return refuse(http.StatusNotFound, "this is neither a picture nor a PDF; it can be saved")
 			}
 			// Browsers show PDF by a program of their own, which a sandbox would keep
-			// out; what is in the file has no access to the page.
+			// out. What is in the file has no access to the page; with its true type and
+			// nosniff it is never made a document of another kind.
 			media, policy = "application/pdf", "default-src 'none'; frame-ancestors 'self'; object-src 'self'; style-src 'unsafe-inline'"
 		}
 		content, err := part.Reader()
@@ -305,7 +244,9 @@ func (p *page) showPart(w http.ResponseWriter, r *http.Request) {
 		defer content.Close()
 		w.Header().Set("Content-Type", media)
 		w.Header().Set("Content-Security-Policy", policy)
-		w.Header().Set("Content-Disposition", "inline")
+		// Under this name a reader of PDF saves it.
+		name := safeName(part.Name(), r.PathValue("path"), media)
+		w.Header().Set("Content-Disposition", disposition("inline", name))
 		if _, err = io.Copy(w, content); err != nil {
 			panic(http.ErrAbortHandler) // as apiPart does
 		}

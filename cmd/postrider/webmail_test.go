@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/postrider/postrider/mail"
@@ -74,8 +76,39 @@ func files(t testing.TB) *mail.Message {
 	return &mail.Message{
 		From: mail.List("Ann Example <ann@example.com>"), To: mail.List("Bob Miller <bob@example.net>"), Subject: "Files", Text: "All there is to know is attached.",
 		Attachments: []mail.Attachment{
-			mail.FromBytes("quay.png", picture(t, 600, 400)), mail.FromBytes("invoice.pdf", []byte("%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n")),
+			mail.FromBytes("quay.png", picture(t, 600, 400)), mail.FromBytes("invoice.pdf", pdf("Invoice 4711")),
 			mail.FromBytes("orders.csv", []byte("coffee,grams\r\nYirgacheffe,500\r\nSantos,1000\r\n")), mail.FromBytes("invite.ics", []byte(meeting)),
 		},
 	}
+}
+
+// pdf returns a document of one page, all red but for a line of text: enough that a reader of PDF can be told from a
+// frame that stays empty. The actions are run when it is opened, if the reader runs any.
+func pdf(line string, actions ...string) []byte {
+	content := "1 0 0 rg 0 0 400 300 re f 1 g BT /F1 24 Tf 40 140 Td (" + line + ") Tj ET"
+	objects := []string{
+		"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
+		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 400 300]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+		fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", len(content), content), "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+	}
+	if len(actions) > 0 {
+		objects[0] = "<</Type/Catalog/Pages 2 0 R/OpenAction 6 0 R/AA<</WC 6 0 R>>>>"
+		objects[2] = strings.Replace(objects[2], "/Contents", "/AA<</O 6 0 R>>/Contents", 1)
+		objects = append(objects, "[6 0 R]")
+		chain := ""
+		for _, action := range actions {
+			chain = "<<" + action + chain + ">>"
+			objects[5] = chain
+			chain = "/Next" + chain
+		}
+	}
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.4\n")
+	table := fmt.Sprintf("xref\n0 %d\n0000000000 65535 f \n", len(objects)+1)
+	for i, object := range objects {
+		table += fmt.Sprintf("%010d 00000 n \n", b.Len())
+		fmt.Fprintf(&b, "%d 0 obj%sendobj\n", i+1, object)
+	}
+	fmt.Fprintf(&b, "%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", table, len(objects)+1, b.Len())
+	return b.Bytes()
 }

@@ -129,7 +129,7 @@ var table = map[Peer]row{
 	PostalMIME:  {program: "node", probe: []string{"-e", inNodeModules("postal-mime")}, node: true, npm: "postal-mime"},
 	DKIMTestKey: {program: "opendkim-testkey", debian: "opendkim-tools"},
 
-	Chromium: {program: "chromium-headless-shell", debian: "chromium-headless-shell"},
+	Chromium: {program: "chromium", debian: "chromium"},
 	AxeCore:  {program: "node", probe: []string{"-e", `require("axe-core")`}, node: true, npm: "axe-core"},
 	Strace:   {program: "strace", debian: "strace"},
 	Tshark:   {program: "tshark", debian: "tshark"},
