@@ -127,6 +127,7 @@ func TestBlocksAreExamples(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(path)
+		examples.Write(text) // types and methods stand outside of functions
 		for line := range strings.Lines(string(text)) {
 			examples.WriteString(strings.TrimPrefix(line, "\t"))
 		}

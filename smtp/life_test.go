@@ -86,6 +86,33 @@ func TestTransactionEnds(t *testing.T) {
 	}
 }
 
+// What OnConnect is given is the session's context, which transactions do not end.
+func TestSessionContext(t *testing.T) {
+	sessions := make(chan context.Context, 1)
+	srv := &smtp.Server{Handler: &lives{}, OnConnect: func(ctx context.Context, c *smtp.Conn) error {
+		if smtp.ConnFrom(ctx) != c {
+			t.Error("ConnFrom: got another session")
+		}
+		sessions <- ctx
+		return nil
+	}}
+	addr := serve(t, srv, smtp.Policy{})
+	for name, end := range map[string]func(*smtp.Client){
+		"QUIT": func(c *smtp.Client) { c.Quit(t.Context()) },
+		"gone": func(c *smtp.Client) { c.Close() },
+	} {
+		c := dial(t, dialer(), addr)
+		ctx := <-sessions
+		c.Mail(t.Context(), "ann@example.com", nil)
+		c.Reset(t.Context())
+		if err := ctx.Err(); err != nil {
+			t.Errorf("%s: ended before: %v", name, err)
+		}
+		end(c)
+		ended(t, ctx, name)
+	}
+}
+
 // What a Handler is given has the listener's context in it, and ends with that and with
 // the server.
 func TestBaseContext(t *testing.T) {

@@ -52,7 +52,8 @@ type Server struct {
 	// TLSConfig has the certificates. nil: no STARTTLS, no implicit TLS.
 	TLSConfig *tls.Config
 	// OnConnect is called before the greeting. An error refuses the session: a 4yz
-	// or 5yz instead of the greeting. nil accepts.
+	// or 5yz instead of the greeting. ctx is the session's and ends with it:
+	// context.AfterFunc is the place to clean up. nil accepts.
 	OnConnect func(ctx context.Context, c *Conn) error
 	// OnAuth decides whether password is user's; nil accepts. An *Error is told as
 	// it is, sasl.ErrRefused as 535 5.7.8, anything else as 454 4.7.0. It stands
