@@ -93,7 +93,7 @@ func TestPreviews(t *testing.T) {
 	)
 	for part, want := range map[int]string{
 		2: "&lt;script&gt;", 3: `&#34;a&#34;:1`, 4: "does not show files of this type", 5: "Cupping", 6: "no calendar", 7: "&lt;b&gt;bold",
-		8: "This is the beginning", 9: `/parts/9/show" title="h.pdf"`, 10: "30 × 20 pixels", 1: "Hello.",
+		8: "This is the beginning", 9: `/parts/9/show#navpanes=0&amp;view=FitH" title="h.pdf"`, 10: "30 × 20 pixels", 1: "Hello.",
 	} {
 		if body := get(fmt.Sprintf("/pane?view=parts&part=%d", part)).body; !strings.Contains(body, want) {
 			t.Errorf("part %d is not shown with %q:\n%s", part, want, body)
