@@ -7,6 +7,7 @@ import (
 	"net/smtp"
 	"strings"
 	"testing"
+	"time"
 
 	ours "github.com/postrider/postrider/smtp"
 	"github.com/postrider/postrider/smtp/smtptest"
@@ -88,6 +89,75 @@ func ExampleFault() {
 	_, err := sender.Send(context.Background(), ours.NewEnvelope("ann@example.com", "bob@example.net"), strings.NewReader("Subject: Order\r\n\r\n"))
 	fmt.Println(errors.Is(err, ours.ErrUnknown), errors.Is(err, ours.ErrTemporary))
 	// Output: true false
+}
+
+// A server that says nothing: does a program that is tested ever give up?
+func ExampleFault_stall() {
+	t := new(example)
+	defer t.end()
+	srv := smtptest.NewServer(t, nil)
+	srv.Fault(smtptest.Fault{Verb: smtptest.Connect, Stall: true})
+	sender := &ours.Transport{Addr: srv.Addr, Dialer: &ours.Dialer{Timeouts: ours.Timeouts{Greeting: 50 * time.Millisecond}}}
+	defer sender.Close()
+	_, err := sender.Send(context.Background(), ours.NewEnvelope("ann@example.com", "bob@example.net"), strings.NewReader("Subject: Order\r\n\r\n"))
+	fmt.Println(errors.Is(err, ours.ErrTemporary))
+	// Output: true
+}
+
+// A server at the end of a thin line: what is sent arrives, and takes its time.
+func ExampleFault_throttle() {
+	t := new(example)
+	defer t.end()
+	srv := smtptest.NewServer(t, nil)
+	srv.Fault(smtptest.Fault{Verb: "DATA", Throttle: 2000}) // octets a second, from DATA on
+	begin := time.Now()
+	fmt.Println(signUp(srv.Addr, "bob@example.net"))
+	srv.One(t).HasText("Hello")
+	fmt.Println(time.Since(begin) > 20*time.Millisecond)
+	// Output:
+	// <nil>
+	// true
+}
+
+// A connection that is reset in the middle of a transaction.
+func ExampleFault_reset() {
+	t := new(example)
+	defer t.end()
+	srv := smtptest.NewServer(t, nil)
+	srv.Fault(smtptest.Fault{Verb: "RCPT", Reset: true, Times: 1})
+	fmt.Println(signUp(srv.Addr, "bob@example.net") != nil)
+	fmt.Println(signUp(srv.Addr, "bob@example.net")) // does the program try again?
+	srv.One(t)
+	// Output:
+	// true
+	// <nil>
+}
+
+// Half of the reply comes, and then the connection ends: the message was kept, and
+// the program that sent it cannot know.
+func ExampleFault_truncate() {
+	t := new(example)
+	defer t.end()
+	srv := smtptest.NewServer(t, nil)
+	srv.Fault(smtptest.Fault{Verb: smtptest.EndOfData, Truncate: true})
+	fmt.Println(signUp(srv.Addr, "bob@example.net") != nil)
+	srv.One(t).HasSubject("Welcome")
+	// Output: true
+}
+
+// A handshake that fails: what is tested must not go on in clear.
+func ExampleFault_handshake() {
+	t := new(example)
+	defer t.end()
+	server, client := smtptest.TLS(t)
+	srv := smtptest.NewServer(t, &ours.Server{TLSConfig: server})
+	srv.Fault(smtptest.Fault{Verb: smtptest.Handshake})
+	sender := &ours.Transport{Addr: srv.Addr, Dialer: &ours.Dialer{TLSConfig: client}}
+	defer sender.Close()
+	_, err := sender.Send(context.Background(), ours.NewEnvelope("ann@example.com", "bob@example.net"), strings.NewReader("Subject: Order\r\n\r\n"))
+	fmt.Println(err != nil)
+	srv.None(t)
+	// Output: true
 }
 
 // TLS from the first octet, with a certificate that the client trusts.

@@ -14,6 +14,10 @@ import (
 
 // What goes wrong with real servers, on request. A fault happens where its verb
 // is carried out; the session goes on after it if its kind permits.
+//
+// A refusal is the server's own reply, said in its turn: pipelined commands behind it
+// are answered too (RFC 2920, 3.2). The other kinds act on the connection below it, so
+// that they look the same in clear and inside TLS.
 
 // Places for a Fault that are no verbs.
 const (
@@ -53,7 +57,9 @@ func (s *Server) Heal() {
 	s.faults = nil
 }
 
-// fault returns the fault of a verb, if there is one, and counts it.
+// fault returns the fault of a verb, if there is one, and counts it. One for any verb
+// means what clients say: a place that is no verb has to be named, or every session
+// would end before its first.
 func (s *Server) fault(verb string) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +71,7 @@ func (s *Server) fault(verb string) *Fault {
 		found := *f
 		if f.Times--; f.Times == 0 {
 			s.faults = append(s.faults[:i:i], s.faults[i+1:]...)
-		} else if f.Times < 0 {
+		} else if f.Times < 0 { // it was 0
 			f.Times = 0 // always
 		}
 		return &found
@@ -81,6 +87,8 @@ func (s *Server) fail(ctx context.Context, c *smtp.Conn, verb string) error {
 	return nil
 }
 
+// errFault is what the server is told where no reply shall come. Should one get out after
+// all it is 451, as any other error that is no reply.
 var errFault = errors.New("smtptest: a fault")
 
 func (s *Server) apply(ctx context.Context, c *smtp.Conn, f *Fault) error {
@@ -90,11 +98,13 @@ func (s *Server) apply(ctx context.Context, c *smtp.Conn, f *Fault) error {
 	if nc == nil {
 		return errFault // it has gone already
 	}
-	nc.set(f)
+	nc.set(f) // before anything is said: half of that reply is what shall come
 	switch {
 	case f.Reply != "":
 		return refusal(f.Reply)
 	case f.Stall:
+		// The client may be gone without a word that reaches us: then the end of the
+		// test, or of the transaction, ends it.
 		select {
 		case <-nc.gone:
 		case <-s.ended:
@@ -108,7 +118,8 @@ func (s *Server) apply(ctx context.Context, c *smtp.Conn, f *Fault) error {
 	return nil
 }
 
-// failTLS lets a handshake fail.
+// failTLS lets a handshake fail. An error alone makes the server say so in an alert
+// (RFC 8446, 6.2), which is what an unsuitable certificate looks like.
 func (s *Server) failTLS(nc net.Conn) error {
 	f := s.fault(Handshake)
 	c, ok := nc.(*conn)
@@ -134,13 +145,16 @@ func refusal(reply string) *smtp.Error {
 		return nil
 	}
 	e := &smtp.Error{Code: n, Text: text}
+	// RFC 3463, 2: the class is that of the code; "450 5.1.1" is a text with numbers in it.
 	if word, rest, _ := strings.Cut(text, " "); strings.Count(word, ".") == 2 && strings.HasPrefix(word, code[:1]+".") {
 		e.Enhanced, e.Text = smtp.EnhancedCode(word), rest
 	}
 	return e
 }
 
-// A listener hands out connections that faults can get at.
+// A listener hands out connections that faults can get at. The server does not show a
+// Handler its connection, and should not for our sake: they find each other by the
+// client's address, which is no other session's while this one lasts.
 type listener struct {
 	net.Listener
 	server *Server
@@ -163,7 +177,8 @@ func (l listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// conn is a connection with what is wrong with it.
+// conn is a connection with what is wrong with it. The session reads and writes it; what
+// is wrong is set by the same goroutine or, of a handshake, before there is a session.
 type conn struct {
 	net.Conn
 	forget   func()
@@ -180,7 +195,8 @@ func (c *conn) set(f *Fault) {
 	c.truncate, c.rate = f.Truncate, f.Throttle
 }
 
-// Read reads slowly if it has to: a tenth of a second's octets at a time.
+// Read reads slowly if it has to: a tenth of a second's octets at a time, so that a line
+// comes in pieces and the client's own buffers fill up, as behind a slow network.
 func (c *conn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	rate := c.rate
@@ -193,13 +209,15 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := c.Conn.Read(p)
+	// A deadline that has passed is the server's, and the client still there.
 	if timeout, ok := err.(net.Error); err != nil && (!ok || !timeout.Timeout()) {
 		c.once.Do(func() { close(c.gone) })
 	}
 	return n, err
 }
 
-// Write says half of it if it has to.
+// Write says half of it if it has to: a server that was killed, or a middlebox that has
+// lost its patience. The half may end within a code or a line.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	truncate := c.truncate
@@ -229,7 +247,7 @@ func (c *conn) Close() error {
 // reset ends the connection without a word.
 func (c *conn) reset() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0)
+		tcp.SetLinger(0) // RST in place of FIN
 	}
 	c.Close()
 }

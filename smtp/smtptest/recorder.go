@@ -3,6 +3,7 @@ package smtptest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -15,12 +16,20 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
+// What has arrived. A Recorder stands at both ends of package smtp: it is a Sender, for
+// code that sends through one and needs no network in its tests, and a Handler, for what
+// speaks SMTP. Either way a message is kept when it has arrived whole, and not before
+// (RFC 5321, 4.1.1.4), so that a test that has seen it may look at all of it.
+
 // A Recorder keeps messages in memory. It is an smtp.Sender, to be given to what
 // sends, and an smtp.Handler. The zero Recorder accepts everything. It may be used
 // from anywhere.
 type Recorder struct {
 	// OnRcpt decides on each recipient; nil accepts. Set it before the first message.
 	OnRcpt func(rcpt string) error
+	// Patience is how long Wait and One wait; 30 seconds if zero. They never outlast
+	// the time that go test has: then it would say where it was and not what is missing.
+	Patience time.Duration
 
 	mu       sync.Mutex
 	messages []*Message
@@ -81,6 +90,8 @@ func (r *Recorder) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo
 		}
 		kept.To = append(kept.To, to)
 	}
+	// A context that has ended is looked at last before the message, as a network would:
+	// who was refused was refused all the same.
 	if err := ctx.Err(); err != nil {
 		return r.none(results, err)
 	}
@@ -100,7 +111,8 @@ func (r *Recorder) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo
 	return results, refused
 }
 
-// none gives all recipients that were not refused one error.
+// none gives all recipients that were not refused one error: Send's contract wants a
+// result for each, whatever happened (smtp.Sender).
 func (r *Recorder) none(results []smtp.Result, err error) ([]smtp.Result, error) {
 	for i := range results {
 		if results[i].Err == nil {
@@ -113,14 +125,16 @@ func (r *Recorder) none(results []smtp.Result, err error) ([]smtp.Result, error)
 // Close implements smtp.SendCloser and does nothing.
 func (r *Recorder) Close() error { return nil }
 
-// Mail implements smtp.Handler.
+// Mail implements smtp.Handler. What the session knows is noted now: it may be another
+// user's by the next message, or none's.
 func (r *Recorder) Mail(_ context.Context, c *smtp.Conn, from string, opts *smtp.MailOptions) (smtp.Transaction, error) {
 	return &recording{r, &Message{
 		Envelope: smtp.Envelope{From: from, Options: *opts}, Hello: c.Hello(), User: c.User(), TLS: c.TLS() != nil,
 	}}, nil
 }
 
-// Offers implements smtp.Offerer: what a test wants to see arrive.
+// Offers implements smtp.Offerer: what a test wants to see arrive. Nothing is honoured of
+// it beyond that it is recorded, which no client can tell.
 func (r *Recorder) Offers() []string {
 	return []string{"DSN", "BINARYMIME", "REQUIRETLS", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY"}
 }
@@ -163,13 +177,12 @@ func (r *Recorder) Reset() {
 	r.messages = nil
 }
 
-// patience is how long a message may take that a test waits for.
-const patience = 10 * time.Second
-
-// Wait waits for n messages and returns all that have arrived. If they do not
-// within ten seconds the test ends.
+// Wait waits for n messages and returns all that have arrived, in order. If they do not
+// within Patience the test ends, and is told what has. What is asserted of them is told
+// to t.
 func (r *Recorder) Wait(t testing.TB, n int) []*Message {
 	t.Helper()
+	patience := r.patience(t)
 	timeout := time.After(patience)
 	for {
 		r.mu.Lock()
@@ -179,35 +192,66 @@ func (r *Recorder) Wait(t testing.TB, n int) []*Message {
 		changed, all := r.changed, slices.Clone(r.messages)
 		r.mu.Unlock()
 		if len(all) >= n {
+			for i, m := range all {
+				told := *m // a copy: another test may be told of the same message
+				told.t = t
+				all[i] = &told
+			}
 			return all
 		}
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("smtptest: got %d messages in %v, want %d", len(all), patience, n)
+			var what strings.Builder
+			for _, m := range all {
+				fmt.Fprintf(&what, "\n%s", m)
+			}
+			t.Fatalf("smtptest: got %d messages in %v, want %d%s", len(all), patience.Round(time.Millisecond), n, what.String())
 		}
 	}
 }
 
-// One waits for a message, and ends the test if it is not the only one. What is
-// asserted of it is told to t.
+// patience returns how long a message may take. When go test's own time is over it
+// ends the process, and no test gets to say anything: so we end a second before.
+func (r *Recorder) patience(t testing.TB) time.Duration {
+	patience := r.Patience
+	if patience == 0 {
+		patience = 30 * time.Second
+	}
+	// Benchmarks and fuzz targets have no deadline to ask for.
+	if d, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if deadline, ok := d.Deadline(); ok {
+			patience = min(patience, max(0, time.Until(deadline)-time.Second))
+		}
+	}
+	return patience
+}
+
+// One waits for a message, and ends the test if it is not the only one.
 func (r *Recorder) One(t testing.TB) *Message {
 	t.Helper()
 	all := r.Wait(t, 1)
 	if len(all) > 1 {
-		t.Fatalf("smtptest: got %d messages, want one", len(all))
+		t.Fatalf("smtptest: got %d messages, want one; the second is %s", len(all), all[1])
 	}
-	m := *all[0]
-	m.t = t
-	return &m
+	return all[0]
 }
 
 // None fails the test if anything has arrived so far.
 func (r *Recorder) None(t testing.TB) {
 	t.Helper()
 	for _, m := range r.Messages() {
-		t.Errorf("smtptest: got a message from %q for %q, want none", m.Envelope.From, m.recipients())
+		t.Errorf("smtptest: got %s, want none", m)
 	}
+}
+
+// String tells which message it is: its sender, its recipients and its subject.
+func (m *Message) String() string {
+	parsed, err := mail.Parse(bytes.NewReader(m.Raw))
+	if err != nil {
+		parsed = &mail.Message{}
+	}
+	return fmt.Sprintf("a message from %s for %s, %q", m.Envelope.From, m.recipients(), parsed.Subject)
 }
 
 func (m *Message) recipients() []string {
@@ -218,9 +262,11 @@ func (m *Message) recipients() []string {
 	return all
 }
 
-// The assertions tell the test that One was given, and return m: they may be
-// strung together. Of a Message that is not from One they panic.
+// The assertions tell the test that One or Wait was given, and return m: they may be
+// strung together. Of a Message that has come otherwise they panic.
 
+// want is the one place where a failure is put into words: what it is about, what came
+// and what should have.
 func (m *Message) want(ok bool, what string, got, want any) *Message {
 	m.t.Helper()
 	if !ok {

@@ -22,7 +22,8 @@ import (
 
 // Script is a server that plays the S: lines of a script to the first client,
 // and expects its C: lines. It returns its address. The test fails if the client
-// says anything else.
+// says anything else. A second client is refused a connection: one that tries again
+// finds nobody, as it would behind a server that has gone, and does not hang.
 func Script(t testing.TB, script string) (addr string) {
 	t.Helper()
 	s := parse(t, script)
@@ -37,6 +38,7 @@ func Script(t testing.TB, script string) (addr string) {
 			done <- nil // nobody came, which is no fault of the script
 			return
 		}
+		l.Close()
 		done <- (&dialogue.Player{Role: 'S', Conn: nc}).Play(s)
 	}()
 	t.Cleanup(func() {

@@ -28,6 +28,12 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
+// The server is package smtp's own and listens on a real port, so that nothing which is
+// tested has to be told that it is: it parses what it is told, refuses what any server
+// would refuse, and does TLS and AUTH. Faults do not reach into it. They stand around
+// it: before its functions, where a verb is refused, and in its connections, where it is
+// cut short. What a client then sees is what such a server would have done to it.
+
 // A Server is an smtp.Server on loopback that lives as long as its test.
 type Server struct {
 	Recorder        // what it has received, unless it was given a Handler
@@ -82,7 +88,7 @@ func Start(t testing.TB, srv *smtp.Server, p smtp.Policy) *Server {
 		srv.Serve(smtp.Listener{Listener: listener{l, s}, Policy: p})
 	}()
 	t.Cleanup(func() {
-		close(s.ended)
+		close(s.ended) // who stalls would not hear that the server has closed
 		srv.Close()
 		<-served
 	})
@@ -115,7 +121,8 @@ func TLS(t testing.TB) (server, client *tls.Config) {
 		&tls.Config{RootCAs: pool, ServerName: "localhost"}
 }
 
-// wire puts the faults between the server and what it was given.
+// wire puts the faults between the server and what it was given. Its own functions are
+// called behind them: what a test has put there wins.
 func (s *Server) wire() {
 	onConnect, onCommand := s.smtp.OnConnect, s.smtp.OnCommand
 	s.smtp.OnConnect = func(ctx context.Context, c *smtp.Conn) error {
@@ -132,7 +139,7 @@ func (s *Server) wire() {
 	}
 	s.smtp.Handler = handler{s.smtp.Handler, s}
 	if config := s.smtp.TLSConfig; config != nil {
-		config = config.Clone()
+		config = config.Clone() // the test may have others use it too
 		next := config.GetConfigForClient
 		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			if err := s.failTLS(hello.Conn); err != nil || next == nil {
@@ -177,11 +184,13 @@ func (t transaction) Data(ctx context.Context, r io.Reader) (string, error) {
 		return t.Transaction.Data(ctx, r)
 	}
 	if f.Reply != "" {
+		// It is refused when it has been heard, as a filter does it, and kept by nobody.
 		if _, err := io.Copy(io.Discard, r); err != nil {
 			return "", err
 		}
 		return "", t.server.apply(ctx, t.conn, f)
 	}
+	// It is taken first: that the reply is lost is all that is wrong (RFC 1047).
 	id, err := t.Transaction.Data(ctx, r)
 	if err == nil {
 		err = t.server.apply(ctx, t.conn, f)
