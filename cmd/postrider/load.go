@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type loadOptions struct {
 	server    string
 	connect   connectOptions
 	messages  int64
+	duration  time.Duration
 	sessions  int
 	size      int
 	mode      string
@@ -37,6 +39,7 @@ func (o *loadOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVar(&o.server, "server", "127.0.0.1:2526", "`URL` of the server, or HOST[:PORT]")
 	f.Int64Var(&o.messages, "messages", 10_000, "how many to send in all")
+	f.DurationVar(&o.duration, "duration", 0, "how long to send, as 10s, in place of --messages")
 	f.IntVar(&o.sessions, "sessions", 10, "how many connections at a time")
 	f.IntVar(&o.size, "size", 1024, "octets of a message")
 	f.StringVar(&o.mode, "mode", "pipeline", "`MODE`: step, pipeline, bdat or stream")
@@ -87,6 +90,7 @@ connection failed, 76 if it said what is no reply.`,
 type loadRun struct {
 	loadOptions
 	taken, accepted atomic.Int64
+	over            atomic.Bool // the time of --duration is
 	template        loadTemplate
 	progress        func(int64) // nil: none
 	addr            string
@@ -94,15 +98,20 @@ type loadRun struct {
 }
 
 // next takes a message; false if there are none left.
-func (r *loadRun) next() bool { return r.taken.Add(1) <= r.messages }
+func (r *loadRun) next() bool { return !r.over.Load() && r.taken.Add(1) <= r.messages }
 
 // load carries out one run of the command.
 func load(ctx context.Context, o loadOptions, s streams) error {
 	switch {
 	case loadModes[o.mode] == nil:
 		return usagef("--mode %q: it is step, pipeline, bdat or stream", o.mode)
+	case o.duration < 0:
+		return usagef("--duration %s: it is a time as 10s", o.duration)
 	case o.messages < 1 || o.sessions < 1 || o.window < 1 || o.size < 200:
 		return usagef("--messages, --sessions and --window are at least 1, --size is at least 200")
+	}
+	if o.duration > 0 {
+		o.messages = math.MaxInt64
 	}
 	if strings.HasPrefix(o.server, "smtps:") && o.connect.tls == "none" {
 		o.connect.tls = "auto"
@@ -117,7 +126,11 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 	// an atomic store.
 	done := func(error) {}
 	if isTerminal(s.err) {
-		r.progress, done = bar(s.err, "messages", o.messages, progress.UnitsDefault)
+		total := o.messages
+		if o.duration > 0 {
+			total = 0 // how many it will be nobody knows
+		}
+		r.progress, done = bar(s.err, "messages", total, progress.UnitsDefault)
 	}
 	result, err := r.run(ctx)
 	done(err)
@@ -145,6 +158,11 @@ func (r *loadRun) run(ctx context.Context) (*loadResult, error) {
 	// Each session counts by itself. One table for all would measure its lock.
 	all := make([]*latencies, r.sessions)
 	begun := time.Now()
+	if r.duration > 0 {
+		// What is under way then is awaited: its replies count, and so does the time that they take.
+		end := time.AfterFunc(r.duration, func() { r.over.Store(true) })
+		defer end.Stop()
+	}
 	for i := range all {
 		all[i] = newLatencies()
 		workers.Go(func() {

@@ -58,7 +58,13 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%q: got replies of %q, want %q; %+v", c.args, kinds, c.want, r.Latencies)
 		}
 	}
-	code, out, errs := ran(t, "load", "--server", "smtp://"+addr, "--messages", "2", "--sessions", "1")
+	code, out, errs := ran(t, "load", "--server", addr, "--duration", "200ms", "--sessions", "2", "--json")
+	var timed loadResult
+	if err := json.Unmarshal([]byte(out), &timed); err != nil || code != 0 || timed.Accepted < 1 || timed.Seconds < 0.2 || timed.Latencies["message"].Count != timed.Accepted {
+		t.Errorf("--duration: got %d, %v\n%s%s", code, err, out, errs)
+	}
+	total += int(timed.Accepted)
+	code, out, errs = ran(t, "load", "--server", "smtp://"+addr, "--messages", "2", "--sessions", "1")
 	if code != 0 || !strings.HasPrefix(out, "2 messages of 1.0 kB in ") || !strings.Contains(out, "\nmessage ") {
 		t.Errorf("got %d\n%s%s", code, out, errs)
 	}
