@@ -18,10 +18,6 @@ import (
 // spends nothing on delivery.
 
 func measureDurable(e effort) (table, error) {
-	ours, err := inbox(e)
-	if err != nil {
-		return nil, err
-	}
 	postfix, why := postfixServer(e)
 	if why != "" {
 		return table{{what: "1 KB", unit: "messages/s", note: why}}, nil
@@ -30,19 +26,19 @@ func measureDurable(e effort) (table, error) {
 	e.time = max(e.time, 2*time.Second)
 	var t table
 	for _, m := range []struct {
-		what   string
-		mode   mode
-		conns  int
-		size   int
-		target float64
+		what, mode  string
+		each        bool
+		conns, size int
+		target      float64
 	}{
-		{"1 KB, persistent", step, conns, 1 << 10, 8},
-		{"1 KB, a session each", each, conns, 1 << 10, 4},
-		{"100 KB, persistent", step, conns, 100 << 10, 2.5},
-		{"1 KB, pipelined, 128 connections", pipelined, 128, 1 << 10, 35},
+		{"1 KB, persistent", "step", false, conns, 1 << 10, 8},
+		{"1 KB, a session each", "step", true, conns, 1 << 10, 4},
+		{"100 KB, persistent", "step", false, conns, 100 << 10, 2.5},
+		{"1 KB, pipelined, 128 connections", "pipeline", false, 128, 1 << 10, 35},
 	} {
-		l := load{mode: m.mode, conns: m.conns, size: m.size, time: e.time}
-		r, err := duel(e, m.what, "messages/s", ours.loaded(l), peer{postfix.loaded(l), m.target, false})
+		l := e.load(m.mode, m.conns, m.size)
+		l.each = m.each
+		r, err := duel(e, m.what, "messages/s", e.inbox().loaded(l), peer{postfix.loaded(l), m.target, false})
 		if err != nil {
 			return nil, err
 		}
@@ -52,12 +48,12 @@ func measureDurable(e effort) (table, error) {
 }
 
 // build builds the program, in its own module, with the dependencies that its users get.
-func build(e effort) (binary string, err error) {
+func build(dir string) (binary string, err error) {
 	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/postrider/postrider").Output()
 	if err != nil {
 		return "", fmt.Errorf("go list: %w", err)
 	}
-	binary = filepath.Join(e.dir, "postrider")
+	binary = filepath.Join(dir, "postrider")
 	cmd := exec.Command("go", "build", "-C", strings.TrimSpace(string(module)), "-trimpath", "-o", binary, "./cmd/postrider")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -67,8 +63,7 @@ func build(e effort) (binary string, err error) {
 }
 
 // inbox returns the program as a server, with a new data directory each time it is started.
-func inbox(e effort) (starter, error) {
-	binary, err := build(e)
+func (e effort) inbox() starter {
 	return starter{"postrider serve", func() (*process, error) {
 		data, err := os.MkdirTemp(e.dir, "data-")
 		if err != nil {
@@ -78,8 +73,8 @@ func inbox(e effort) (starter, error) {
 		if err != nil {
 			return nil, err
 		}
-		return startAt(exec.Command(binary, "serve", "--smtp", addr, "--web", "off", "--data", data), addr)
-	}}, err
+		return startAt(exec.Command(e.postrider, "serve", "--smtp", addr, "--web", "off", "--data", data), addr)
+	}}
 }
 
 // postfixMain is main.cf; postfixMaster are the services that take a message into the queue.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postrider/postrider/smtp"
 )
 
 // Inboxes for developers: what they take in, and how soon they show, list and find it. The peer is Mailpit, which keeps
@@ -78,11 +81,10 @@ func opening(e effort, name, list, search string, command func(smtp, web, dir st
 	}}
 }
 
-func ourMailbox(e effort) (opener, error) {
-	binary, err := build(e)
+func ourMailbox(e effort) opener {
 	return opening(e, "postrider serve", "/api/v1/messages?limit=50", "/api/v1/messages?limit=50&query=", func(smtp, web, dir string) *exec.Cmd {
-		return exec.Command(binary, "serve", "--smtp", smtp, "--web", web, "--data", dir)
-	}), err
+		return exec.Command(e.postrider, "serve", "--smtp", smtp, "--web", web, "--data", dir)
+	})
 }
 
 // mailpit returns the peer, or why it cannot be measured.
@@ -105,29 +107,23 @@ func mailpit(e effort) (opener, string) {
 
 // fill sends n messages of the corpus over 16 sessions, and returns when the last one is found.
 func (m *mailbox) fill(c *corpus, n int) error {
+	t := &smtp.Transport{Addr: m.addr, Dialer: &smtp.Dialer{Hostname: "client.example.com"}, MaxConns: 16, Window: 1}
+	defer t.Close()
+	env := smtp.NewEnvelope("sender@example.com", "recipient@example.net")
 	var next atomic.Int64
-	var sessions sync.WaitGroup
+	var senders sync.WaitGroup
 	failures := make(chan error, 16)
 	for range 16 {
-		sessions.Go(func() {
-			s := &session{load: load{addr: m.addr, time: time.Hour}}
-			defer s.close()
-			err := s.dial()
-			for i := next.Add(1); err == nil && i <= int64(n); i = next.Add(1) {
-				text := bytes.ReplaceAll(c.message(int(i)), []byte("\r\n."), []byte("\r\n.."))
-				if err = s.say(envelope+"DATA\r\n", 3); err == nil {
-					_, err = s.conn.Write(append(text, ".\r\n"...))
+		senders.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				if _, err := t.Send(context.Background(), env, text(c.message(int(i)))); err != nil {
+					failures <- err
+					return
 				}
-				if err == nil {
-					err = s.replies(1)
-				}
-			}
-			if err != nil {
-				failures <- err
 			}
 		})
 	}
-	sessions.Wait()
+	senders.Wait()
 	select {
 	case err := <-failures:
 		return err
@@ -219,10 +215,7 @@ func known(name string, rate float64) contender {
 }
 
 func measureIntake(e effort) (table, error) {
-	ours, err := ourMailbox(e)
-	if err != nil {
-		return nil, err
-	}
+	ours := ourMailbox(e)
 	peerOpener, why := mailpit(e)
 	if why != "" {
 		return table{{what: "1 KB", unit: "messages/s", note: why}}, nil
@@ -232,7 +225,8 @@ func measureIntake(e effort) (table, error) {
 		what string
 		size int
 	}{{"1 KB, persistent", 1 << 10}, {"100 KB, persistent", 100 << 10}} {
-		l := load{mode: step, conns: conns, size: m.size, time: max(e.time, time.Second)}
+		l := e.load("step", conns, m.size)
+		l.time = max(e.time, time.Second)
 		r, err := duel(e, m.what, "messages/s", ours.started().loaded(l), peer{peerOpener.started().loaded(l), 0, false})
 		if err != nil {
 			return nil, err
@@ -272,10 +266,7 @@ func searches(c *corpus) []struct {
 }
 
 func measureSearch(e effort) (table, error) {
-	ours, err := ourMailbox(e)
-	if err != nil {
-		return nil, err
-	}
+	ours := ourMailbox(e)
 	c, n := newCorpus(), mailboxSize(e)
 	began := time.Now()
 	box, err := ours.open()
@@ -333,10 +324,7 @@ func measureSearch(e effort) (table, error) {
 // measureSeen measures from the 250 of a message until a request that waits for it is answered, and until the page's
 // stream of events tells of it, while 4 sessions send as fast as they can.
 func measureSeen(e effort) (table, error) {
-	ours, err := ourMailbox(e)
-	if err != nil {
-		return nil, err
-	}
+	ours := ourMailbox(e)
 	seen := func(watch func(m *mailbox, subject string, seen chan<- error)) contender {
 		return contender{"postrider serve", func() (figure, error) {
 			m, err := ours.open()
@@ -344,14 +332,15 @@ func measureSeen(e effort) (table, error) {
 				return figure{}, err
 			}
 			defer m.stop()
-			l := load{addr: m.addr, mode: step, conns: 4, size: 1 << 10, time: max(e.time, time.Second)}
+			l := e.load("step", 4, 1<<10)
+			l.addr, l.time = m.addr, max(e.time, time.Second)
 			ended := make(chan error, 1)
-			go func() { _, err := l.run(); ended <- err }()
-			s := &session{load: l, count: new(atomic.Int64)}
-			defer s.close()
-			if err := s.dial(); err != nil {
+			go func() { _, _, err := l.run(); ended <- err }()
+			c, err := (&smtp.Dialer{Hostname: "client.example.com"}).Dial(context.Background(), m.addr)
+			if err != nil {
 				return figure{}, err
 			}
+			defer c.Close()
 			var took []float64
 			for i := 0; ; i++ {
 				select {
@@ -370,7 +359,8 @@ func measureSeen(e effort) (table, error) {
 				answered := make(chan error, 1)
 				go watch(m, subject, answered)
 				time.Sleep(10 * time.Millisecond) // it listens by then
-				if err := s.stepwise([]byte("Subject: " + subject + "\r\n\r\nHello.\r\n.\r\n")); err != nil {
+				env := smtp.NewEnvelope("sender@example.com", "recipient@example.net")
+				if _, err := c.Send(context.Background(), env, text("Subject: "+subject+"\r\n\r\nHello.\r\n")); err != nil {
 					return figure{}, err
 				}
 				begin := time.Now()

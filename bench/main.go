@@ -22,9 +22,10 @@ import (
 
 // effort is how much is measured.
 type effort struct {
-	runs int           // of each contender
-	time time.Duration // of each run
-	dir  string        // for what the contenders keep
+	runs      int           // of each contender
+	time      time.Duration // of each run
+	dir       string        // for what the contenders keep
+	postrider string        // our program
 }
 
 func main() {
@@ -84,7 +85,9 @@ func run(quick bool, only, out string) (bool, error) {
 		return false, err
 	}
 	e.dir = dir
-
+	if e.postrider, err = build(dir); err != nil {
+		return false, err
+	}
 	w := io.Writer(os.Stdout)
 	if out != "" {
 		f, err := os.Create(filepath.Clean(out))

@@ -54,6 +54,6 @@ func measureNaive(e effort) (table, error) {
 			return figure{rate, float64(used.Microseconds()) / (rate * e.time.Seconds())}, err
 		}}
 	}
-	r, err := duel(e, "1 KB, persistent", "messages/s", sent(postriderServer), peer{sent(goSMTPServer), 50, false})
+	r, err := duel(e, "1 KB, persistent", "messages/s", sent(e.sink()), peer{sent(goSMTPServer), 50, false})
 	return table{r}, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,15 +12,12 @@ import (
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
-
-	"github.com/postrider/postrider/smtp"
 )
 
 // The roles in which this program starts itself again. A server tells the address that it listens on and serves until it
 // is ended.
 
 var roles = map[string]func(args []string) error{
-	"postrider server": servePostrider,
 	"go-smtp server":   serveGoSMTP,
 	"fixed server":     serveFixed,
 	"postrider client": streamPostrider,
@@ -47,20 +43,7 @@ func listen() (net.Listener, error) {
 	return l, err
 }
 
-// servePostrider is our server as its users have it, every check on; the handler throws the message away.
-func servePostrider([]string) error {
-	l, err := listen()
-	if err != nil {
-		return err
-	}
-	discard := func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
-		_, err := io.Copy(io.Discard, r)
-		return "", err
-	}
-	return (&smtp.Server{Hostname: "mx.example.net", Handler: &smtp.Hooks{OnData: discard}}).Serve(l)
-}
-
-// discarder is the same for go-smtp.
+// discarder throws away what go-smtp receives, as postrider sink does.
 type discarder struct{}
 
 func (discarder) NewSession(*gosmtp.Conn) (gosmtp.Session, error) { return discarder{}, nil }

@@ -18,10 +18,14 @@ type starter struct {
 	start func() (*process, error)
 }
 
-var (
-	postriderServer = starter{"postrider", func() (*process, error) { return startRole("postrider server") }}
-	goSMTPServer    = starter{"go-smtp", func() (*process, error) { return startRole("go-smtp server") }}
-)
+var goSMTPServer = starter{"go-smtp", func() (*process, error) { return startRole("go-smtp server") }}
+
+// sink returns our server as its users have it, every check on, which forgets what it receives.
+func (e effort) sink() starter {
+	return starter{"postrider sink", func() (*process, error) {
+		return startTelling(exec.Command(e.postrider, "sink", "--listen", "127.0.0.1:0"), "smtp://")
+	}}
+}
 
 // smtpSink returns Postfix's smtp-sink, if it is installed.
 func smtpSink() (starter, bool) {
@@ -55,64 +59,37 @@ func (s starter) loaded(l load) contender {
 // under loads the server p and returns its rate and its CPU time a message.
 func (p *process) under(l load) (figure, error) {
 	l.addr = p.addr
-	before, begin := p.cpu(), time.Now()
-	rate, err := l.run()
+	before := p.cpu()
+	accepted, rate, err := l.run()
 	if err != nil {
 		return figure{}, err
 	}
-	used, elapsed := p.cpu()-before, time.Since(begin)
-	// The generator needs a moment to end its sessions; what is accepted in it costs CPU time too.
-	return figure{rate, float64(used.Microseconds()) / (rate * elapsed.Seconds())}, nil
+	return figure{rate, float64((p.cpu() - before).Microseconds()) / float64(accepted)}, nil
 }
 
 func measureServers(e effort) (table, error) {
 	var t table
 	sink, haveSink := smtpSink()
 	for _, m := range []struct {
-		what                 string
-		mode                 mode
+		what, mode           string
+		each                 bool
 		size                 int
 		overGoSMTP, overSink float64
 	}{
-		{"1 KB, pipelined", pipelined, 1 << 10, 2.5, 1.2},
-		{"1 KB, step by step", step, 1 << 10, 0, 0},
-		{"1 KB, a session each", each, 1 << 10, 0, 0},
-		{"100 KB, DATA, persistent", pipelined, 100 << 10, 3, 0},
+		{"1 KB, pipelined", "pipeline", false, 1 << 10, 2.5, 1.2},
+		{"1 KB, step by step", "step", false, 1 << 10, 0, 0},
+		{"1 KB, a session each", "step", true, 1 << 10, 0, 0},
+		{"100 KB, DATA, persistent", "pipeline", false, 100 << 10, 3, 0},
+		{"1 KB, BDAT streamed", "stream", false, 1 << 10, 2.5, 0},
+		{"100 KB, BDAT streamed", "stream", false, 100 << 10, 2.5, 0},
 	} {
-		l := load{mode: m.mode, conns: conns, size: m.size, time: e.time}
+		l := e.load(m.mode, conns, m.size)
+		l.each = m.each
 		peers := []peer{{goSMTPServer.loaded(l), m.overGoSMTP, false}}
-		if haveSink {
+		if haveSink && m.mode != "stream" { // it has no BDAT
 			peers = append(peers, peer{sink.loaded(l), m.overSink, false})
 		}
-		r, err := duel(e, m.what, "messages/s", postriderServer.loaded(l), peers...)
-		if err != nil {
-			return nil, err
-		}
-		t = append(t, r)
-	}
-	chunked, err := measureChunking(e)
-	return append(t, chunked...), err
-}
-
-// measureChunking measures BDAT, if our server offers it; smtp-sink does not.
-func measureChunking(e effort) (table, error) {
-	p, err := postriderServer.start()
-	if err != nil {
-		return nil, err
-	}
-	ok, err := offers(p.addr, "CHUNKING")
-	p.stop()
-	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return table{{what: "BDAT", unit: "messages/s", note: "not offered"}}, nil
-	}
-	var t table
-	for _, size := range []int{1 << 10, 100 << 10} {
-		l := load{mode: streamed, conns: conns, size: size, time: e.time}
-		r, err := duel(e, fmt.Sprintf("%d KB, BDAT streamed", size>>10), "messages/s",
-			postriderServer.loaded(l), peer{goSMTPServer.loaded(l), 2.5, false})
+		r, err := duel(e, m.what, "messages/s", e.sink().loaded(l), peers...)
 		if err != nil {
 			return nil, err
 		}
@@ -151,7 +128,7 @@ func measureSource(e effort) (table, error) {
 		if haveSink {
 			peers = append(peers, peer{run(sink), 0, false})
 		}
-		r, err := duel(e, m.what, "messages/s", run(postriderServer), peers...)
+		r, err := duel(e, m.what, "messages/s", run(e.sink()), peers...)
 		if err != nil {
 			return nil, err
 		}
