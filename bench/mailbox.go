@@ -188,11 +188,8 @@ func (m *mailbox) asked(name, path string, times int) contender {
 
 // memory is what the process has in memory, in megabytes; 0 where that cannot be told.
 func (m *mailbox) memory() float64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.cmd.Process.Pid))
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	kb, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-	n, _ := strconv.Atoi(kb)
-	return float64(n) / 1000
+	n, _ := m.octets("VmRSS")
+	return float64(n) / 1e6
 }
 
 // disk is what all files in the directory are long, in megabytes.

@@ -57,6 +57,7 @@ var tables = []struct {
 	{"Servers, discarding", measureServers},
 	{"Servers, smtp-source", measureSource},
 	{"Servers, LuaSocket", measureNaive},
+	{"Servers, memory", measureMemory},
 	{"Servers, durable accept", measureDurable},
 	{"Inboxes, taking in", measureIntake},
 	{"Inboxes, searching", measureSearch},

@@ -192,7 +192,8 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 		}
 		k.keep = &keeper{dir: o.durable}
 	}
-	server := &smtp.Server{Handler: &smtp.Hooks{OnData: k.take}}
+	// Whoever measures has many sessions; how many the descriptors are enough for is found out by it.
+	server := &smtp.Server{Handler: &smtp.Hooks{OnData: k.take}, MaxConns: 1 << 20}
 	if len(k.faults) > 0 {
 		server.OnCommand = func(ctx context.Context, c *smtp.Conn, verb, _ string) error { return k.fail(ctx, c, verb) }
 	}
