@@ -475,7 +475,7 @@ func TestPages(t *testing.T) {
 		{"/nothing", 404, []string{"not here"}, nil},
 		{"/?limit=x", 400, []string{"limit is a number"}, nil},
 		{"/static/page.html", 404, nil, []string{"{{"}},
-		{"/static/", 404, nil, []string{"page.css"}},
+		{"/static/x/", 404, nil, []string{"page.css"}}, {"/static/x/page.html", 404, nil, []string{"{{"}}, {"/places", 200, nil, []string{"<html"}},
 	} {
 		a := r.ask("GET", c.path, "")
 		if a.StatusCode != c.status {

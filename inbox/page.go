@@ -40,9 +40,10 @@ func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 		"size": human.Size, "stamp": stamp, "asset": p.asset,
 	}).ParseFS(files, "web/*.html"))
 	static, _ := fs.Sub(files, "web") // the folder is there: it is embedded
-	mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(static))))
+	mux.Handle("GET /static/{version}/", cached(http.FileServerFS(static)))
 	mux.HandleFunc("GET /{$}", p.handle("page", p.list))
 	mux.HandleFunc("GET /list", p.handle("list", p.list))
+	mux.HandleFunc("GET /places", p.handle("places", p.places))
 	for path, fn := range map[string]func(*http.Request) (*view, error){"/messages/{id}": p.pane, "/compose": p.compose, "/faults": p.faults} {
 		mux.HandleFunc("GET "+path, p.handle("page", p.beside(fn)))
 		mux.HandleFunc("GET "+path+"/pane", p.handle("pane", fn))
@@ -56,8 +57,9 @@ func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 }
 
 // asset returns the URL of a file of the page. It changes with the files, so that
-// a new version of the program is never shown with an old style sheet.
-func (p *page) asset(name string) string { return "/static/" + name + "?v=" + p.assets }
+// a new version of the program is never shown with an old style sheet; what one
+// script imports by a relative name changes with it.
+func (p *page) asset(name string) string { return "/static/" + p.assets + "/" + name }
 
 // fingerprint hashes the embedded files.
 func fingerprint() string {
@@ -76,10 +78,12 @@ func fingerprint() string {
 // and lists of folders are not for them.
 func cached(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, ".html") || strings.HasSuffix(r.URL.Path, "/") || r.URL.Path == "" {
+		prefix := "/static/" + r.PathValue("version")
+		if strings.HasSuffix(r.URL.Path, ".html") || strings.HasSuffix(r.URL.Path, "/") {
 			http.NotFound(w, r) // templates
 			return
 		}
+		next := http.StripPrefix(prefix, next)
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		next.ServeHTTP(w, r)
 	})
@@ -99,6 +103,7 @@ type view struct {
 	Message *message
 	Form    *form
 	Rules   *rules
+	Places  *places // nil: the menu is empty until it is opened
 	Links   []linked
 	Unasked int    // links that are too many to be looked at
 	Problem string // what is shown in place of the message, and
@@ -115,6 +120,8 @@ func (p *page) handle(name string, fn func(r *http.Request) (*view, error)) http
 			// What is wrong with a query is said where it is typed, and what was typed stays.
 			v = &view{Query: strings.TrimSpace(r.FormValue("query"))}
 			text := ""
+			// What is still true of the whole inbox goes on being said.
+			v.Stats, _ = p.inbox.Store.Stats(r.Context())
 			switch status, text = p.inbox.statusOf(r, err); {
 			case errors.Is(err, ErrNotFound):
 				v.Problem = "This message is not here. It may have been deleted."

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"context"
 	"encoding/json"
 	"hash/fnv"
 	"net/http"
@@ -78,6 +79,42 @@ func (v *view) Filters() []tab {
 	return []tab{filter("", "All", v.Stats.Messages), filter("is:unread", "Unread", v.Stats.Unread), filter("has:attachment", "Files", 0)}
 }
 
+// places are the inboxes and tags that there are, each a search away.
+type places struct{ Inboxes, Tags []tab }
+
+// maxPlaces is how many of each are listed; who has more searches for them.
+const maxPlaces = 200
+
+// places makes the view of the menu: what can be done with all that is found, and
+// what else there is to look at. It is made when it is opened, for counting takes
+// longer than a list may.
+func (p *page) places(r *http.Request) (*view, error) {
+	v, err := p.list(r)
+	if err != nil {
+		return nil, err
+	}
+	count := func(word string, counts func(context.Context) ([]Count, error)) (out []tab, err error) {
+		list, err := counts(r.Context())
+		for _, c := range list[:min(len(list), maxPlaces)] {
+			if c.Name == "" {
+				continue // the inbox without a name: there is no word for it in a search
+			}
+			query := term(word, c.Name)
+			out = append(out, tab{Name: query, Label: c.Name, URL: "/" + parameters(query), Current: v.Query == query, Count: c.Messages})
+		}
+		return out, err
+	}
+	v.Places = &places{}
+	if v.Places.Inboxes, err = count("inbox", p.inbox.Store.Inboxes); err != nil {
+		return nil, err
+	}
+	v.Places.Tags, err = count("tag", p.inbox.Store.Tags)
+	return v, err
+}
+
+// term writes a condition of a search for exactly that text.
+func term(word, text string) string { return word + `:"` + strings.ReplaceAll(text, `"`, "") + `"` }
+
 // Found says how many match, as far as they are counted.
 func (v *view) Found() string {
 	if v.Total >= MaxTotal {
@@ -153,7 +190,7 @@ func (r row) TagsJSON() string {
 func (r row) TagLinks() []span {
 	var out []span
 	for _, tag := range r.Tags {
-		out = append(out, span{tag, "/" + parameters(`tag:"`+strings.ReplaceAll(tag, `"`, "")+`"`)})
+		out = append(out, span{tag, "/" + parameters(term("tag", tag))})
 	}
 	return out
 }

@@ -33,7 +33,7 @@ func TestWeb(t *testing.T) {
 		run  func(t *testing.T, w *web)
 	}{
 		{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet},
-		{"pick", testPick}, {"search", testSearch}, {"many", testMany}, {"faults", testFaults},
+		{"pick", testPick}, {"search", testSearch}, {"places", testPlaces}, {"settings", testSettings}, {"import", testImport}, {"many", testMany}, {"faults", testFaults},
 		{"write", func(t *testing.T, w *web) { testWrite(t, w, relay) }}, {"strangers", testStrangers}, {"rebound", testRebound}, {"hostile", testHostile}, {"pdf", testPDF}, {"hostile files", testHostileFiles}, {"hostile links", testHostileLinks},
 	} {
 		t.Run(step.name, func(t *testing.T) { step.run(t, w) })

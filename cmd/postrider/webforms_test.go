@@ -82,18 +82,18 @@ func testWrite(t *testing.T, w *web, relay *served) {
 	testForward(t, w, relay)
 	w.deliver(written(t, &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: "Let go", Text: "Hello."}))
 	w.open(t, "/messages/"+w.wait("subject:go"))
-	w.click(t, ".menu summary")
-	w.click(t, ".menu [data-do=release]")
+	w.click(t, "article .menu summary")
+	w.click(t, "article .menu [data-do=release]")
 	w.fill(t, "to", "carol@example.org")
 	w.look(t, "release")
 	w.click(t, "#releasing button[value=ok]")
 	until(t, w.ctx, `document.querySelector("#toast").innerText.includes("Accepted")`)
 	relay.wait("subject:go+to:carol")
-	if !eval[bool](t, w.ctx, `!document.querySelector(".menu").open && document.activeElement === document.querySelector(".menu summary")`) {
+	if !eval[bool](t, w.ctx, `!document.querySelector(".menu").open && document.activeElement === document.querySelector("article .menu summary")`) {
 		t.Error("the menu has not closed, or the focus has not come back to its button")
 	}
-	w.click(t, ".menu summary")
-	w.click(t, ".menu [data-do=release]")
+	w.click(t, "article .menu summary")
+	w.click(t, "article .menu [data-do=release]")
 	w.fill(t, "to", "dora@example.org")
 	w.fill(t, "resent", "Bob <bob@example.net>")
 	w.click(t, "#releasing button[value=ok]")

@@ -26,7 +26,9 @@ func testShortcuts(t *testing.T, w *web) {
 		{"u", `!document.querySelector("article") && document.activeElement === ` + nth("1", ".querySelector('a')")},
 		{"o", subject("1")},
 		{"1", tabShows("text")}, {"2", tabShows("headers")}, {"3", tabShows("source")}, {"4", tabShows("parts")}, {"5", tabShows("session")}, {"6", tabShows("checks")},
-		{"U", nth("1", `.classList.contains("unread")`)}, {"I", "!" + nth("1", `.classList.contains("unread")`)},
+		{"U", nth("1", `.classList.contains("unread")`)}, {"I", "!" + nth("1", `.classList.contains("unread")`)}, {"U", nth("1", `.classList.contains("unread")`)},
+		{"A", `!document.querySelector(".rows .unread")`}, {"m", `document.querySelector("#places").open`}, {kb.Escape, `!document.querySelector("#places").open`},
+		{",", `document.querySelector("#settings").open`}, {kb.Escape, `!document.querySelector("#settings").open`},
 		{"t", `document.querySelector("#tagging").open`}, {kb.Escape, `!document.querySelector("#tagging").open`},
 		{"x", picked("1")}, {"*", picked("3")}, {kb.Escape, picked("0")},
 		{"#", `document.querySelectorAll(".rows li").length === 2`}, {"z", `document.querySelectorAll(".rows li").length === 3`},
@@ -72,14 +74,14 @@ func testFocus(t *testing.T, w *web) {
 	w.open(t, "/?query=hazel")
 	w.rows(t, 2)
 	var stops []string
-	for range 9 {
+	for range 11 {
 		w.press(t, kb.Tab)
 		stops = append(stops, eval[string](t, w.ctx, `(e => e.className.split(" ")[0] || e.name || e.dataset.find || e.dataset.do || (e.closest("li") ? "row" : e.tagName))(document.activeElement)`))
 		if !eval[bool](t, w.ctx, `(e => { const s = getComputedStyle(e), r = e.getBoundingClientRect(); return r.width > 0 && r.left >= 0 && (s.outlineStyle !== "none" || s.boxShadow !== "none") })(document.activeElement)`) {
 			t.Errorf("the stop %s cannot be seen", stops[len(stops)-1])
 		}
 	}
-	if got, want := strings.Join(stops, " "), "skip brand query quiet button quiet A is:unread has:attachment"; got != want {
+	if got, want := strings.Join(stops, " "), "skip brand query quiet button quiet quiet A is:unread has:attachment quiet"; got != want {
 		t.Errorf("Tab goes to %s\nwant        %s", got, want)
 	}
 	// A dialog keeps the focus in it and gives it back.

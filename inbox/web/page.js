@@ -1,10 +1,14 @@
-// The page's only script. The server renders every piece; this fetches a piece again when something has happened and
-// puts it in its place. Nothing of a message is ever made into HTML here.
+// The page's script. The server renders every piece; this fetches a piece again when something has happened and puts it in
+// its place. Nothing of a message is ever made into HTML here. Forms and settings have files of their own.
 
-const $ = (selector, root = document) => root.querySelector(selector)
-const side = $('#side'), list = $('#list'), pane = $('#pane'), say = $('#status'), live = $('#live'), search = $('.search input')
+import { dropped, empty, links, misbehave, readAll, release, tag, tagAll } from './forms.js'
+import { look, looked, notify, setting, settings } from './settings.js'
+
+export const $ = (selector, root = document) => root.querySelector(selector)
+export const pane = $('#pane')
+const side = $('#side'), top = $('#top'), list = $('#list'), places = $('#places'), say = $('#status'), live = $('#live'), search = $('.search input')
 const toast = $('#toast'), picking = $('#picking')
-const api = '/api/v1/messages'
+export const api = '/api/v1/messages'
 const idle = pane.innerHTML // what the pane shows when nothing is open, if the page began so
 const beganIdle = document.body.dataset.view === 'list'
 const mostRows = 2000 // in the document: what is above them is let go, and comes back by one link
@@ -13,15 +17,15 @@ let opening = 0 // counts what was asked for, so that a late answer does not rep
 // Where we are: which message is open, which row has the focus, which are picked.
 const picked = new Set()
 const leaving = new Set() // deleted on the page, and soon on the server
-const openID = () => $('article', pane)?.dataset.id
+export const openID = () => $('article', pane)?.dataset.id
 const rows = () => [...list.querySelectorAll('li[data-id]')]
-const rowOf = id => id && list.querySelector(`li[data-id="${CSS.escape(id)}"]`)
+export const rowOf = id => id && list.querySelector(`li[data-id="${CSS.escape(id)}"]`)
 const here = () => document.activeElement.closest?.('#list li')?.dataset.id ?? openID()
-const subjects = () => picked.size ? [...picked] : [here()].filter(Boolean) // what an action is about
+export const subjects = () => picked.size ? [...picked] : [here()].filter(Boolean) // what an action is about
 const wide = () => matchMedia('(min-width: 801px)').matches
-const query = () => new URLSearchParams(location.search).get('query')?.trim() ?? ''
-const withQuery = more => { const p = new URLSearchParams({ ...(query() && { query: query() }), ...more }); return p.size ? '?' + p : '' }
-const parse = html => new DOMParser().parseFromString(html, 'text/html')
+export const query = () => new URLSearchParams(location.search).get('query')?.trim() ?? ''
+export const withQuery = more => { const p = new URLSearchParams({ ...(query() && { query: query() }), ...more }); return p.size ? '?' + p : '' }
+export const parse = html => new DOMParser().parseFromString(html, 'text/html')
 
 // Times are in the server's zone and words until they are put into the reader's.
 function localise(root) {
@@ -44,16 +48,16 @@ function settle() {
     row.classList.toggle('picked', picked.has(row.dataset.id))
     $('.pick', row).checked = picked.has(row.dataset.id)
   }
-  for (const hidden of document.querySelectorAll('[data-do][hidden], .pick[hidden]')) hidden.hidden = false
+  for (const hidden of document.querySelectorAll('[data-do][hidden], .pick[hidden], #places[hidden]')) hidden.hidden = false
   picking.hidden = !picked.size
   side.classList.toggle('picking', picked.size > 0)
   $('b', picking).textContent = picked.size
-  const unread = Number($('.count', list)?.dataset.unread ?? 0)
+  const unread = Number($('.count', top)?.dataset.unread ?? 0)
   const subject = $('article h1', pane)?.textContent
   document.title = (unread ? `(${unread}) ` : '') + (subject ? subject + ' – ' : '') + 'postrider'
 }
 
-async function piece(url) {
+export async function piece(url) {
   const answer = await fetch(url, { headers: { Accept: 'text/html' } })
   return { ok: answer.ok, html: await answer.text() }
 }
@@ -80,13 +84,33 @@ const reload = once(async () => {
   const answer = await piece('/list' + withQuery({ limit: Math.min(Math.max(rows().length, 50), 1000) }))
   const focused = list.contains(document.activeElement) && here()
   const top = list.scrollTop
-  list.innerHTML = answer.html
+  const fresh = parse(answer.html)
+  recount(fresh)
+  list.replaceChildren(...fresh.body.childNodes)
   search.toggleAttribute('aria-invalid', !answer.ok)
   adopt(list)
   list.scrollTop = top
   if (focused) rowOf(focused)?.querySelector('a').focus({ preventScroll: true })
   welcome()
 })
+
+// recount takes the counts out of a fresh list: they stand above it.
+function recount(fresh) {
+  const focused = top.contains(document.activeElement) && document.activeElement.dataset?.find
+  const counts = $('.count', fresh)
+  $('.count', top).replaceWith(counts)
+  if (typeof focused === 'string') $(`[data-find="${CSS.escape(focused)}"]`, counts)?.focus()
+}
+
+// opened fills the menu beside the list, for what is in it takes counting.
+async function opened() {
+  if (!places.open) return
+  const answer = await piece('/places' + withQuery()).catch(() => null)
+  if (!answer || !places.open) return
+  $('div', places).innerHTML = answer.html
+  settle()
+  $('button, a', $('div', places))?.focus()
+}
 
 // arrived puts what is newer than the first row above it. With a row at the top that is not the newest, the list says how
 // many there are and stays where it is.
@@ -96,7 +120,7 @@ const arrived = once(async () => {
   const answer = await piece('/list' + withQuery({ after: first.dataset.id }))
   const fresh = parse(answer.html)
   if (!answer.ok || $('a.older', fresh) || !first.isConnected) return reload() // more than a page of them, or of another list
-  $('.count', list).replaceWith($('.count', fresh))
+  recount(fresh)
   for (const row of fresh.querySelectorAll('li[data-id]')) row.classList.add('fresh')
   adopt(fresh)
   first.before(...fresh.querySelectorAll('li[data-id]'))
@@ -157,8 +181,7 @@ async function changed(id) {
 const counted = once(async () => {
   const first = rows()[0]
   if (!first) return reload()
-  const count = $('.count', parse((await piece('/list' + withQuery({ after: first.dataset.id, limit: 1 }))).html))
-  if (count) $('.count', list)?.replaceWith(count)
+  recount(parse((await piece('/list' + withQuery({ after: first.dataset.id, limit: 1 }))).html))
   settle()
 })
 
@@ -168,11 +191,11 @@ function welcome() {
 }
 
 // show opens a message, or another pane, beside the list.
-async function show(url, push = true) {
+export async function show(url, push = true) {
   const turn = ++opening
   const to = new URL(url, location)
   let answer
-  try { answer = await piece(to.pathname + '/pane' + to.search) } catch { location = url; return }
+  try { answer = await piece(to.pathname + '/pane' + look(to).search) } catch { location = url; return }
   if (turn !== opening) return
   const id = to.pathname.split('/')[2]
   const other = !id || openID() !== id
@@ -203,7 +226,7 @@ function prepare() {
 }
 
 // home closes the message.
-function home(push = true) {
+export function home(push = true) {
   opening++
   const from = openID()
   if (push) history.pushState(null, '', '/' + withQuery())
@@ -215,7 +238,7 @@ function home(push = true) {
 }
 
 // ask sends a change to the server; what it refuses is told.
-async function ask(method, path, body, more) {
+export async function ask(method, path, body, more) {
   const answer = await fetch(path, { method, body: body && JSON.stringify(body), headers: body && { 'Content-Type': 'application/json' }, ...more }).catch(() => null)
   const said = await answer?.json().catch(() => null)
   if (answer?.ok || said?.results) return said ?? true
@@ -234,7 +257,7 @@ async function mark(ids, unread) {
 
 // tell shows a line for a while, with something to do about it.
 let telling
-function tell(text, act) {
+export function tell(text, act) {
   clearTimeout(telling)
   $('span', toast).textContent = text
   $('button', toast).hidden = !act
@@ -279,30 +302,6 @@ function remove(ids) {
 let undoLast = null
 addEventListener('pagehide', () => finish?.())
 
-async function empty() {
-  const { total } = $('.count', list).dataset
-  if (!confirm(total === '1' ? 'Delete the message?' : `Delete all ${total} messages?`)) return
-  if (await ask('DELETE', api + (query() ? withQuery() : '?all=true'))) location = '/'
-}
-
-// Tags: those of one message are changed, to several one is added.
-async function tag() {
-  const ids = subjects()
-  if (!ids.length) return
-  const of = id => JSON.parse(rowOf(id)?.dataset.tags || $(`article[data-id="${id}"]`)?.dataset.tags || '[]') ?? []
-  const dialog = $('#tagging'), input = $('input', dialog)
-  input.value = ids.length === 1 ? of(ids[0]).join(', ') : ''
-  dialog.showModal()
-  dialog.onclose = async () => {
-    if (dialog.returnValue !== 'ok') return
-    const typed = input.value.split(',').map(t => t.trim()).filter(Boolean)
-    for (const id of ids) {
-      const tags = ids.length === 1 ? typed : [...new Set([...of(id), ...typed])]
-      if (await ask('PATCH', `${api}/${id}`, { tags }) && id === openID()) show(location.href, false)
-    }
-  }
-}
-
 function pick(id, on = !picked.has(id)) {
   if (!id) return
   if (on) picked.add(id)
@@ -329,91 +328,24 @@ function step(by) {
   if ((wide() || openID()) && !picked.size) show(link.href)
 }
 
-// Forms. What they make goes the way of programs: as JSON.
-const named = list => [...list.matchAll(/(?:"[^"]*"|[^,"])+/g)].map(([one]) => {
-  const [, name, address] = one.match(/^(.*)<([^<>]*)>\s*$/) ?? [null, '', one]
-  return { name: name.trim().replace(/^"(.*)"$/, '$1'), address: address.trim() }
-}).filter(a => a.address)
-
-// encoded gives a file's content in base64.
-const encoded = file => new Promise((done, failed) => {
-  const reader = Object.assign(new FileReader(), { onload: () => done(reader.result.split(',')[1] ?? ''), onerror: () => failed(reader.error) })
-  reader.readAsDataURL(file)
-})
-
-const fate = sent => tell(sent.results.every(r => r.fate === 'accepted') ? `Accepted by ${sent.results[0]?.host || 'the relay'}.`
-  : sent.results.filter(r => r.fate !== 'accepted').map(r => `${r.recipient}: ${r.fate} ${r.code || ''} ${r.text}`).join('; '))
-
-const forms = {
-  async compose(form, how) {
-    const at = name => form.elements[name].value.trim()
-    const message = { from: named(at('from')), to: named(at('to')), cc: named(at('cc')), subject: at('subject'), text: form.elements.text.value, html: form.elements.html.value, headers: [] }
-    message.attachments = [...form.querySelectorAll('[name=part]:checked')].map(box => ({ message: form.dataset.original, part: box.value, cid: box.dataset.cid }))
-    for (const file of form.elements.files.files) message.attachments.push({ name: file.name, type: file.type, content: await encoded(file) })
-    for (const [name, value] of [['In-Reply-To', form.dataset.reply], ['References', form.dataset.references]])
-      if (value) message.headers.push([name, value.split(' ').map(id => `<${id}>`).join(' ')])
-    const made = await ask('POST', how === 'send' ? '/api/v1/send' : api, message)
-    if (made?.results) fate(made)
-    if (made) { if (made.id) show('/messages/' + made.id); else home() }
-  },
-  async faults(form, how) {
-    const lines = form.elements.rules.value.split('\n').map(l => l.trim()).filter(Boolean)
-    await misbehave(how === 'off' ? [] : lines)
-  },
-}
-document.addEventListener('submit', event => {
-  const run = forms[event.target.id]
-  if (!run) return
-  event.preventDefault()
-  run(event.target, event.submitter?.value)
-})
-
-async function misbehave(lines) {
-  const set = await ask('PUT', '/api/v1/faults', { faults: lines.map(rule => ({ rule })) })
-  if (!set) return
-  tell(set.faults.length ? 'The server misbehaves from now on.' : 'The server behaves again.')
-  const page = parse((await piece('/faults')).html)
-  $('#faulty').innerHTML = $('#faulty', page).innerHTML
-  if (location.pathname === '/faults') pane.innerHTML = $('#pane', page).innerHTML
-}
-
-// links has the server look at a message's links: only when somebody asks.
-async function links() {
-  const button = $('[data-do=links]', pane)
-  button.disabled = true
-  const answer = await fetch(`/messages/${openID()}/links`, { method: 'POST' }).then(a => a.text()).catch(() => null)
-  button.disabled = false
-  if (answer === null) tell('The server does not answer.')
-  else $('#links', pane).innerHTML = answer
-}
-
-async function release() {
-  const id = openID(), dialog = $('#releasing')
-  const [to, resent] = dialog.querySelectorAll('input')
-  to.value = resent.value = ''
-  dialog.showModal()
-  dialog.onclose = async () => {
-    if (dialog.returnValue !== 'ok') return
-    const recipients = to.value.split(',').map(r => r.trim()).filter(Boolean)
-    const sent = await ask('POST', `${api}/${id}/release`, { recipients, resent_from: resent.value.trim() })
-    if (sent?.results) fate(sent)
-  }
-}
-
 const write = key => { const link = $(`a[data-key=${key}]`, pane); if (link) show(link.href) }
 const tab = n => { const link = pane.querySelectorAll('.tabs a')[n]; if (link) show(link.href) }
 const acts = {
-  delete: () => remove(subjects()), release, links, wellbehaved: () => misbehave([]), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty,
+  delete: () => remove(subjects()), release, links, wellbehaved: () => misbehave([]), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty, readAll, tagAll,
   clear: () => { picked.clear(); settle() }, all: () => { for (const row of rows()) picked.add(row.dataset.id); settle() },
   example: button => { const rules = $('[name=rules]', pane); rules.value = rules.value.trimEnd() + (rules.value.trim() && '\n') + button.innerText + '\n'; rules.focus() },
-  keys: () => $('#keys').showModal(), top: () => { list.scrollTop = 0 },
+  keys: () => $('#keys').showModal(), top: () => { list.scrollTop = 0 }, previous: () => step(-1), next: () => step(1), choose: () => $('#eml').click(),
+  settings: () => settings(() => { if ($('iframe.body', pane)) show(plain(), false) }),
 }
+// plain is the URL of the open message without the way it is looked at.
+const plain = () => location.pathname + withQuery()
 const keys = {
   j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
   o: () => { const link = (rowOf(here()) ?? rows()[0])?.querySelector('a'); if (link) show(link.href) },
   u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, '*': acts.all, Escape: acts.clear,
   U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
   '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() }, '?': acts.keys,
+  A: readAll, m: () => { places.open = true }, ',': acts.settings,
   c: () => show('/compose'), f: () => show('/faults'), r: () => write('r'), w: () => write('w'),
 }
 for (let n = 1; n <= 9; n++) keys[n] = () => tab(n - 1)
@@ -428,6 +360,12 @@ document.addEventListener('keydown', event => {
   const menu = event.key === 'Escape' && $('.menu[open]')
   if (menu) { close(menu, true); return }
   if (event.key === 'Escape' && document.activeElement === search) { search.blur(); return }
+  const items = event.key.startsWith('Arrow') && event.target.closest?.('.menu[open]')?.querySelectorAll('div a, div button')
+  if (items) {
+    event.preventDefault()
+    items[([...items].indexOf(event.target) + (event.key === 'ArrowDown' ? 1 : -1) + items.length) % items.length].focus()
+    return
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || /^(TEXTAREA|SELECT)$/.test(event.target.tagName) || $('dialog[open]')) return
   if (event.target.tagName === 'INPUT' && event.target.type !== 'checkbox') return
   const act = keys[event.key]
@@ -451,7 +389,7 @@ document.addEventListener('click', event => {
   if (link && !event.shiftKey) {
     event.preventDefault()
     if ('find' in link.dataset) { search.value = link.dataset.find; find() }
-    else if ('open' in link.dataset) show(link.href)
+    else if ('open' in link.dataset) { if (link.closest('.choices')) looked(new URL(link.href)); show(link.href) }
     else if (link.matches('.newest')) { list.scrollTop = 0; list.replaceChildren(); history.replaceState(null, '', link.href); reload() }
     else if (link.classList.contains('brand')) location = '/'
     else home()
@@ -494,6 +432,7 @@ stream.onerror = () => { live.dataset.on = 'false'; live.textContent = 'offline'
 stream.addEventListener('message', event => {
   if (!event.data) return
   const m = JSON.parse(event.data)
+  notify(m, id => show('/messages/' + id))
   say.textContent = `New message from ${m.from[0]?.name || m.from[0]?.address || m.sender}: ${m.subject}`
   arrived()
 })
@@ -503,4 +442,8 @@ stream.addEventListener('reset', reload)
 
 adopt(document)
 prepare()
+dropped()
+places.ontoggle = opened
+// A message that was opened by its link is looked at as the last one was.
+if ($('iframe.body', pane) && !new URLSearchParams(location.search).has('view') && ['width', 'scheme', 'images'].some(setting)) show(location.href, false)
 if ($('article', pane)?.dataset.unread === 'true') mark([openID()], false)

@@ -1,0 +1,156 @@
+// What a person makes or changes by a form or a dialog. It goes the way of programs: as JSON.
+
+import { $, api, ask, home, openID, pane, parse, piece, query, rowOf, show, subjects, tell, withQuery } from './page.js'
+
+// asked opens a dialog and says whether it was answered with yes. What was answered the last time is forgotten first: Esc
+// closes a dialog without an answer.
+function asked(dialog) {
+  dialog.returnValue = ''
+  dialog.showModal()
+  return new Promise(done => { dialog.onclose = () => done(dialog.returnValue === 'ok') })
+}
+
+// Tags: those of one message are changed, to several one is added.
+export async function tag() {
+  const ids = subjects()
+  if (!ids.length) return
+  const of = id => JSON.parse(rowOf(id)?.dataset.tags || $(`article[data-id="${id}"]`)?.dataset.tags || '[]') ?? []
+  const typed = await tagsTyped(ids.length === 1 ? of(ids[0]) : [])
+  if (!typed) return
+  for (const id of ids) {
+    if (await ask('PATCH', `${api}/${id}`, ids.length === 1 ? { tags: typed } : { tag: typed }) && id === openID()) show(location.href, false)
+  }
+}
+
+async function tagsTyped(tags) {
+  const dialog = $('#tagging'), input = $('input', dialog)
+  input.value = tags.join(', ')
+  return await asked(dialog) && input.value.split(',').map(t => t.trim()).filter(Boolean)
+}
+
+// All that is found, whether it is listed or not: everything if nothing is searched for.
+const found = () => api + (query() ? withQuery() : '?all=true')
+const count = n => n === 1 ? '1 message' : `${n} messages`
+
+export async function readAll() {
+  const done = await ask('PATCH', found(), { unread: false })
+  if (done) tell(done.updated ? `${count(done.updated)} marked read.` : 'All of them were read.')
+}
+
+export async function tagAll() {
+  const typed = await tagsTyped([])
+  const done = typed?.length && await ask('PATCH', found(), { tag: typed })
+  if (done) tell(`${count(done.updated)} tagged.`)
+}
+
+export async function empty() {
+  const dialog = $('#sure')
+  $('h2', dialog).textContent = query() ? `Delete all that “${query()}” finds?` : 'Delete all messages?'
+  if (!await asked(dialog)) return
+  const done = await ask('DELETE', found())
+  if (!done) return
+  tell(`${count(done.deleted)} deleted.`)
+  home()
+}
+
+// take puts .eml files into the inbox, one after the other: a folder of them need not be in memory at once.
+export async function take(files) {
+  let taken = 0
+  for (const file of files) {
+    if (!/\.eml$/i.test(file.name) && file.type !== 'message/rfc822') { tell(`${file.name} is no .eml file.`); return }
+    if (!await ask('POST', api, undefined, { body: file, headers: { 'Content-Type': 'message/rfc822' } })) return
+    taken++
+  }
+  if (taken) tell(`${count(taken)} imported.`)
+}
+
+// named reads a list of addresses.
+const named = list => [...list.matchAll(/(?:"[^"]*"|[^,"])+/g)].map(([one]) => {
+  const [, name, address] = one.match(/^(.*)<([^<>]*)>\s*$/) ?? [null, '', one]
+  return { name: name.trim().replace(/^"(.*)"$/, '$1'), address: address.trim() }
+}).filter(a => a.address)
+
+// encoded gives a file's content in base64.
+const encoded = file => new Promise((done, failed) => {
+  const reader = Object.assign(new FileReader(), { onload: () => done(reader.result.split(',')[1] ?? ''), onerror: () => failed(reader.error) })
+  reader.readAsDataURL(file)
+})
+
+const fate = sent => tell(sent.results.every(r => r.fate === 'accepted') ? `Accepted by ${sent.results[0]?.host || 'the relay'}.`
+  : sent.results.filter(r => r.fate !== 'accepted').map(r => `${r.recipient}: ${r.fate} ${r.code || ''} ${r.text}`).join('; '))
+
+const forms = {
+  async compose(form, how) {
+    const at = name => form.elements[name].value.trim()
+    const message = { from: named(at('from')), to: named(at('to')), cc: named(at('cc')), subject: at('subject'), text: form.elements.text.value, html: form.elements.html.value, headers: [] }
+    message.attachments = [...form.querySelectorAll('[name=part]:checked')].map(box => ({ message: form.dataset.original, part: box.value, cid: box.dataset.cid }))
+    for (const file of form.elements.files.files) message.attachments.push({ name: file.name, type: file.type, content: await encoded(file) })
+    for (const [name, value] of [['In-Reply-To', form.dataset.reply], ['References', form.dataset.references]])
+      if (value) message.headers.push([name, value.split(' ').map(id => `<${id}>`).join(' ')])
+    const made = await ask('POST', how === 'send' ? '/api/v1/send' : api, message)
+    if (made?.results) fate(made)
+    if (made) { if (made.id) show('/messages/' + made.id); else home() }
+  },
+  async faults(form, how) {
+    const lines = form.elements.rules.value.split('\n').map(l => l.trim()).filter(Boolean)
+    await misbehave(how === 'off' ? [] : lines)
+  },
+}
+document.addEventListener('submit', event => {
+  const run = forms[event.target.id]
+  if (!run) return
+  event.preventDefault()
+  run(event.target, event.submitter?.value)
+})
+
+export async function misbehave(lines) {
+  const set = await ask('PUT', '/api/v1/faults', { faults: lines.map(rule => ({ rule })) })
+  if (!set) return
+  tell(set.faults.length ? 'The server misbehaves from now on.' : 'The server behaves again.')
+  const page = parse((await piece('/faults')).html)
+  $('#faulty').innerHTML = $('#faulty', page).innerHTML
+  if (location.pathname === '/faults') pane.innerHTML = $('#pane', page).innerHTML
+}
+
+// links has the server look at a message's links: only when somebody asks.
+export async function links() {
+  const button = $('[data-do=links]', pane)
+  button.disabled = true
+  const answer = await fetch(`/messages/${openID()}/links`, { method: 'POST' }).then(a => a.text()).catch(() => null)
+  button.disabled = false
+  if (answer === null) tell('The server does not answer.')
+  else $('#links', pane).innerHTML = answer
+}
+
+export async function release() {
+  const id = openID(), dialog = $('#releasing')
+  const [to, resent] = dialog.querySelectorAll('input')
+  to.value = resent.value = ''
+  if (!await asked(dialog)) return
+  const recipients = to.value.split(',').map(r => r.trim()).filter(Boolean)
+  const sent = await ask('POST', `${api}/${id}/release`, { recipients, resent_from: resent.value.trim() })
+  if (sent?.results) fate(sent)
+}
+
+// Files that are dropped: into a message that is being written, or else into the inbox.
+const brings = event => event.dataTransfer?.types.includes('Files')
+export function dropped() {
+  addEventListener('dragover', event => {
+    if (!brings(event)) return
+    event.preventDefault()
+    event.dataTransfer.dropEffect = 'copy'
+    document.body.dataset.drop = $('#compose') ? 'Attach them' : 'Drop .eml files to put them into the inbox'
+  })
+  addEventListener('dragleave', event => { if (!event.relatedTarget) delete document.body.dataset.drop })
+  addEventListener('drop', event => {
+    delete document.body.dataset.drop
+    if (!brings(event)) return
+    event.preventDefault()
+    const form = $('#compose')
+    if (!form) return take(event.dataTransfer.files)
+    const all = new DataTransfer()
+    for (const file of [...form.elements.files.files, ...event.dataTransfer.files]) all.items.add(file)
+    form.elements.files.files = all.files
+  })
+  $('#eml').onchange = ({ target }) => take([...target.files]).then(() => { target.value = '' })
+}
