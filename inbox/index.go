@@ -30,7 +30,7 @@ const (
 	// time, unless a request waits for it: what it takes is the senders'. It looks
 	// each busyRest whether they have stopped.
 	busyBatch = 128
-	busyShare = 8
+	busyShare = 32
 	busyRest  = 200 * time.Millisecond
 	// settleTime is how long a request waits for the indexer to have read what
 	// was accepted before the request came.

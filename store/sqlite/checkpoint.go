@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // Checkpoints: moving what has been committed from the log into the database.
@@ -19,8 +20,14 @@ import (
 
 const (
 	pageSize  = 8192
-	ckptAfter = 16 << 20            // octets of log until a checkpoint is worth its two syncs
-	longLog   = 64 << 20 / pageSize // pages of log that the writer does not let grow further
+	ckptAfter = 8 << 20             // octets of log until a checkpoint is worth its two syncs
+	longLog   = 24 << 20 / pageSize // pages of log that the writer does not let grow further
+	// A commit writes the last page of each table and index that it adds to, and a
+	// few that lead there, however little is added.
+	commitPages = 6
+	// quietAfter is how long nothing has to have been written for the log to be put
+	// away and memory to be given back.
+	quietAfter = time.Second
 )
 
 // A checkpointer has two sides. What the writer calls is start, stop and committed;
@@ -78,6 +85,31 @@ func (c *checkpointer) committed(w *conn) {
 		c.running.Store(true)
 		c.ask <- struct{}{}
 	}
+}
+
+// settle puts the log away while nobody writes: first the second connection moves
+// what is in it, then the writer, for whom nothing is left to be moved, cuts it to
+// nothing. It reports whether it has to be called again.
+func (c *checkpointer) settle(w *conn) (more bool) {
+	if c.running.Load() {
+		return true
+	}
+	if c.grown > 0 {
+		c.grown = 0
+		c.running.Store(true)
+		c.ask <- struct{}{}
+		return true
+	}
+	c.long.Store(false)
+	truncate(w)
+	return false
+}
+
+// truncate moves what is left in the log, cuts it, and gives back the pages that
+// the connection keeps in memory. It waits for nobody: who reads has the log stay
+// for another time, which is no loss.
+func truncate(c *conn) {
+	_ = c.exec("PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA shrink_memory; PRAGMA busy_timeout=" + busyTimeout)
 }
 
 // run is the goroutine of the second connection; it ends with the channel.

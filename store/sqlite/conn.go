@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	engine "modernc.org/sqlite"
 	code "modernc.org/sqlite/lib"
@@ -20,6 +21,9 @@ import (
 // Connections. Reading goes through database/sql's pool. The writer holds a
 // connection of the driver's own: its statements stay prepared, and an insert
 // costs neither the pool's locks nor its conversions.
+
+// busyTimeout is for how many milliseconds a connection waits for another.
+const busyTimeout = "10000"
 
 // connector returns what opens the database at path. As a URI, because a plain
 // path would end at its first question mark. The path is made absolute, so that a
@@ -37,18 +41,23 @@ func connector(path, query string) (driver.Connector, error) {
 	return engine.NewConnector(u.String())
 }
 
+// readerIdle is how long a connection may read nothing before it is closed, and its
+// memory with it.
+const readerIdle = 30 * time.Second
+
 // readers returns the pool for reading. Four at once is more than two cores can
-// serve, and each has a page cache of its own. It is told query_only, so that a
+// serve, and each has a page cache of its own, a small one: the system's is behind it. It is told query_only, so that a
 // mistake in a query is an error and not a second writer. The index of words is
 // there as search.
 func readers(path, search string) (*sql.DB, error) {
-	c, err := connector(path, "_pragma=busy_timeout(10000)&_pragma=cache_size(-16000)")
+	c, err := connector(path, "_pragma=busy_timeout("+busyTimeout+")&_pragma=cache_size(-2000)")
 	if err != nil {
 		return nil, err
 	}
 	pool := sql.OpenDB(attaching{c, search})
 	pool.SetMaxOpenConns(4)
 	pool.SetMaxIdleConns(4)
+	pool.SetConnMaxIdleTime(readerIdle)
 	return pool, nil
 }
 
@@ -78,7 +87,7 @@ type conn struct{ driver.Conn }
 // connect opens a connection for one goroutine. Two of them write, the writer and
 // the checkpointer; where they meet, one waits for the other.
 func connect(ctx context.Context, path string) (*conn, error) {
-	open, err := connector(path, "_pragma=busy_timeout(10000)")
+	open, err := connector(path, "_pragma=busy_timeout("+busyTimeout+")")
 	if err != nil {
 		return nil, err
 	}

@@ -48,13 +48,18 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 		return "", ErrClosed
 	}
 	// What the client said in SIZE is a hint, no promise (RFC 1870, 6.3).
-	b, err := s.spool.receive(msg, a.Envelope.Options.Size)
+	session, lines, _ := strings.Cut(a.Session, "\n")
+	if len(lines) > maxLines {
+		session, lines = a.Session, ""
+	}
+	b, err := s.spool.receive(lines, msg, a.Envelope.Options.Size)
 	if err != nil {
 		return "", err
 	}
+	s.spool.pack(b, s.packer)
 	// The writer looks at the buffer until it has answered, and not after.
 	defer s.spool.release(b)
-	m, err := newMessage(a, b)
+	m, err := newMessage(a, session, b)
 	if err == nil {
 		r := &request{message: m, done: make(chan error, 1)}
 		s.writer.submit(r)
@@ -82,14 +87,18 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 	}
 	var file string
 	var data []byte
-	err = s.read.QueryRowContext(ctx, "SELECT file, data FROM message LEFT JOIN body USING (key) WHERE key=?", key).Scan(&file, &data)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
+	var begins sql.NullInt64
+	err = s.read.QueryRowContext(ctx, "SELECT file, iif(file='', data, NULL), begins FROM message LEFT JOIN body USING (key) WHERE key=?", key).Scan(&file, &data, &begins)
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil, inbox.ErrNotFound
-	case err != nil:
+	}
+	if err == nil && file == "" {
+		if _, data, err = s.packer.unpack(data, begins.Int64); err == nil {
+			return memoryBody{bytes.NewReader(data)}, nil
+		}
+	}
+	if err != nil {
 		return nil, wrap(err)
-	case file == "":
-		return memoryBody{bytes.NewReader(data)}, nil
 	}
 	// The row was there a moment ago; its file goes after it, never before.
 	b, err := s.spool.open(file)
@@ -178,11 +187,25 @@ func (s *inboxStore) Entry(ctx context.Context, id string) (*inbox.Entry, error)
 	if len(list) == 0 {
 		return nil, inbox.ErrNotFound
 	}
-	err = s.read.QueryRowContext(ctx, "SELECT session FROM message WHERE key=?", key).Scan(&list[0].Session)
+	list[0].Session, err = s.session(ctx, key)
+	return &list[0], err
+}
+
+// session returns the session that brought a message, wherever its lines lie.
+func (s *inboxStore) session(ctx context.Context, key int64) (string, error) {
+	var session string
+	var data []byte
+	var begins sql.NullInt64
+	err := s.read.QueryRowContext(ctx, "SELECT session, iif(begins>0, data, NULL), begins FROM message LEFT JOIN body USING (key) WHERE key=?", key).
+		Scan(&session, &data, &begins)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, inbox.ErrNotFound // deleted in between
+		return "", inbox.ErrNotFound // deleted in between
 	}
-	return &list[0], wrap(err)
+	if err != nil || begins.Int64 <= 0 {
+		return session, wrap(err)
+	}
+	lines, _, err := s.packer.unpack(data, begins.Int64)
+	return session + "\n" + lines, wrap(err)
 }
 
 // List implements inbox.Store. Total and the page are read one after the other, so

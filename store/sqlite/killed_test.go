@@ -67,7 +67,7 @@ func TestMigrateKilled(t *testing.T) {
 		kept[id] = msg
 	}
 	db.Close()
-	sqlite.Downgrade(t, older)
+	sqlite.Downgrade(t, older, 1)
 
 	whole := func(dir, what string, nth int) {
 		t.Helper()

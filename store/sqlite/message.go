@@ -18,6 +18,7 @@ import (
 // until it has answered nobody else may look at it.
 type message struct {
 	arrival    *inbox.Arrival
+	session    string // of the arrival, as far as it does not lie before the body
 	body       *body
 	recipients string
 	options    string
@@ -33,8 +34,8 @@ type options struct {
 
 // newMessage makes everything ready that does not need the writer. An error is
 // the envelope's, and nothing of the message has been kept by then.
-func newMessage(a *inbox.Arrival, b *body) (*message, error) {
-	m := &message{arrival: a, body: b}
+func newMessage(a *inbox.Arrival, session string, b *body) (*message, error) {
+	m := &message{arrival: a, session: session, body: b}
 	// Most envelopes have no options, and then nothing is encoded.
 	plain := a.Envelope.Options == smtp.MailOptions{}
 	list := make([]string, len(a.Envelope.To))
@@ -100,7 +101,7 @@ func (s *statements) prepare(c *conn) error {
 		{&s.begin, "BEGIN IMMEDIATE"},
 		{&s.commit, "COMMIT"},
 		{&s.addMessage, "INSERT INTO message VALUES (?,?,?,?,?,?,?,?,?,?,?,1,'',?,?)"},
-		{&s.addBody, "INSERT INTO body VALUES (?,?)"},
+		{&s.addBody, "INSERT INTO body VALUES (?,?,?)"},
 		// The message may have been deleted while it was being read, and a summary
 		// without one would stay for good.
 		{&s.addSummary, "INSERT OR REPLACE INTO summary SELECT ?,?,?,?,?,?,?,? WHERE EXISTS (SELECT 1 FROM message WHERE key=?)"},
@@ -142,7 +143,7 @@ func (t *transaction) add(m *message) error {
 	m.key = t.key
 	a := m.arrival
 	if _, err := t.stmts.addMessage.set(m.key, a.Received.UnixMilli(), a.IP, a.Host, a.TLS, a.User, a.Envelope.From,
-		m.recipients, m.options, m.body.size, m.body.file, a.Inbox, a.Session).exec(); err != nil {
+		m.recipients, m.options, m.body.size, m.body.file, a.Inbox, m.session).exec(); err != nil {
 		return err
 	}
 	t.messages++
@@ -151,9 +152,11 @@ func (t *transaction) add(m *message) error {
 	// The bytes are in a synced file; its name is not durable yet.
 	if m.body.file != "" {
 		t.newFiles = true
-		return nil
+		if m.body.lines == 0 {
+			return nil
+		}
 	}
-	_, err := t.stmts.addBody.set(m.key, m.body.data).exec()
+	_, err := t.stmts.addBody.set(m.key, m.body.data, int64(m.body.lines)).exec()
 	return err
 }
 

@@ -22,6 +22,9 @@ var migrations = [version - 1]string{
 	CREATE TABLE tag (name TEXT NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (name, key)) STRICT, WITHOUT ROWID;
 	INSERT OR IGNORE INTO tag SELECT lower(j.value), m.key FROM message m, json_each(m.tags) j WHERE m.tags<>'';
 	ALTER TABLE summary DROP COLUMN search;`,
+	// Messages stay as they are; what is kept from now on is packed.
+	`ALTER TABLE body ADD COLUMN begins INTEGER NOT NULL DEFAULT -1;
+	CREATE INDEX message_inbox ON message (inbox, unread) WHERE inbox<>'';`,
 }
 
 // backupName is where the copy of a database of an older version lies.
@@ -43,6 +46,9 @@ func (d *DB) migrate(c *conn, made int64) error {
 		// Half of it has been done in a transaction that must not stay open.
 		_ = c.exec("ROLLBACK")
 		return fmt.Errorf("the older database cannot be brought up to date, and is as it was: %w", err)
+	}
+	if made > 1 {
+		return nil
 	}
 	// The first version could not give pages back; a new arrangement of them can.
 	return c.exec("PRAGMA auto_vacuum=incremental; VACUUM")

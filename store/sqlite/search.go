@@ -129,7 +129,7 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.exec("PRAGMA journal_mode=wal; PRAGMA synchronous=normal; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-16000; PRAGMA temp_store=memory"); err != nil {
+	if err := c.exec("PRAGMA journal_mode=wal; PRAGMA synchronous=normal; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-4000; PRAGMA temp_store=memory"); err != nil {
 		return nil, err
 	}
 	if made == 0 {
@@ -214,6 +214,14 @@ func (s *search) close() error {
 	}
 	s.added.close()
 	return s.conn.Close()
+}
+
+// settle puts the log away and gives memory back, if nobody is at work.
+func (s *search) settle() {
+	if s.mu.TryLock() {
+		defer s.mu.Unlock()
+		truncate(s.conn)
+	}
 }
 
 // reached returns the key up to which all messages are in the index.

@@ -23,14 +23,15 @@ import (
 // the octets that came, so that a signature over them still holds (RFC 6376, 3.7).
 
 const (
+	inline = 1 << 20  // octets of a message that lies in the database at most
 	share  = 64 << 10 // what any session may hold
 	budget = 64 << 20 // what all sessions may hold above their shares
 )
 
-// classes are the sizes of buffers. The last one is a little over the mebibyte
-// that the database takes, so that the end of such a message is seen in it. Steps
-// of four keep the copying on the way up below half of what is read.
-var classes = [...]int{4 << 10, 16 << 10, share, 256 << 10, 1<<20 + 512}
+// classes are the sizes of buffers. The last one is a little over what the database
+// takes, so that the end of such a message is seen in it. Steps of four keep the
+// copying on the way up below half of what is read.
+var classes = [...]int{4 << 10, 16 << 10, share, 256 << 10, inline + maxLines + 512}
 
 // A spool is used by all sessions at once. left may be below zero for a moment,
 // while somebody who asked for too much gives it back.
@@ -56,9 +57,10 @@ type buffer struct {
 // A body is a message that has been read to its end. It is either in memory or
 // in a file that has been synced, whose name has not.
 type body struct {
-	data   []byte // nil if it is in a file
+	data   []byte // lines, and behind them the message if it is not in a file
+	lines  int    // octets of data that come before the message
 	file   string // "" if it is in memory
-	size   int64
+	size   int64  // of the message
 	buffer *buffer
 }
 
@@ -107,24 +109,29 @@ func (s *spool) grow(b *buffer) *buffer {
 	return bigger
 }
 
-// receive reads msg to its end. After an error nothing is left of it. What is in
-// memory must be given back with release; hint is octets, 0 if nothing is known.
-func (s *spool) receive(msg io.Reader, hint int64) (*body, error) {
-	b, n := s.first(hint), 0
+// receive reads msg to its end and puts lines before it, which are no longer than
+// maxLines. After an error nothing is left of it. What is in memory must be given
+// back with release; hint is octets of msg, 0 if nothing is known.
+func (s *spool) receive(lines string, msg io.Reader, hint int64) (*body, error) {
+	b := s.first(int64(len(lines)) + max(hint, 0))
+	n := copy(b.bytes, lines)
 	for {
 		if n == len(b.bytes) {
 			bigger := s.grow(b)
 			if bigger == nil {
-				return s.spill(b, msg)
+				return s.spill(b, lines, n, msg)
 			}
 			b = bigger
 		}
 		m, err := some(msg, b.bytes[n:])
 		n += m
+		if n-len(lines) > inline {
+			return s.spill(b, lines, n, msg)
+		}
 		// Only a valid end of data gives EOF; a connection that broke has another
 		// error, so that half of a message is never taken for a whole one.
 		if err == io.EOF {
-			return &body{data: b.bytes[:n], size: int64(n), buffer: b}, nil
+			return &body{data: b.bytes[:n], lines: len(lines), size: int64(n - len(lines)), buffer: b}, nil
 		}
 		if err != nil {
 			s.give(b)
@@ -144,18 +151,18 @@ func some(r io.Reader, p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// spill writes what is in b and the rest of msg to a file and syncs it. b is
-// what the rest is copied through. The sync is here and not in the writer, so that
+// spill writes what of the message is in b, up to n and behind lines, and the rest
+// of msg to a file and syncs it. b is what the rest is copied through. The sync is here and not in the writer, so that
 // a large message delays its own session and no other. Its name is made durable
 // by the writer, one sync of the directory for a whole batch.
-func (s *spool) spill(b *buffer, msg io.Reader) (*body, error) {
+func (s *spool) spill(b *buffer, lines string, n int, msg io.Reader) (*body, error) {
 	defer s.give(b)
 	name := strings.ToLower(rand.Text())
 	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, named(fmt.Errorf("sqlite: %w", err))
 	}
-	out := &body{file: name}
+	out := &body{data: []byte(lines), lines: len(lines), file: name}
 	// What is counted is what was written: the size of the message.
 	write := func(p []byte) error {
 		n, err := f.Write(p)
@@ -168,7 +175,7 @@ func (s *spool) spill(b *buffer, msg io.Reader) (*body, error) {
 		s.remove(name)
 		return nil, err
 	}
-	if err := write(b.bytes); err != nil {
+	if err := write(b.bytes[len(lines):n]); err != nil {
 		return fail(named(fmt.Errorf("sqlite: %w", err)))
 	}
 	// io.Copy would tell neither a failing reader from a failing disk, nor use b.
@@ -185,6 +192,20 @@ func (s *spool) spill(b *buffer, msg io.Reader) (*body, error) {
 		return fail(named(fmt.Errorf("sqlite: %w", err)))
 	}
 	return out, nil
+}
+
+// pack has data packed and gives back the memory of what it was before.
+func (s *spool) pack(b *body, p *packer) {
+	if b.file != "" && b.lines == 0 {
+		return // there is nothing for the database
+	}
+	was, data := b.buffer, b.data
+	// There may be no room that large; then p makes some.
+	room := s.first(int64(len(data)))
+	b.data, b.buffer = p.pack(data, room.bytes[:0]), room
+	if was != nil {
+		s.give(was)
+	}
 }
 
 // release gives a body's memory back. Once it has been committed or given up

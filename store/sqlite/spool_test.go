@@ -13,7 +13,7 @@ import (
 
 func received(t *testing.T, s *spool, msg io.Reader, hint int64) *body {
 	t.Helper()
-	b, err := s.receive(msg, hint)
+	b, err := s.receive("", msg, hint)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,12 +82,12 @@ func TestSpoolBrokenOff(t *testing.T) {
 	s := newSpool(t.TempDir())
 	broken := errors.New("gone")
 	for _, size := range []int{0, 100, 70_000, 2 << 20} {
-		_, err := s.receive(io.MultiReader(strings.NewReader(strings.Repeat("a", size)), iotest.ErrReader(broken)), int64(size))
+		_, err := s.receive("lines", io.MultiReader(strings.NewReader(strings.Repeat("a", size)), iotest.ErrReader(broken)), int64(size))
 		if !errors.Is(err, broken) {
 			t.Errorf("%d octets: %v, want %v", size, err, broken)
 		}
 	}
-	if _, err := s.receive(idle{}, 0); !errors.Is(err, io.ErrNoProgress) {
+	if _, err := s.receive("", idle{}, 0); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a reader that gives nothing: %v", err)
 	}
 	if left := s.left.Load(); left != budget {

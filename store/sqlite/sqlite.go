@@ -48,7 +48,7 @@ var (
 
 const (
 	applicationID = 0x706f7374 // "post", at offset 68 of the file
-	version       = 2          // of the schema; PRAGMA user_version
+	version       = 3          // of the schema; PRAGMA user_version
 
 	fileName   = "postrider.db"
 	lockName   = "lock"
@@ -72,15 +72,20 @@ CREATE TABLE message (
 	recipients TEXT NOT NULL,   -- one a line
 	options TEXT NOT NULL,      -- JSON of the envelope's options; '' if there are none
 	size INTEGER NOT NULL,
-	file TEXT NOT NULL,         -- in bodies/; '' if the bytes are in the table body
+	file TEXT NOT NULL,         -- in bodies/; '' if the message is in the table body
 	unread INTEGER NOT NULL,
 	tags TEXT NOT NULL,         -- JSON; '' if there are none
 	inbox TEXT NOT NULL DEFAULT '',
-	session TEXT NOT NULL DEFAULT '' -- inbox.Session as text; '' if it came otherwise
+	session TEXT NOT NULL DEFAULT '' -- the first line of an inbox.Session as text, or all of it; '' if it came otherwise
 ) STRICT;
 CREATE INDEX message_unread ON message (unread);
 CREATE TABLE tag (name TEXT NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (name, key)) STRICT, WITHOUT ROWID; -- in lower case
-CREATE TABLE body (key INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+CREATE INDEX message_inbox ON message (inbox, unread) WHERE inbox<>'';
+CREATE TABLE body (
+	key INTEGER PRIMARY KEY,
+	data BLOB NOT NULL,         -- packed: the other lines of the session, and the message if it is not in a file
+	begins INTEGER NOT NULL DEFAULT -1 -- where the message begins in what was packed; -1: data is the message as it came
+) STRICT;
 CREATE TABLE summary (
 	key INTEGER PRIMARY KEY,
 	author TEXT NOT NULL,       -- JSON, as are addressees
@@ -101,6 +106,7 @@ type DB struct {
 	node   uint64 // the part of an id that is this database's own
 	read   *sql.DB
 	spool  *spool
+	packer *packer
 	search *search
 	writer *writer
 	closed atomic.Bool
@@ -146,6 +152,9 @@ func (d *DB) release() error {
 	if d.search != nil {
 		errs = append(errs, d.search.close())
 	}
+	if d.packer != nil {
+		d.packer.close()
+	}
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close())
 	}
@@ -168,6 +177,9 @@ func (d *DB) open(ctx context.Context) error {
 	}
 	// From here no other process comes in between.
 	if err := d.create(); err != nil {
+		return err
+	}
+	if d.packer, err = newPacker(); err != nil {
 		return err
 	}
 	c, err := connect(ctx, d.file())
@@ -238,7 +250,7 @@ func (d *DB) prepare(c *conn) error {
 	// calls, so that larger ones cost less; those of 16 KiB cost no less than these.
 	// Both stay as they were in a database that has tables.
 	for _, pragma := range []string{"page_size=8192", "auto_vacuum=incremental", "journal_mode=wal", "synchronous=full", "fullfsync=1", "checkpoint_fullfsync=1",
-		"wal_autocheckpoint=0", "cache_size=-16000", "temp_store=memory"} {
+		"wal_autocheckpoint=0", "cache_size=-4000", "temp_store=memory"} {
 		if err := c.exec("PRAGMA " + pragma); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +50,20 @@ func add(t testing.TB, db *sqlite.DB, size int) string {
 		t.Fatalf("Add: %v", err)
 	}
 	return id
+}
+
+func content(t testing.TB, db *sqlite.DB, id string) []byte {
+	t.Helper()
+	b, err := db.Inbox().Open(context.Background(), id)
+	if err != nil {
+		t.Fatalf("Open(%s): %v", id, err)
+	}
+	defer b.Close()
+	got, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+	if err != nil {
+		t.Fatalf("reading %s: %v", id, err)
+	}
+	return got
 }
 
 func bodies(t testing.TB, dir string) int {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -38,8 +39,8 @@ type request struct {
 // bytes is what a request adds to its batch. A body in a file adds nothing: it has
 // been written and synced before it came in line.
 func (r *request) bytes() int64 {
-	if r.message != nil && r.message.body.file == "" {
-		return r.message.body.size
+	if r.message != nil {
+		return int64(len(r.message.body.data))
 	}
 	return 0
 }
@@ -151,26 +152,63 @@ func (w *writer) close() error {
 // changes anything, so that no commit has to be tried twice.
 func (w *writer) run() {
 	defer close(w.ended)
-	var batch []*request
-	// One wake-up may stand for many requests, or for some that an earlier round has
-	// already taken; only an empty line ends the round.
-	for range w.wake {
-		for {
-			batch = w.next(batch)
-			if len(batch) == 0 && !w.shorten() {
-				break
+	quiet := time.NewTimer(quietAfter)
+	defer quiet.Stop()
+	for {
+		select {
+		case _, open := <-w.wake:
+			if !open {
+				w.work()
+				return
 			}
-			if len(batch) == 0 {
-				continue // somebody may have come meanwhile
+			w.work()
+			quiet.Reset(quietAfter)
+		case <-quiet.C:
+			if w.ckpt.settle(w.conn) {
+				quiet.Reset(quietAfter)
+			} else {
+				w.db.search.settle()
 			}
-			err := w.commit(batch)
-			for _, r := range batch {
-				// Whoever waits with a message answers 250 if this is nil.
-				r.done <- err
-			}
-			clear(batch) // their makers use them again
-			w.ckpt.committed(w.conn)
 		}
+	}
+}
+
+// work commits what is in line until nothing is. One wake-up may stand for many
+// requests, or for some that an earlier round has already taken.
+func (w *writer) work() {
+	var batch []*request
+	for {
+		w.gather()
+		batch = w.next(batch)
+		if len(batch) == 0 && !w.shorten() {
+			return
+		}
+		if len(batch) == 0 {
+			continue // somebody may have come meanwhile
+		}
+		err := w.commit(batch)
+		for _, r := range batch {
+			// Whoever waits with a message answers 250 if this is nil.
+			r.done <- err
+		}
+		clear(batch) // their makers use them again
+		w.ckpt.committed(w.conn)
+	}
+}
+
+// gather lets those go first who are about to come in line: as long as it grows by
+// that, each of them makes the commit cheaper for all. Where nobody else is ready to
+// run it takes no time.
+func (w *writer) gather() {
+	for before := -1; ; {
+		w.mu.Lock()
+		n := len(w.line)
+		w.mu.Unlock()
+		if n <= before || n >= maxBatch {
+			return
+		}
+		before = n
+		runtime.Gosched()
 	}
 }
 
@@ -235,6 +273,7 @@ func (w *writer) apply(t *transaction, batch []*request, lazy bool) error {
 	if _, err := w.stmts.begin.exec(); err != nil {
 		return err
 	}
+	w.ckpt.grown += commitPages * pageSize
 	// Two messages of one millisecond differ in the lower 16 bits of their keys;
 	// keys ascend even when the clock is set back.
 	w.key = max(w.key, time.Now().UnixMilli()<<keyShift-1)
@@ -250,7 +289,7 @@ func (w *writer) apply(t *transaction, batch []*request, lazy bool) error {
 			return err
 		}
 		// A change writes a page or so, wherever it is; a guess is enough here.
-		w.ckpt.grown += 4096
+		w.ckpt.grown += pageSize
 	}
 	if t.newFiles {
 		if err := disk.SyncDir(w.db.spool.dir); err != nil {

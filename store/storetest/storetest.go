@@ -40,6 +40,7 @@ func TestInbox(t *testing.T, open func(t testing.TB, place string) Inbox) {
 	}{
 		{"Bytes", testBytes},
 		{"Arrival", testArrival},
+		{"Session", testSession},
 		{"Unread message", testReadError},
 		{"Cancelled", testCancelled},
 		{"Order", testOrder},
@@ -224,6 +225,31 @@ func testArrival(t *testing.T, s inbox.Store) {
 		}
 		if !e.Unread || e.Tags != nil || e.Summary != nil {
 			t.Errorf("a new entry is %+v; want it unread, without tags and summary", e)
+		}
+	}
+}
+
+// A session comes back with its message as it was, however long either is, and in a list its id alone.
+func testSession(t *testing.T, s inbox.Store) {
+	ctx := context.Background()
+	const head = "a1\tESMTPS\tTLS 1.3, X\t1795575694215589"
+	sessions := []string{"", "a1", head, head + "\n<3 220 mx ready\n>5 EHLO x", head + strings.Repeat("\n<3 250 ok", 20_000)}
+	for _, size := range []int{0, 100, 1 << 20, 2 << 20} {
+		for _, session := range sessions {
+			a := arrival()
+			a.Session = session
+			msg := noise(size)
+			id := add(t, s, a, bytes.NewReader(msg))
+			if e, err := s.Entry(ctx, id); err != nil || e.Session != session || e.Size != int64(size) {
+				t.Fatalf("%d octets: a session of %d octets comes back as %.80q, %v; want %.80q", size, len(session), e.Session, err, session)
+			}
+			if got := read(t, s, id); !bytes.Equal(got, msg) {
+				t.Errorf("%d octets with a session of %d: %d octets come back, or others", size, len(session), len(got))
+			}
+			page, err := s.List(ctx, inbox.Query{Limit: 1})
+			if want, _, _ := strings.Cut(session, "\t"); err != nil || page.Entries[0].Session != want {
+				t.Errorf("in a list the session is %.80q, %v; want %q", page.Entries[0].Session, err, want)
+			}
 		}
 	}
 }
