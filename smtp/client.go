@@ -64,7 +64,13 @@ func (c *Client) flush() error {
 
 // write writes what is queued and pieces, in one system call where it can be.
 func (c *Client) write(pieces ...[]byte) (err error) {
-	c.conn.SetWriteDeadline(time.Now().Add(c.dialer.Timeouts.block()))
+	c.mu.Lock()
+	wait := c.dialer.Timeouts.block()
+	if c.unwanted {
+		wait = lastWords
+	}
+	c.conn.SetWriteDeadline(time.Now().Add(wait))
+	c.mu.Unlock()
 	if len(pieces) == 0 {
 		_, err = c.conn.Write(c.out)
 	} else {

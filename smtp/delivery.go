@@ -245,13 +245,17 @@ func (d *delivery) finish(w *payload) error {
 	d.final = true
 	d.c.mu.Unlock()
 	err := w.finish()
+	d.c.mu.Lock()
+	d.whole, d.c.unwanted = true, false
+	d.c.mu.Unlock()
 	if err == nil {
 		err = d.pass()
 	}
-	d.c.mu.Lock()
-	defer d.c.mu.Unlock()
-	d.whole = err == nil
-	d.final = d.whole // else the last octets have not gone out
+	if err != nil { // the last octets have not gone out
+		d.c.mu.Lock()
+		d.whole, d.final = false, false
+		d.c.mu.Unlock()
+	}
 	return err
 }
 
@@ -313,6 +317,10 @@ func (d *delivery) got(o owed, r Reply) (more bool, err error) {
 			return false, temporary("the server took a message that it has not got", nil)
 		}
 		more = d.verdict(r, err)
+		if err != nil && !d.whole {
+			d.c.unwanted = true
+			d.c.conn.SetWriteDeadline(time.Now().Add(lastWords))
+		}
 	case o.verb == "MAIL":
 		d.refused = err
 	case o.verb == "RCPT" && d.refused == nil:

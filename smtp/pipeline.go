@@ -47,6 +47,9 @@ type pipeline struct {
 	wait    time.Duration
 	until   time.Time // when the reply that is being read must be there
 	hurried bool      // until holds for whatever may still come
+	// unwanted is set while a message is written that the server has refused: one that
+	// reads no more of it will not do so later either.
+	unwanted bool
 }
 
 // An owed reply: of that delivery, to verb.

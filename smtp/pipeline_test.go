@@ -265,6 +265,50 @@ func TestRefusedBeforeTheEnd(t *testing.T) {
 	}
 }
 
+// So is one that says it when the client already waits for it to read on: over a pipe, which
+// holds nothing, the client does from the first octet that is not read.
+func TestRefusedWhileWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		go func() {
+			rd := bufio.NewReaderSize(there, 16)
+			io.WriteString(there, "220 x\r\n")
+			for line := ""; line != "DATA\r\n"; {
+				var err error
+				if line, err = rd.ReadString('\n'); err != nil {
+					t.Error(err)
+					return
+				}
+				reply := "250 ok\r\n"
+				switch {
+				case strings.HasPrefix(line, "EHLO"):
+					reply = "250-x\r\n250 PIPELINING\r\n"
+				case strings.HasPrefix(line, "DATA"):
+					reply = "354 go\r\n"
+				}
+				io.WriteString(there, reply)
+			}
+			rd.ReadString('\n')
+			io.WriteString(there, "552 5.3.4 too big\r\n") // and reads no more
+		}()
+		d := dialer()
+		d.TLS = smtp.TLSNone
+		c, err := d.Client(t.Context(), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		results, err := c.Send(t.Context(), toBob, text(strings.Repeat("0123456789abcde\r\n", 1<<16)))
+		if classes(err) != "permanent" || results[0].Reply.Code != 552 {
+			t.Errorf("got %v, %+v, want the 552", err, results[0].Reply)
+		}
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("it waited for %v until it heard that", took)
+		}
+	})
+}
+
 // A server that takes fewer recipients at once gets several transactions, whether it
 // said so before (RFC 9422) or says so then (RFC 5321, 4.5.3.1.10); one that takes few
 // transactions or domains in a session, several sessions.
