@@ -70,7 +70,7 @@ func (c *Conn) auth(arg string) {
 		c.mu.Unlock()
 		c.say(235, "2.7.0", "authenticated")
 	case errors.Is(err, errConnection):
-		c.done = true
+		c.done = true // readFailed has said why
 	case errors.Is(err, errCancelled):
 		c.wrong(501, "5.7.0", "authentication cancelled")
 	case errors.Is(err, sasl.ErrSyntax):

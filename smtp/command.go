@@ -433,12 +433,11 @@ func (c *Conn) rset(string) {
 func (c *Conn) quit(string) {
 	c.reset()
 	c.say(221, "2.0.0", "bye")
-	c.done = true
+	c.done, c.why = true, "QUIT"
 }
 
 func (c *Conn) foreign(string) {
-	c.refuse(&Error{Code: 421, Enhanced: "5.7.0", Text: "this is a mail server"})
-	c.linger()
+	c.giveUp(&Error{Code: 421, Enhanced: "5.7.0", Text: "this is a mail server"})
 }
 
 // startTLS carries out STARTTLS (RFC 3207). What was said in clear is forgotten,
@@ -453,13 +452,12 @@ func (c *Conn) startTLS(string) {
 		c.wrong(503, "5.5.1", "this is TLS already")
 		return
 	case c.rd.Buffered() > 0:
-		c.refuse(&Error{Code: 421, Enhanced: "5.5.1", Text: "nothing may follow STARTTLS before the handshake"})
-		c.linger()
+		c.giveUp(&Error{Code: 421, Enhanced: "5.5.1", Text: "nothing may follow STARTTLS before the handshake"})
 		return
 	}
 	c.say(220, "2.0.0", "ready to start TLS")
 	if c.flush() != nil || !c.handshake() {
-		c.done = true
+		c.done, c.why = true, "the TLS handshake failed"
 		return
 	}
 	c.mu.Lock()

@@ -64,6 +64,8 @@ type Conn struct {
 	rcptOpts   RcptOptions  // of the RCPT under way
 	done       bool         // the session ends after the reply
 	unheard    error        // why a reply could not be written: no other one will be
+	messages   int          // that were accepted
+	why        string       // it ends, for the log
 	watch      watch
 }
 
@@ -136,6 +138,7 @@ func (c *Conn) Protocol() string {
 // serve runs the session; if refusal is not nil it only says that.
 func (c *Conn) serve(refusal *Error) {
 	if c.policy.ImplicitTLS && !c.handshake() {
+		c.why = "the TLS handshake failed"
 		return
 	}
 	if refusal == nil && c.server.OnConnect != nil {
@@ -143,6 +146,7 @@ func (c *Conn) serve(refusal *Error) {
 	}
 	if refusal != nil {
 		c.refuse(refusal)
+		c.why = refusal.Text
 		c.flush()
 		return
 	}
@@ -218,15 +222,22 @@ func (c *Conn) readFailed(err error) {
 	switch {
 	case !c.done:
 		c.wrong(500, "5.5.2", "line too long")
+	case c.unheard != nil:
+		c.why = "no reply could be written: " + c.unheard.Error()
+	case c.ctx.Err() != nil:
+		c.why = "the server was closed"
 	case errors.Is(err, wire.ErrLineEnd):
-		c.refuse(&Error{Code: 500, Enhanced: "5.5.2", Text: wire.ErrLineEnd.Error()})
-		c.linger()
+		c.giveUp(&Error{Code: 500, Enhanced: "5.5.2", Text: wire.ErrLineEnd.Error()})
 	case isTimeout(err) && c.server.stopped(), errors.Is(err, errStopping):
 		c.refuse(errShuttingDown)
 	case isTimeout(err) && time.Until(c.over) <= 0:
 		c.refuse(&Error{Code: 421, Enhanced: "4.4.2", Text: "the session has lasted too long"})
 	case isTimeout(err):
 		c.refuse(&Error{Code: 421, Enhanced: "4.4.2", Text: "nothing heard for too long"})
+	case errors.Is(err, io.EOF):
+		c.why = "the client has closed the connection"
+	default:
+		c.why = err.Error()
 	}
 }
 
@@ -337,7 +348,7 @@ func (c *Conn) refuse(e *Error) {
 	}
 	c.say(e.Code, enhanced, e.Text)
 	if e.Code == 421 {
-		c.done = true // RFC 5321, 3.8
+		c.done, c.why = true, e.Text // RFC 5321, 3.8
 	}
 }
 

@@ -160,6 +160,9 @@ func (c *Conn) receive(src source) {
 	}
 	switch end := src.Err(); {
 	case end == io.EOF:
+		if err == nil && c.ended(said) {
+			c.messages++
+		}
 		c.answer(id, err, c.answered(said, txn.rcpts))
 	case errors.Is(end, errAborted):
 		// The next command is already there, and is answered.
@@ -174,7 +177,7 @@ func (c *Conn) receive(src source) {
 	case isTimeout(end):
 		c.giveUp(&Error{Code: 421, Enhanced: "4.4.2", Text: "the message did not arrive in time"})
 	default:
-		c.done = true // the connection is gone
+		c.done, c.why = true, "the connection ended within a message" // and may be gone: RFC 5321, 4.1.1.4
 	}
 }
 
@@ -182,16 +185,24 @@ func (c *Conn) receive(src source) {
 // follow cannot be trusted or are not wanted.
 func (c *Conn) giveUp(e *Error) {
 	c.refuse(e)
+	c.why = e.Text
 	c.linger()
 }
 
 // answered returns the recipients that get a reply each, nil if one reply is for
 // all: over LMTP at the end of the data (RFC 2033, 4.2), not before it.
 func (c *Conn) answered(src source, rcpts []string) []string {
-	if k, ok := src.(*chunks); !c.policy.LMTP || ok && !k.last {
+	if !c.policy.LMTP || !c.ended(src) {
 		return nil
 	}
 	return rcpts
+}
+
+// ended tells whether what was read to its end is the message, and not a chunk of it
+// that nobody wanted.
+func (c *Conn) ended(src source) bool {
+	k, ok := src.(*chunks)
+	return !ok || k.last
 }
 
 // answer says what became of a message that was read to its end: once, or for

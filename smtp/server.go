@@ -96,7 +96,8 @@ type Server struct {
 	MaxMemory       int64
 	Timeouts        Timeouts
 
-	// Logger is told what failed on this side, and of panics in the Handler. nil:
+	// Logger is told what failed on this side, and of panics in the Handler; at
+	// slog.LevelDebug of each session too: who has come, and why it ended. nil:
 	// slog.Default().
 	Logger *slog.Logger
 	// Trace is called for every line, from the session's goroutine. nil: nothing.
@@ -244,7 +245,18 @@ func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
 	}
 	ctx, cancel := context.WithCancel(context.WithValue(base, connKey{}, c))
 	c.ctx = ctx
+	// Debug, because what arrives is the Handler's to log: of a busy server's sessions
+	// nobody wants two lines each. The id is that of all that is logged between.
+	log := s.log()
+	debug := log.Enabled(ctx, slog.LevelDebug)
+	if debug {
+		log.Debug("smtp: session begins", "session", c.id, "remote", c.remote, "local", c.local)
+	}
 	c.serve(refusal)
+	if debug {
+		log.Debug("smtp: session ended", "session", c.id, "remote", c.RemoteAddr(), "hello", c.Hello(), "user", c.User(),
+			"protocol", c.Protocol(), "messages", c.messages, "why", c.why)
+	}
 	cancel()
 	if refusal == nil {
 		s.leave(c) // before it closes: who sees the end may come again

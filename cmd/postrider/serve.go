@@ -132,7 +132,10 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	o.tidy()
 	// On a terminal each message has its line already; a log is for what collects it.
 	level := slog.LevelInfo
-	if isTerminal(s.err) {
+	switch {
+	case o.verbose:
+		level = slog.LevelDebug
+	case isTerminal(s.err):
 		level = slog.LevelWarn
 	}
 	v := &server{options: o, streams: s, log: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level})), started: time.Now()}

@@ -50,12 +50,20 @@ func route(e *inbox.Entry) string {
 	return printable(from) + " → " + printable(to)
 }
 
-// subject says what it is about, by the message.
+// maxSubject is how much of a subject a line has, in characters: a line of a terminal is not much longer, and what a
+// sender wrote shall not push the lines of others off it.
+const maxSubject = 100
+
+// subject says what it is about, by the message; --print full and the page have all of it.
 func subject(s *inbox.Summary) string {
 	if s == nil || s.Subject == "" {
 		return "(no subject)"
 	}
-	return printable(s.Subject)
+	text := []rune(printable(s.Subject))
+	if len(text) > maxSubject {
+		return strings.TrimRight(string(text[:maxSubject-1]), " ") + "…"
+	}
+	return string(text)
 }
 
 // attached says how many files came with it; nothing if none did.

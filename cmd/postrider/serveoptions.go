@@ -50,9 +50,10 @@ type serveOptions struct {
 	hookTimeout            time.Duration
 	hookLimit              int
 
-	inbox inboxOptions
-	print string
-	init  bool
+	inbox   inboxOptions
+	print   string
+	verbose bool
+	init    bool
 
 	hostname string // only in a file
 	maxSize  int64
@@ -83,6 +84,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.hookLimit, "hook-limit", hook.Limit, "`NUMBER` of questions that each of them is asked at a time; others wait within --hook-timeout")
 	o.inbox.flags(f)
 	f.StringVar(&o.print, "print", "line", "how to print arriving mail: a `line`, or full")
+	f.BoolVar(&o.verbose, "verbose", false, "log each session too: who has come, and why it ended")
 	f.BoolVar(&o.init, "init", false, "write a mail.ini with the defaults, and end")
 }
 
@@ -239,8 +241,9 @@ data = postrider-data
 # How to misbehave, for tests; several rules with |.
 ;fault = RCPT *@full.example 452 4.2.2 mailbox full | DATA 10% delay=5s
 
-# A line for each message that arrives, or full.
+# A line for each message that arrives, or full; and whether the log is to tell of each session too.
 print = line
+;verbose = true
 `
 
 // writeInitial writes the file, and never over one that is there.

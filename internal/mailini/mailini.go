@@ -39,7 +39,8 @@ func Library() []string {
 func Program() []string {
 	return []string{
 		"accept", "acme", "acme_http", "acme_url", "data", "fault", "hook_limit", "hook_secret_file", "hook_timeout", "inboxes", "keep",
-		"on_auth", "on_mail", "on_rcpt", "open", "print", "relay", "users", "web", "web_auth", "web_host",
+		"on_auth", "on_mail", "on_rcpt", "open", "print", "relay", "users", "verbose", "web", "web_auth",
+		"web_host",
 	}
 }
 
