@@ -40,7 +40,7 @@ var faults = map[string]fault{
 	"half a chunk is kept":                         {"cut-chunk*", []edit{{"smtp/bdat.go", "\t\t\t\terr = io.ErrUnexpectedEOF", "\t\t\t\tif err = io.ErrUnexpectedEOF; FAULT {\n\t\t\t\t\terr = io.EOF\n\t\t\t\t}"}}},
 	"a message over the limit goes on as commands": {"size-*", []edit{{"smtp/receive.go", "case errors.Is(end, wire.ErrTooBig):", "case FAULT && errors.Is(end, wire.ErrTooBig):\n\t\tc.refuse(&Error{Code: 552, Text: \"too big\"})\n\tcase errors.Is(end, wire.ErrTooBig):"}}},
 	"what follows STARTTLS is run inside TLS": {"starttls-injected*", []edit{
-		{"smtp/command.go", "case c.rd.Buffered() > 0:\n\t\tc.refuse", "case c.rd.Buffered() > 0 && !FAULT:\n\t\tc.refuse"},
+		{"smtp/command.go", "case c.rd.Buffered() > 0:\n\t\tc.giveUp", "case c.rd.Buffered() > 0 && !FAULT:\n\t\tc.giveUp"},
 		{"internal/wire/reader.go", "	r.Release()\n	r.src, r.r", "	if FAULT {\n\t\tr.src = src\n\t\treturn\n\t}\n	r.Release()\n	r.src, r.r"},
 	}},
 	"EHLO from before TLS counts":            {"starttls-*", []edit{{"smtp/command.go", "c.hello, c.esmtp, c.user = \"\", false, \"\"", "if !FAULT {\n\t\tc.hello, c.esmtp, c.user = \"\", false, \"\"\n\t}"}}},
@@ -64,7 +64,7 @@ var faults = map[string]fault{
 	"replies lack their enhanced codes":      {"enhanced-*", []edit{{"smtp/conn.go", "		if enhanced != \"\" {", "		if enhanced != \"\" && !FAULT {"}}},
 	"a message may go in circles":            {"data-*", []edit{{"smtp/hops.go", "return h.seen > h.most", "return !FAULT && h.seen > h.most"}}},
 	"a batch is cut short":                   {"noop-*", []edit{{"smtp/query.go", "func (c *Conn) noop(string) {", "func (c *Conn) noop(string) {\n\tif FAULT {\n\t\tc.rd.Discard(c.rd.Buffered())\n\t}\n"}}},
-	"QUIT ends nothing":                      {"quit*", []edit{{"smtp/command.go", "c.say(221, \"2.0.0\", \"bye\")\n	c.done = true", "c.say(221, \"2.0.0\", \"bye\")\n	c.done = !FAULT"}}},
+	"QUIT ends nothing":                      {"quit*", []edit{{"smtp/command.go", "c.done, c.why = true, \"QUIT\"", "c.done, c.why = !FAULT, \"QUIT\""}}},
 	// Found by the cases about relaying, and by no others: see TestRelayFaults.
 	"a domain that ends like ours is ours":  {"relay-*", []edit{{"conform/testdata/server/main.go", "case to == \"postmaster\"", "case FAULT && strings.HasSuffix(domain, \"example.net\") && domain != \"example.net\" || to == \"postmaster\""}}},
 	"a percent sign leads elsewhere":        {"relay-*", []edit{{"conform/testdata/server/main.go", "case domain != \"example.net\":", "case FAULT && strings.Contains(local, \"%\"):\n\t\treturn nil\n\tcase domain != \"example.net\":"}}},

@@ -11,7 +11,12 @@ import (
 	"github.com/postrider/postrider/sasl"
 )
 
-// AUTH on a server (RFC 4954).
+// AUTH on a server (RFC 4954). How a mechanism goes is sasl's business; here is when it
+// may be said, how its lines travel, and what a failure costs.
+//
+// What is announced is what can be verified, and in clear only if that was asked for: a
+// client takes the first mechanism that it knows, and its password is gone with the first
+// line, before any refusal (RFC 4954, 9).
 
 // verifier returns what clients are checked with, nil if nothing is known of any
 // user.
@@ -23,13 +28,15 @@ func (c *Conn) verifier() *sasl.Verifier {
 	case s.SASL != nil:
 		v = *s.SASL
 	}
+	// OnAuth is the short way and wins: it knows the session, which Password does not.
 	if onAuth := c.server.OnAuth; onAuth != nil {
 		v.Password = func(ctx context.Context, user, password string) error { return onAuth(ctx, c, user, password) }
 	}
 	return &v
 }
 
-// channel is what an exchange may be bound to.
+// channel is what an exchange may be bound to (RFC 5929, 4): the certificate as this very
+// client has seen it, which a reload in the meantime does not change.
 func (c *Conn) channel() sasl.Channel {
 	return sasl.Channel{Host: c.hostname, TLS: c.tls, Certificate: c.shown}
 }
@@ -44,13 +51,16 @@ func (c *Conn) mechanisms() string {
 	return strings.Join(v.Mechanisms(c.channel()), " ")
 }
 
+// auth carries out AUTH. Where it is not to be had, and why, is told by different codes,
+// because clients go by them: 538 makes one try STARTTLS, 504 another mechanism (RFC
+// 4954, 4 and 6).
 func (c *Conn) auth(arg string) {
 	v := c.verifier()
 	switch {
 	case v == nil:
 		c.wrong(502, "5.5.1", "authentication is not available")
 		return
-	case c.user != "":
+	case c.user != "": // RFC 4954, 4: once in a session
 		c.wrong(503, "5.5.1", "authenticated already")
 		return
 	case c.tls == nil && !c.server.AllowInsecureAuth:
@@ -65,6 +75,7 @@ func (c *Conn) auth(arg string) {
 	}
 	switch err := c.exchange(server, initial, given); {
 	case err == nil:
+		// The only place at which a session gets a user, XCLIENT aside.
 		c.mu.Lock()
 		c.user = server.User()
 		c.mu.Unlock()
@@ -94,13 +105,16 @@ func (c *Conn) authFailed(err error) {
 	if log {
 		c.server.log().Error("smtp: authentication failed on this side", "session", c.id, "error", err)
 	}
-	// The reply waits, twice as long each time: guessing takes a session's time.
+	// The reply waits, twice as long each time: guessing takes a session's time, and a
+	// session is one of the few that an address may have. A user who mistypes does not
+	// notice the first. Close ends the waiting, as it ends all else.
 	timer := time.NewTimer(authDelay << c.authErrors)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-c.ctx.Done():
 	}
+	// It counts as an error too: who guesses between other commands is no better off.
 	c.wrong(e.Code, e.Enhanced, e.Text)
 	if c.authErrors++; c.authErrors >= orInt(c.server.MaxAuthErrors, 5) && !c.done {
 		c.giveUp(&Error{Code: 421, Enhanced: "4.7.0", Text: "too many failed authentications"})
@@ -115,7 +129,9 @@ var (
 	errCancelled  = errors.New("smtp: cancelled by the client")
 )
 
-// exchange carries an exchange through to its end.
+// exchange carries an exchange through to its end. A response has the limit and the time
+// of a command line. It is not one, so that no verb in it is run; a line "*" gives up (RFC
+// 4954, 4). What a trace sees of it is that there was one.
 func (c *Conn) exchange(server sasl.Server, initial string, given bool) error {
 	var response []byte
 	if given {
@@ -130,6 +146,7 @@ func (c *Conn) exchange(server sasl.Server, initial string, given bool) error {
 	for {
 		var challenge []byte
 		var done bool
+		// A verifier may ask a database: it is watched and contained as a Handler is.
 		err := c.call(func() (err error) {
 			challenge, done, err = server.Next(response)
 			return err
@@ -155,7 +172,9 @@ func (c *Conn) exchange(server sasl.Server, initial string, given bool) error {
 	}
 }
 
-// decodeResponse decodes base64 strictly; the result is never nil.
+// decodeResponse decodes base64 strictly; the result is never nil, because to sasl nil is
+// that nothing was said. The library passes over line ends, of which a line has none; bits
+// behind the last octet would give one password several forms (RFC 4648, 3.5).
 func decodeResponse(s string) ([]byte, error) {
 	b, err := base64.StdEncoding.Strict().DecodeString(s)
 	if err != nil || strings.ContainsAny(s, "\r\n") {

@@ -10,7 +10,14 @@ import (
 )
 
 // Messages that come in chunks (RFC 3030). How many octets follow a BDAT is known
-// before anything else is, and they are taken whatever the state.
+// before anything else is, and they are taken whatever the state. There is no end to be
+// looked for, no dot is stuffed, and nothing in a chunk can end it: what could be
+// smuggled by DATA cannot be here, if only the size is read as the client means it.
+//
+// A Handler reads one message, whatever it was cut into. So its reader speaks SMTP when
+// a chunk is at its end: it answers, reads the next command, and goes on if that is BDAT.
+// RSET and what else ends a transaction ends the message for the Handler, with an error,
+// and is then carried out by the session as if it had been read there.
 
 // bdat carries out BDAT (RFC 3030, 2). Its octets are taken whatever the state,
 // because what follows them is the next command.
@@ -21,6 +28,8 @@ func (c *Conn) bdat(arg string) {
 		c.giveUp(&Error{Code: 501, Enhanced: "5.5.4", Text: "expected BDAT size [LAST]"})
 		return
 	}
+	// RFC 3030, 4.2: a client that pipelines has sent the chunk before it knows that its
+	// recipients were refused.
 	if c.txn == nil || len(c.txn.rcpts) == 0 {
 		switch {
 		case !c.skip(size):
@@ -32,11 +41,15 @@ func (c *Conn) bdat(arg string) {
 		}
 		return
 	}
+	// It would be read only to be dropped. To hear it out would cost more than a new
+	// connection does.
 	if size > c.server.maxSize() {
 		c.giveUp(&Error{Code: 552, Enhanced: "5.3.4", Text: "the message is too big"})
 		return
 	}
 	chunks := &chunks{conn: c, left: size, last: last, limit: c.server.maxSize()}
+	// Line ends are text in a binary message (RFC 3030, 3); elsewhere a bare one is refused
+	// though it ends nothing here, because further on it may (RFC 5321, 2.3.8).
 	chunks.loose = c.txn.body == BodyBinaryMIME || c.policy.Profile == Normalize
 	c.receive(chunks)
 }
@@ -50,6 +63,9 @@ func (c *Conn) skip(size int64) bool {
 	return k.err == nil
 }
 
+// parseBdat reads digits and nothing else: a sign, a blank or a base that one side reads
+// and the other does not is how they come to disagree about what is a command. Eighteen
+// digits fit into 64 bits, so that no size can turn out negative.
 func parseBdat(arg string) (size int64, last, ok bool) {
 	digits, word, more := strings.Cut(arg, " ")
 	if digits == "" || len(digits) > 18 || strings.Trim(digits, "0123456789") != "" {
@@ -102,7 +118,8 @@ func (k *chunks) next(max int) ([]byte, error) {
 	return b, k.err
 }
 
-// take returns octets of the chunk.
+// take returns octets of the chunk, as many as there are: they are handed out where the
+// network has put them, without a copy.
 func (k *chunks) take(max int) ([]byte, error) {
 	rd := k.conn.rd
 	if rd.Buffered() == 0 {
@@ -126,6 +143,7 @@ func (k *chunks) nextChunk() {
 	c := k.conn
 	c.say(250, "2.0.0", fmt.Sprintf("%d octets received", k.size))
 	for {
+		// What is waited for is a command, with a command's time.
 		c.reading(false)
 		line, err := c.readCommand()
 		c.reading(true)
@@ -142,7 +160,9 @@ func (k *chunks) nextChunk() {
 	}
 }
 
-// tinyChunk is what a chunk must have not to be counted as a command.
+// tinyChunk is what a chunk must have not to be counted as a command. An honest client
+// has reason to send its chunks as they become ready, but none to make them of a few
+// octets each.
 const tinyChunk = 1 << 10
 
 // between carries out a command that was said between two chunks, and reports
@@ -164,7 +184,7 @@ func (k *chunks) between(line string) (more bool) {
 			}
 			return false
 		}
-		fallthrough
+		fallthrough // the session says what is wrong with it, and ends
 	case "RSET", "QUIT", "EHLO", "HELO", "LHLO":
 		c.pending, k.err = line, errAborted
 		return false
@@ -193,6 +213,7 @@ func (k *chunks) Read(p []byte) (int, error) {
 	return copy(p, b), nil
 }
 
+// WriteTo hands out whole pieces of the buffer.
 func (k *chunks) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	for {

@@ -3,7 +3,6 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
-	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +12,17 @@ import (
 // The verbs of a session (RFC 5321, 4.1.1). Each row says in which state a verb
 // is permitted; what it does is its function's business. The state is checked
 // before anything of the argument is looked at.
+//
+// What has gone wrong in other servers went wrong between two verbs: what one had left
+// behind was there for another. So a verb changes little, a transaction is one value that
+// is dropped whole, and what permits a verb stands in this table and nowhere else. A new
+// verb is a row here and a function; one that is only for some clients (XCLIENT) is
+// unknown to all others.
+//
+// A wrong command is refused with the code that says what to do about it: 500 and 501 not
+// to say that again, 503 to say it in its order, 530 and 538 to authenticate or to begin
+// TLS (RFC 5321, 4.2.2; RFC 4954, 6). It counts (MaxErrors). A refusal by a Handler, or
+// of what the server does not want now, is no error of the client's and does not.
 
 // A state is what must be true before a verb, or must not be.
 type state uint8
@@ -28,6 +38,7 @@ const (
 	idle                         // the verb brings no message nearer
 )
 
+// A verb is a row of the table.
 type verb struct {
 	name string
 	need state
@@ -74,6 +85,8 @@ func verbTable(rows ...verb) map[verbKey]*verb {
 	return table
 }
 
+// keyOf makes a key of a word as it was said: in whatever case (RFC 5321, 2.4), without an
+// allocation. A longer word than any verb is none.
 func keyOf(name string) (key verbKey, ok bool) {
 	if len(name) > len(key) {
 		return key, false
@@ -93,6 +106,7 @@ func (c *Conn) command(line string) {
 	name, arg, _ := strings.Cut(line, " ")
 	key, ok := keyOf(name)
 	v := verbs[key]
+	// Counted before anything else: a command that is refused is one too.
 	if !c.count() {
 		return
 	}
@@ -103,6 +117,7 @@ func (c *Conn) command(line string) {
 	if v.need&idle != 0 && !c.countIdle() {
 		return
 	}
+	// RFC 5321, 4.1.1: white space at the end of a command is tolerated.
 	arg = strings.TrimRight(arg, " ")
 	if c.permitted(v, arg) && c.agreed(v, arg) {
 		v.run(c, arg)
@@ -115,7 +130,7 @@ func (c *Conn) agreed(v *verb, arg string) bool {
 	if c.server.OnCommand == nil {
 		return true
 	}
-	if v.name == "AUTH" {
+	if v.name == "AUTH" { // an initial response is a password
 		arg, _, _ = strings.Cut(arg, " ")
 	}
 	e := c.handlerError(c.call(func() error { return c.server.OnCommand(c.ctx, c, v.name, arg) }))
@@ -130,7 +145,9 @@ func (c *Conn) agreed(v *verb, arg string) bool {
 	return false
 }
 
-// count counts a command, and ends the session when there were too many.
+// count counts a command, and ends the session when there were too many. A message sets
+// it back: a client that sends mail may stay as long as it likes, and one that only talks
+// may not. RFC 5321, 7.8 leaves the numbers to us.
 func (c *Conn) count() bool {
 	if c.commands++; c.commands <= orInt(c.server.MaxCommands, 10_000) {
 		return true
@@ -139,7 +156,8 @@ func (c *Conn) count() bool {
 	return false
 }
 
-// countIdle counts one that leads to nothing.
+// countIdle counts one that leads to nothing. Pools say NOOP or RSET between two messages,
+// so that some of them are in order; nobody needs two hundred.
 func (c *Conn) countIdle() bool {
 	if c.noops++; c.noops <= orInt(c.server.MaxNoops, 200) {
 		return true
@@ -150,6 +168,7 @@ func (c *Conn) countIdle() bool {
 
 // permitted checks the state that v needs, and says what is missing.
 func (c *Conn) permitted(v *verb, arg string) bool {
+	// The order is that in which a client would mend it.
 	switch {
 	case v.need&afterHello != 0 && c.hello == "":
 		c.wrong(503, "5.5.1", "say "+c.helloVerb()+" first")
@@ -157,7 +176,7 @@ func (c *Conn) permitted(v *verb, arg string) bool {
 		c.wrong(503, "5.5.1", "a transaction is open already")
 	case v.need&(inMail|inRcpt) != 0 && c.txn == nil:
 		c.wrong(503, "5.5.1", "say MAIL first")
-	case v.need&inRcpt != 0 && len(c.txn.rcpts) == 0:
+	case v.need&inRcpt != 0 && len(c.txn.rcpts) == 0: // RFC 5321, 3.3: 503 or 554
 		c.wrong(554, "5.5.1", "no valid recipients")
 	case v.need&cleared != 0 && c.policy.RequireTLS && c.tls == nil:
 		c.wrong(530, "5.7.0", "say STARTTLS first")
@@ -173,6 +192,7 @@ func (c *Conn) permitted(v *verb, arg string) bool {
 	return false
 }
 
+// helloVerb is how a session begins here.
 func (c *Conn) helloVerb() string {
 	if c.policy.LMTP {
 		return "LHLO"
@@ -224,108 +244,20 @@ func (c *Conn) greet(name string, right, extended bool) {
 	c.say(250, "", string(text))
 }
 
-// badHello tells what no name in a greeting may be.
+// badHello tells what no name in a greeting may be: what is more than one word, or could
+// end a line or a field further on. RFC 5321, 4.1.4 forbids to refuse mail because a name
+// is not that of the client's address; a domain has 255 octets at most (4.5.3.1.2).
 func badHello(name string) bool {
 	return strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(name) > 255
-}
-
-// extensions are what EHLO announces, in this order. offer returns the
-// parameters and whether the extension is offered now.
-var extensions = []struct {
-	name  string
-	offer func(c *Conn) (params string, ok bool)
-}{
-	{"PIPELINING", always},
-	{"SIZE", func(c *Conn) (string, bool) { return strconv.FormatInt(c.server.maxSize(), 10), true }},
-	{"8BITMIME", always},
-	{"SMTPUTF8", always},
-	{"CHUNKING", always},
-	{"BINARYMIME", ifHandler("BINARYMIME")},
-	{"ENHANCEDSTATUSCODES", always},
-	{"DSN", ifHandler("DSN")},
-	{"DELIVERBY", ifHandler("DELIVERBY")},
-	{"FUTURERELEASE", (*Conn).futureRelease},
-	{"MT-PRIORITY", ifHandler("MT-PRIORITY")},
-	{"RRVS", ifHandler("RRVS")},
-	{"PRDR", ifHandler("PRDR")},
-	{"LIMITS", func(c *Conn) (string, bool) { return "RCPTMAX=" + strconv.Itoa(c.server.maxRecipients()), true }}, // RFC 9422, 4
-	{"HELP", always},
-	{"EXPN", func(c *Conn) (string, bool) { return "", c.server.OnExpand != nil }},
-	{"STARTTLS", func(c *Conn) (string, bool) { return "", c.server.TLSConfig != nil && c.tls == nil }},
-	{"REQUIRETLS", func(c *Conn) (string, bool) { _, ok := c.server.offers("REQUIRETLS"); return "", ok && c.tls != nil }}, // RFC 8689, 2
-	{"AUTH", func(c *Conn) (string, bool) { m := c.mechanisms(); return m, m != "" }},
-	{"XCLIENT", func(c *Conn) (string, bool) { return strings.Join(xclientNames, " "), c.trusted() }},
-	{"XFORWARD", func(c *Conn) (string, bool) { return strings.Join(xforwardNames, " "), c.trusted() }},
-}
-
-func always(*Conn) (string, bool) { return "", true }
-
-func ifHandler(extension string) func(*Conn) (string, bool) {
-	return func(c *Conn) (string, bool) { return c.server.offers(extension) }
-}
-
-// futureRelease announces how long a message may be held at most, in seconds, and
-// until when that is (RFC 4865, 4): both must be told.
-func (c *Conn) futureRelease() (params string, ok bool) {
-	params, ok = c.server.offers("FUTURERELEASE")
-	seconds, until := holdLimits(params)
-	if ok && seconds > 0 && !strings.Contains(params, " ") {
-		params += " " + until.UTC().Format(time.RFC3339)
-	}
-	return params, ok && params != ""
-}
-
-// holdLimits reads what a Handler offers FUTURERELEASE with; both are zero where it
-// says nothing that can be read, and nothing is then held against it.
-func holdLimits(params string) (longest time.Duration, latest time.Time) {
-	first, second, _ := strings.Cut(params, " ")
-	seconds, err := parseSeconds(first)
-	if err != nil {
-		return 0, time.Time{}
-	}
-	longest = time.Duration(seconds) * time.Second
-	if latest, err = time.Parse(time.RFC3339, second); err != nil {
-		latest = time.Now().Add(longest)
-	}
-	return longest, latest
-}
-
-// beyond tells what of a MAIL goes beyond what the Handler's extensions were
-// announced with; nil if nothing does.
-func (c *Conn) beyond(o *MailOptions) *Error {
-	if o.HoldFor > 0 || !o.HoldUntil.IsZero() {
-		params, _ := c.server.offers("FUTURERELEASE")
-		// RFC 4865, 4: it is refused rather than held for less.
-		if longest, latest := holdLimits(params); longest > 0 && (o.HoldFor > longest || o.HoldUntil.After(latest)) {
-			return &Error{Code: 501, Enhanced: "5.5.4", Text: "no message is held for so long"}
-		}
-	}
-	if o.By.Mode == ByReturn {
-		params, _ := c.server.offers("DELIVERBY")
-		// RFC 2852, 3: the least time in which anything can be returned. With ByNotify
-		// the report is what tells of it.
-		if least, err := parseSeconds(params); err == nil && o.By.Within < time.Duration(least)*time.Second {
-			return &Error{Code: 554, Enhanced: "5.4.7", Text: "no message is delivered or returned so soon"}
-		}
-	}
-	return nil
-}
-
-// offered tells whether an extension's parameters may be used now.
-func (c *Conn) offered(extension string) bool {
-	for i := range extensions {
-		if extensions[i].name == extension {
-			_, ok := extensions[i].offer(c)
-			// AUTH is no longer announced where its parameter is of most use (RFC 4954, 5).
-			return c.esmtp && (ok || extension == "AUTH" && c.user != "")
-		}
-	}
-	return false
 }
 
 // path reads "FROM:<path> parameters" or "TO:<path> parameters". UTF-8 is
 // allowed only where the transaction has said so (RFC 6531, 3.4); utf8 is asked
 // after the parameters have been read.
+//
+// The path is read to its end before its parameters are looked for, and by the grammar:
+// a bracket in quotes ends no path. A server that searches for the bracket takes part of
+// an address for parameters (CVE-2025-59937).
 func (c *Conn) path(arg, prefix string, params func(rest string) *Error, utf8 func() bool) (string, bool) {
 	if len(arg) < len(prefix) || !strings.EqualFold(arg[:len(prefix)], prefix) {
 		c.wrong(501, "5.5.4", "expected "+prefix+"<address>")
@@ -351,7 +283,9 @@ func (c *Conn) path(arg, prefix string, params func(rest string) *Error, utf8 fu
 	return addr, true
 }
 
+// mail carries out MAIL (RFC 5321, 4.1.1.2): it opens the transaction, if the Handler does.
 func (c *Conn) mail(arg string) {
+	// One after the other in the same place; what the one before has held is gone.
 	t := &c.space
 	*t = transaction{}
 	from, ok := c.path(arg, "FROM:",
@@ -391,7 +325,7 @@ func (c *Conn) mail(arg string) {
 		c.refuse(e)
 		return
 	}
-	if t.Transaction == nil {
+	if t.Transaction == nil { // a mistake in the Handler, to be told where it can be mended
 		c.reset()
 		c.refuse(errLocal)
 		c.server.log().Error("smtp: Handler.Mail returned neither a Transaction nor an error", "session", c.id)
@@ -400,6 +334,8 @@ func (c *Conn) mail(arg string) {
 	c.say(250, "2.1.0", "sender ok")
 }
 
+// rcpt carries out RCPT (RFC 5321, 4.1.1.3). A recipient who is refused is refused alone:
+// the transaction stays as it was.
 func (c *Conn) rcpt(arg string) {
 	c.rcptOpts = RcptOptions{}
 	to, ok := c.path(arg, "TO:",
@@ -436,6 +372,8 @@ func (c *Conn) quit(string) {
 	c.done, c.why = true, "QUIT"
 }
 
+// foreign ends a session in which somebody speaks HTTP: all that follows is a body that
+// anybody may have written into a form, and a line of it could be a command.
 func (c *Conn) foreign(string) {
 	c.giveUp(&Error{Code: 421, Enhanced: "5.7.0", Text: "this is a mail server"})
 }
@@ -460,6 +398,7 @@ func (c *Conn) startTLS(string) {
 		c.done, c.why = true, "the TLS handshake failed"
 		return
 	}
+	// RFC 3207, 4.2: the client begins anew, with EHLO. No transaction is open (noMail).
 	c.mu.Lock()
 	c.hello, c.esmtp, c.user = "", false, ""
 	c.mu.Unlock()
@@ -471,6 +410,7 @@ func (c *Conn) handshake() bool {
 		c.server.log().Error("smtp: a listener with implicit TLS, but no TLSConfig", "session", c.id)
 		return false
 	}
+	// The time is for all of the handshake: an octet now and then gets no more of it.
 	conn := tls.Server(c.raw, c.server.tls)
 	c.raw.SetDeadline(time.Now().Add(c.server.Timeouts.tls()))
 	if err := conn.HandshakeContext(note(c.ctx, &c.shown)); err != nil {
@@ -482,6 +422,6 @@ func (c *Conn) handshake() bool {
 	c.mu.Lock()
 	c.tls, c.nc = &state, conn
 	c.mu.Unlock()
-	c.rd.Reset(conn)
+	c.rd.Reset(conn) // nothing that came in clear is read inside TLS
 	return true
 }

@@ -21,6 +21,11 @@ import (
 // checks that the state permits it, lets command.go carry it out, and writes the
 // replies when it would have to wait for more input, so that a pipelined batch is
 // answered in one write (RFC 2920, 3.2).
+//
+// Three rules hold it together. What the client waits for is written before we wait for
+// the client (beforeRead), or both would wait. A reply is queued in one place (say), so
+// that nothing which a Handler or a client has said can end a line. And a session ends
+// by setting done, never in the middle: the reply that says why is still to go out.
 
 // A Conn is one session of a Server, for its Handler to look at. Its methods may
 // be called from anywhere while the session lasts.
@@ -40,7 +45,8 @@ type Conn struct {
 	over     time.Time // when the session ends at the latest
 	lineBy   time.Time // when the command under way must have arrived; zero: none is
 
-	// What the client has said. The Handler may look at it from elsewhere.
+	// What the client has said. The Handler may look at it from elsewhere, and Shutdown
+	// wakes from elsewhere; all the rest is the session's own and needs no lock.
 	mu            sync.Mutex
 	hello         string
 	remote, local net.Addr          // XCLIENT changes them
@@ -82,6 +88,8 @@ type transaction struct {
 
 func newConn(s *Server, nc net.Conn, p Policy) *Conn {
 	nc, q := quick(nc)
+	// Everything that a session needs while it waits is made here, and is small: ten
+	// thousand of them wait most of the time.
 	c := &Conn{server: s, raw: nc, nc: nc, quick: q, policy: p, id: newID(), hostname: s.name}
 	c.remote, c.local = nc.RemoteAddr(), nc.LocalAddr()
 	c.over = time.Now().Add(or(s.MaxSession, 6*time.Hour))
@@ -137,6 +145,7 @@ func (c *Conn) Protocol() string {
 
 // serve runs the session; if refusal is not nil it only says that.
 func (c *Conn) serve(refusal *Error) {
+	// A client that has chosen the TLS port hears nothing in clear, not even a refusal.
 	if c.policy.ImplicitTLS && !c.handshake() {
 		c.why = "the TLS handshake failed"
 		return
@@ -144,6 +153,7 @@ func (c *Conn) serve(refusal *Error) {
 	if refusal == nil && c.server.OnConnect != nil {
 		refusal = c.handlerError(c.call(func() error { return c.server.OnConnect(c.ctx, c) }))
 	}
+	// RFC 5321, 3.1 has a refused client wait for QUIT; it would hold what it is refused.
 	if refusal != nil {
 		c.refuse(refusal)
 		c.why = refusal.Text
@@ -165,7 +175,8 @@ func (c *Conn) serve(refusal *Error) {
 	c.flush()
 }
 
-// greeting says who is there.
+// greeting says who is there, and neither by which program nor in which version: it is
+// nobody's concern (RFC 5321, 4.3.1 and 7.5), and a list of targets otherwise.
 func (c *Conn) greeting() {
 	kind := " ESMTP ready"
 	if c.policy.LMTP {
@@ -174,12 +185,15 @@ func (c *Conn) greeting() {
 	c.say(220, "", c.hostname+kind)
 }
 
-// tooEarly ends the session of a client that does not wait for replies.
+// tooEarly ends the session of a client that does not wait for replies: 554 in place of
+// the greeting, or of the reply to EHLO, is that there is no service for it (RFC 5321,
+// 3.1).
 func (c *Conn) tooEarly() {
 	c.giveUp(&Error{Code: 554, Enhanced: "5.5.0", Text: "you must wait for the server's reply"})
 }
 
-// end ends the transaction and the connection.
+// end ends the transaction and the connection. Through TLS it says so (close_notify), by
+// which the client knows that nothing was cut off (RFC 8446, 6.1).
 func (c *Conn) end() {
 	c.reset()
 	c.rd.Free()
@@ -189,7 +203,8 @@ func (c *Conn) end() {
 // maxCommand is the limit of a command line, which AUTH sets (RFC 4954, 4).
 const maxCommand = 12288
 
-// readCommand returns the next line.
+// readCommand returns the next line. One that a message in chunks has met comes first: it
+// has been read and traced, and is not a second line.
 func (c *Conn) readCommand() (string, error) {
 	if c.pending != "" {
 		line := c.pending
@@ -218,6 +233,8 @@ func (c *Conn) readLine() ([]byte, error) {
 // readFailed says what there is to say when no command could be read, and ends
 // the session unless the next line is a command again.
 func (c *Conn) readFailed(err error) {
+	// Of a line that is too long the end has been found: the next one is a command. After
+	// any other error it is not known where commands begin, or nobody is there to say them.
 	c.done = !errors.Is(err, wire.ErrTooLong)
 	switch {
 	case !c.done:
@@ -228,6 +245,7 @@ func (c *Conn) readFailed(err error) {
 		c.why = "the server was closed"
 	case errors.Is(err, wire.ErrLineEnd):
 		c.giveUp(&Error{Code: 500, Enhanced: "5.5.2", Text: wire.ErrLineEnd.Error()})
+	// A deadline in the past is how wake interrupts a read, so that it is looked at first.
 	case isTimeout(err) && c.server.stopped(), errors.Is(err, errStopping):
 		c.refuse(errShuttingDown)
 	case isTimeout(err) && time.Until(c.over) <= 0:
@@ -260,6 +278,8 @@ func (c *Conn) beforeRead() error {
 	if c.watch.active {
 		return nil // the watcher waits as long as the Handler works
 	}
+	// RFC 5321, 4.5.3.2.7: five minutes for a command at least. Within a message each wait
+	// has its time, because a message may be long; the session's end bounds both.
 	deadline := c.lineBy
 	switch now := time.Now(); {
 	case c.inData:
@@ -272,6 +292,8 @@ func (c *Conn) beforeRead() error {
 	if c.over.Before(deadline) {
 		deadline = c.over
 	}
+	// Under one lock with wake: either it finds us idle and moves the deadline behind our
+	// back, or we find that it has been here.
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watch.idle = c.txn == nil
@@ -302,6 +324,9 @@ func (c *Conn) wake() {
 
 // flush writes the replies that are waiting. Who has not heard one in its time gets
 // no more of it for another.
+//
+// No reply is written by itself: what has been said since the last wait goes out in one
+// piece, which is one system call and mostly one segment.
 func (c *Conn) flush() error {
 	if len(c.out) == 0 || c.unheard != nil {
 		return c.unheard
@@ -328,6 +353,7 @@ func (c *Conn) say(code int, enhanced EnhancedCode, text string) {
 		if enhanced != "" {
 			c.out = append(append(c.out, enhanced...), ' ')
 		}
+		// A Handler's text may be of anybody's making. A CR in it would begin another reply.
 		for i := 0; i < len(line) && len(c.out)-start < 510; i++ {
 			if b := line[i]; b >= ' ' && b != 0x7f || b == '\t' {
 				c.out = append(c.out, b)
@@ -340,7 +366,8 @@ func (c *Conn) say(code int, enhanced EnhancedCode, text string) {
 	}
 }
 
-// refuse queues a refusal; without an enhanced code it gets the general one.
+// refuse queues a refusal; without an enhanced code it gets the general one of its class,
+// as RFC 2034, 4 wants one in each.
 func (c *Conn) refuse(e *Error) {
 	enhanced := e.Enhanced
 	if enhanced == "" {
@@ -356,7 +383,7 @@ func (c *Conn) trace(fromClient bool, text string) {
 	c.server.Trace(Line{c.id, time.Now(), fromClient, text})
 }
 
-// linger ends the session so that the client gets to read the last reply: what
+// linger ends the session, where input is or may be left unread, so that the client gets to read the last reply: what
 // it still sends is taken and dropped for a while, because closing with input
 // unread would reset the connection and the reply with it.
 func (c *Conn) linger() {
@@ -368,6 +395,7 @@ func (c *Conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
+	// Bounded both ways: a client that never stops gets its reset after all.
 	c.nc.SetReadDeadline(time.Now().Add(5 * time.Second))
 	io.CopyN(io.Discard, c.nc, 4<<20)
 }
@@ -398,7 +426,9 @@ func (c *Conn) handlerError(err error) *Error {
 	return e
 }
 
-// protect calls a Handler's function and turns a panic into an error.
+// protect calls a Handler's function and turns a panic into an error. One message must not
+// end the sessions of all others, and whoever has sent it gets 451 and may try again: it
+// is a fault of ours (RFC 5321, 4.2.1).
 func (c *Conn) protect(fn func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -23,7 +23,8 @@ type hops struct {
 
 const receivedName = "received:"
 
-// pass takes the next piece, and returns errLoop if it holds a field too many.
+// pass takes the next piece, and returns errLoop if it holds a field too many. It costs
+// a search for each line of the header, and nothing for the body.
 func (h *hops) pass(b []byte) error {
 	for len(b) > 0 && !h.inBody {
 		end := bytes.IndexByte(b, '\n')
@@ -49,6 +50,8 @@ func (h *hops) pass(b []byte) error {
 	return nil
 }
 
+// looping tells whether the message has passed too many. It stays so: what is read on is
+// read to be dropped.
 func (h *hops) looping() bool { return h.seen > h.most }
 
 // A hopWriter passes on what hops has nothing against.

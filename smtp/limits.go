@@ -7,6 +7,10 @@ import (
 
 // The limits of a Server: their defaults, and who is counted against those that
 // sessions share. The table of them all is Server's documentation.
+//
+// A limit that is not there is one that somebody sets for us: the machine's memory, or
+// its patience. So zero stands for a default and not for none, and a caller who wants
+// none says a number that nobody reaches.
 
 func (s *Server) maxSize() int64 {
 	if s.MaxSize != 0 {
@@ -31,7 +35,10 @@ func orInt(n, standard int) int {
 	return n
 }
 
-// admit counts c in, or tells why not.
+// admit counts c in, or tells why not. All refusals are temporary (RFC 5321, 3.8): it is
+// the server's state that is in the way and nothing about the mail, which must be held
+// and not bounced. The total comes first, because it protects this machine; the share of
+// one address protects the others' part of it.
 func (s *Server) admit(c *Conn) *Error {
 	host := hostPrefix(c.remote)
 	s.mu.Lock()
@@ -44,6 +51,8 @@ func (s *Server) admit(c *Conn) *Error {
 	case host.IsValid() && s.hosts[host] >= orInt(s.MaxConnsPerHost, 50):
 		return &Error{Code: 421, Enhanced: "4.7.0", Text: "too many sessions from your address"}
 	}
+	// Who is refused is not counted, or a flood would keep honest clients out by being
+	// turned away.
 	s.conns[c] = struct{}{}
 	if c.host = host; host.IsValid() {
 		s.hosts[host]++
@@ -51,7 +60,8 @@ func (s *Server) admit(c *Conn) *Error {
 	return nil
 }
 
-// leave counts c out.
+// leave counts c out. An address that has no session left takes no memory either: there
+// are more addresses than could be kept.
 func (s *Server) leave(c *Conn) {
 	host := c.host // its address may have changed since
 	s.mu.Lock()
@@ -68,7 +78,9 @@ func (s *Server) leave(c *Conn) {
 }
 
 // hostPrefix returns what sessions are counted by: an IPv4 address or an IPv6
-// /64. It is invalid for loopback and for what is not TCP.
+// /64, which is the least that anybody is given, and within which an
+// address costs nothing. It is invalid for loopback and for what is not TCP: programs of
+// this machine share an address and are no strangers to each other.
 func hostPrefix(a net.Addr) netip.Prefix {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

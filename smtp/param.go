@@ -14,6 +14,10 @@ import (
 // the parameter and which extension must have been offered, how a client writes
 // it and what it does where the extension is missing. To add a parameter is to
 // add a row and a field.
+//
+// A value is read strictly, as its RFC has it, and into a type that cannot hold anything
+// else: what a Handler is given has been understood, and is written again in one form
+// only. Two servers that read a value differently are how one gets past the other.
 
 // A param is one parameter of the command whose options are O.
 type param[O any] struct {
@@ -24,11 +28,14 @@ type param[O any] struct {
 	format    func(o *O) (value string, said bool) // value "": the keyword alone
 }
 
+// errValue says no more, because the reply names the parameter and the client knows what
+// it has said.
 var errValue = errors.New("invalid value")
 
 var mailParams = []param[MailOptions]{
 	{ // RFC 1870, 6
 		keyword: "SIZE", extension: "SIZE",
+		// Digits alone (RFC 1870, 6): ParseInt would take a sign too.
 		parse: func(o *MailOptions, v string) (err error) {
 			if len(v) > 20 || strings.Trim(v, "0123456789") != "" {
 				return errValue
@@ -73,7 +80,7 @@ var mailParams = []param[MailOptions]{
 	{ // RFC 3461, 4.4
 		keyword: "ENVID", extension: "DSN",
 		parse: func(o *MailOptions, v string) (err error) {
-			if v == "" || len(v) > 100 {
+			if v == "" || len(v) > 100 { // in its encoded form
 				return errValue
 			}
 			o.EnvelopeID, err = wire.DecodeXtext(v)
@@ -81,7 +88,7 @@ var mailParams = []param[MailOptions]{
 		},
 		format: func(o *MailOptions) (string, bool) { return wire.EncodeXtext(o.EnvelopeID), o.EnvelopeID != "" },
 	},
-	{ // RFC 4954, 5
+	{ // RFC 4954, 5; who says it is believed or not by the Handler: see onward
 		keyword: "AUTH", extension: "AUTH",
 		parse: func(o *MailOptions, v string) (err error) {
 			if o.Auth, err = wire.DecodeXtext(v); err != nil || o.Auth == "<>" {
@@ -114,6 +121,7 @@ var mailParams = []param[MailOptions]{
 	{ // RFC 4865, 4
 		keyword: "HOLDFOR", extension: "FUTURERELEASE", must: needed[MailOptions],
 		parse: func(o *MailOptions, v string) error {
+			// One of the two, whichever is said first.
 			n, err := parseSeconds(v)
 			if err != nil || n < 1 || !o.HoldUntil.IsZero() {
 				return errValue
@@ -144,6 +152,7 @@ var mailParams = []param[MailOptions]{
 	},
 	{ // RFC 6710, 5
 		keyword: "MT-PRIORITY", extension: "MT-PRIORITY",
+		// From -9 to 9; a plus sign is not in the grammar.
 		parse: func(o *MailOptions, v string) (err error) {
 			digits := strings.TrimPrefix(v, "-")
 			if len(digits) != 1 || digits[0] < '0' || digits[0] > '9' {
@@ -165,6 +174,7 @@ var rcptParams = []param[RcptOptions]{
 	{ // RFC 3461, 4.2
 		keyword: "ORCPT", extension: "DSN",
 		parse: func(o *RcptOptions, v string) error {
+			// The kind is an atom and not encoded, the address behind it is xtext.
 			kind, text, ok := strings.Cut(v, ";")
 			text, err := wire.DecodeXtext(text)
 			if !ok || kind == "" || text == "" || len(v) > 500 {
@@ -210,6 +220,8 @@ func (d DeliverBy) String() string {
 	return s
 }
 
+// parseBy reads BY (RFC 2852, 4). Time may have run out on the way, so that a negative one
+// is in order, but only for who wants to be told: nothing can be returned before now.
 func parseBy(v string) (d DeliverBy, err error) {
 	digits, mode, ok := strings.Cut(v, ";")
 	negative := strings.HasPrefix(digits, "-")
@@ -236,6 +248,7 @@ func parseSeconds(v string) (int64, error) {
 	return strconv.ParseInt(v, 10, 64)
 }
 
+// notifyWords are in the order in which they are written.
 var notifyWords = []struct {
 	word string
 	bit  Notify
@@ -264,7 +277,7 @@ func parseNotify(v string) (n Notify, err error) {
 			return 0, errValue
 		}
 	}
-	if n&NotifyNever != 0 && n != NotifyNever {
+	if n&NotifyNever != 0 && n != NotifyNever { // RFC 3461, 4.1: NEVER stands alone
 		return 0, errValue
 	}
 	return n, nil
@@ -283,6 +296,9 @@ func parseParams[O any](o *O, s string, table []param[O], offered func(extension
 	if s != "" && s[0] != ' ' {
 		return &Error{Code: 501, Enhanced: "5.5.4", Text: "a space must stand between the address and its parameters"}
 	}
+	// Each at most once, in any order. What is not known, or not offered, is refused and not
+	// passed over: who asks for something must learn that it will not be done (RFC 5321,
+	// 4.1.1.11).
 	var seen uint
 	for word := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == ' ' }) {
 		keyword, value, _ := strings.Cut(word, "=")

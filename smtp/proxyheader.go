@@ -17,13 +17,20 @@ import (
 // else, in which a load balancer says whom it speaks for. It is read before TLS,
 // so not an octet beyond it may be taken, and only from peers that are trusted:
 // anybody else's would be a lie that costs nothing.
+//
+// A trusted peer must send one. Were it taken only where it is there, a client could
+// connect through the balancer's host past the balancer, or the balancer lose its
+// setting, and every limit that goes by address would fall on one address.
 
 const (
+	// proxyWait is for all of the header, however it trickles in: a balancer has it ready
+	// when it connects. Until it is there the connection counts for nobody.
 	proxyWait = 5 * time.Second
 	// proxyMax bounds what follows the fixed part of a header of version 2. The
 	// addresses take 36 octets; the rest are extras that nobody here reads.
 	proxyMax = 4 << 10
-	// proxyLine bounds a header of version 1, CRLF included.
+	// proxyLine bounds a header of version 1, CRLF included: two IPv6 addresses and two
+	// ports at their longest (proxy-protocol.txt, 2.1).
 	proxyLine = 107
 )
 
@@ -46,6 +53,7 @@ func readProxy(r io.Reader) (remote, local net.Addr, err error) {
 	if !bytes.HasPrefix(head, []byte("PROXY ")) {
 		return nil, nil, errProxy
 	}
+	// Octet by octet: what follows the line is the client's, and TLS may be first in it.
 	for !bytes.HasSuffix(head, crlf) {
 		if len(head) == proxyLine {
 			return nil, nil, errProxy
@@ -94,6 +102,8 @@ func readProxy2(r io.Reader, head []byte) (remote, local net.Addr, err error) {
 	if _, err := io.ReadFull(r, head[15:]); err != nil {
 		return nil, nil, err
 	}
+	// The length that it says is that of everything behind it, extras included, so that
+	// extras need not be understood to be stepped over.
 	command, family, size := head[12], head[13], int(binary.BigEndian.Uint16(head[14:]))
 	if command != 0x20 && command != 0x21 || size > proxyMax {
 		return nil, nil, errProxy
@@ -106,7 +116,7 @@ func readProxy2(r io.Reader, head []byte) (remote, local net.Addr, err error) {
 	switch {
 	case command == 0x20, length == 0: // LOCAL, or a family that has no ports
 		return nil, nil, nil
-	case len(rest) < 2*length+4:
+	case len(rest) < 2*length+4: // it promises addresses and has no room for them
 		return nil, nil, errProxy
 	}
 	addr := func(at, port int) net.Addr {
@@ -129,13 +139,14 @@ func (c *Conn) proxied() bool {
 		return false
 	}
 	c.raw.SetReadDeadline(time.Time{})
-	if remote != nil {
+	if remote != nil { // else the balancer speaks for itself, as when it looks whether we live
 		c.remote, c.local = remote, local
 	}
 	return true
 }
 
-// among tells whether a is of the peers that are trusted.
+// among tells whether a is of the peers that are trusted. An IPv4 address counts as one
+// however the socket shows it (RFC 4291, 2.5.5.2), and a zone is of no account.
 func among(trusted []netip.Prefix, a net.Addr) bool {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

@@ -6,7 +6,10 @@ import (
 	"github.com/postrider/postrider/internal/address"
 )
 
-// The verbs that ask and change nothing (RFC 5321, 3.5 and 4.1.1.6 to 4.1.1.8).
+// The verbs that ask and change nothing (RFC 5321, 3.5 and 4.1.1.6 to 4.1.1.8). They need
+// no greeting before them and lead to no message, so that they are counted as idle. What
+// VRFY and EXPN tell is worth something to whoever collects addresses (RFC 5321, 7.3):
+// without a function nothing is told, and that is no error.
 
 func (c *Conn) vrfy(arg string) {
 	name, utf8 := queried(arg)
@@ -18,6 +21,7 @@ func (c *Conn) vrfy(arg string) {
 			return
 		}
 	}
+	// Who cannot be verified may still be there: 550 would be a lie, and 250 another.
 	if mailbox == "" {
 		c.say(252, "2.0.0", "cannot verify, but will take mail and try") // RFC 5321, 3.5.3
 		return
@@ -26,6 +30,7 @@ func (c *Conn) vrfy(arg string) {
 }
 
 func (c *Conn) expn(arg string) {
+	// RFC 5321, 3.5.2 has it announced where it is offered, and so it is not where not.
 	if c.server.OnExpand == nil {
 		c.wrong(502, "5.5.1", "lists are not told")
 		return
@@ -52,7 +57,8 @@ func queried(arg string) (name string, utf8 bool) {
 	return arg, false
 }
 
-// tell answers with mailboxes, one a line.
+// tell answers with mailboxes, one a line. A client that has not said SMTPUTF8 might not
+// be able to read others (RFC 6531, 3.7.4.2), and half a list would look like a whole one.
 func (c *Conn) tell(utf8 bool, enhanced EnhancedCode, mailboxes ...string) {
 	lines := make([]string, len(mailboxes))
 	for i, mailbox := range mailboxes {
@@ -67,6 +73,8 @@ func (c *Conn) tell(utf8 bool, enhanced EnhancedCode, mailboxes ...string) {
 
 func (c *Conn) noop(string) { c.say(250, "2.0.0", "ok") }
 
+// help names the verbs and no program or version: RFC 5321, 4.1.1.8 leaves the text to us,
+// and who looks for old versions need not be helped.
 func (c *Conn) help(string) {
 	text := "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"
 	if c.policy.LMTP {

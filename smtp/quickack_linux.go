@@ -35,6 +35,7 @@ func quick(nc net.Conn) (net.Conn, *quickConn) {
 		return nc, nil
 	}
 	q := &quickConn{TCPConn: tcp, raw: raw}
+	// One function for the connection's life: a closure for each read would be garbage.
 	q.attend = func(fd uintptr) bool {
 		for {
 			if q.n, q.err = syscall.Read(int(fd), q.buf); q.err != syscall.EINTR {
@@ -44,6 +45,8 @@ func quick(nc net.Conn) (net.Conn, *quickConn) {
 		if q.err != syscall.EAGAIN {
 			return true
 		}
+		// Nothing is there. The acknowledgement that the kernel holds back in the hope of a
+		// reply to send it with (RFC 9293, 3.8.6.3) goes out now.
 		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1)
 		return false
 	}
@@ -57,6 +60,8 @@ func (q *quickConn) attentive(on bool) {
 	}
 }
 
+// Read reads within a message, from its second read on, by a system call of its own: the
+// runtime would wait without asking. Else it is the connection's own.
 func (q *quickConn) Read(p []byte) (int, error) {
 	if !q.on || !q.begun || len(p) == 0 {
 		q.begun = q.on
@@ -76,7 +81,8 @@ func (q *quickConn) Read(p []byte) (int, error) {
 	return q.n, nil
 }
 
-// early tells whether the client has said something already.
+// early tells whether the client has said something already. It looks and takes nothing:
+// what is there may be a handshake.
 func (q *quickConn) early() bool {
 	if q == nil {
 		return false

@@ -13,8 +13,15 @@ import (
 // A message on its way in, by DATA or by BDAT. Both hand the Handler a reader
 // whose io.EOF means that the whole message has been read; whatever else happens
 // to the octets, they are never taken for commands.
+//
+// After an error in the octets client and server may disagree where the message ends, and
+// there is no way to find out. So it is read to the end that it may have, which tells a
+// client that keeps to the rules why, and then the session ends (docs/decisions/010). A
+// Handler's refusal is no such error: the octets were in order, and the session goes on.
 
-// source is what a message is read from: wire.Data or chunks.
+// source is what a message is read from: wire.Data or chunks. How it has ended is asked of
+// it and not of its reader's last error, because a Handler may have seen another one, or
+// none.
 type source interface {
 	io.Reader
 	io.WriterTo
@@ -36,6 +43,7 @@ type body struct {
 var errDead = errors.New("smtp: the message was read after Data had returned")
 
 func (b *body) Read(p []byte) (int, error) {
+	// A goroutine that outlives Data would else read the next command.
 	if b.dead.Load() {
 		return 0, errDead
 	}
@@ -59,6 +67,8 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
+// check cancels the transaction when no more of the message can come: what a Handler has
+// begun for it, perhaps elsewhere, is in vain.
 func (b *body) check(err error) {
 	if err != nil && err != io.EOF {
 		b.cancel()
@@ -80,6 +90,8 @@ func newRepaired(src source) *repaired {
 	return r
 }
 
+// Read repairs piece by piece, so that a long message is not held for the sake of its
+// line ends. A CR at the end of a piece may have its LF in the next: lines keeps it.
 func (r *repaired) Read(p []byte) (int, error) {
 	var piece [4 << 10]byte
 	for r.out.Len() == 0 {
@@ -109,6 +121,7 @@ func (r *repaired) Err() error {
 	return r.err
 }
 
+// Drain drops what was repaired too.
 func (r *repaired) Drain(bound int64) error {
 	r.out.Reset()
 	err := r.source.Drain(bound)
@@ -116,6 +129,9 @@ func (r *repaired) Drain(bound int64) error {
 	return err
 }
 
+// data carries out DATA (RFC 5321, 4.1.1.4). The 354 waits in the buffer until more is to
+// be read: a client that may not pipeline has it then, one that does has the message
+// already on its way.
 func (c *Conn) data(string) {
 	if c.txn.body == BodyBinaryMIME {
 		c.wrong(503, "5.5.1", "BINARYMIME needs BDAT") // RFC 3030, 3
@@ -137,6 +153,7 @@ func (c *Conn) receive(src source) {
 		src = newRepaired(src)
 	}
 	c.reading(true)
+	// said is what the client has sent, src what is read of it.
 	b := &body{src: src, hops: hops{most: orInt(c.server.MaxHops, 100)}, cancel: txn.cancel}
 	var id string
 	err := c.protect(func() (err error) {
@@ -169,6 +186,8 @@ func (c *Conn) receive(src source) {
 	case errors.Is(end, wire.ErrLineEnd):
 		c.giveUp(&Error{Code: 554, Enhanced: "5.6.0", Text: wire.ErrLineEnd.Error()})
 	case errors.Is(end, wire.ErrTooBig):
+		// RFC 5321, 4.5.3.1.9: 552 when all has been heard; before, it would be no reply to
+		// anything that the client waits for.
 		src.Drain(c.server.maxSize())
 		c.giveUp(&Error{Code: 552, Enhanced: "5.3.4", Text: "the message is too big"})
 	case errors.Is(end, wire.ErrTooLong):
@@ -232,7 +251,9 @@ func (c *Conn) answer(id string, err error, each []string) {
 	}
 }
 
-// answerEach gives each recipient what refused says of it, else err.
+// answerEach gives each recipient what refused says of it, else err. The order is that of
+// RCPT, and there are as many replies as accepted recipients, whatever has happened: a
+// client counts them (RFC 2033, 4.2).
 func (c *Conn) answerEach(text string, err error, refused []*RcptError, each []string) {
 	for _, rcpt := range each {
 		e := err
@@ -261,6 +282,7 @@ func refusalOf(rcpt string, refused []*RcptError) error {
 // holds for all of them alike, else one that makes the client try again, rather
 // twice than lost.
 func (c *Conn) oneRefusal(refused []*RcptError) *Error {
+	// Was one of them accepted, no refusal holds for all.
 	for _, rcpt := range c.txn.rcpts {
 		if refusalOf(rcpt, refused) == nil {
 			refused = nil

@@ -21,7 +21,9 @@ import (
 // comes, so that refusals are given where they arise.
 //
 // Both add a Received field (RFC 5321, 4.4), and pass on of the options what is
-// still true.
+// still true. Neither answers 250 before the other side has: until then the message is
+// the client's, and what it says of its own is passed on to it or, where that cannot be
+// one reply, made into one that has it try again.
 
 // Relay returns a Handler that passes all mail on to s, which must take a message
 // for all of its recipients or for none, as a queue does. A mixed outcome is
@@ -34,6 +36,7 @@ type relay struct{ sender Sender }
 // sent to.
 func (relay) Offers() []string { return []string{"DSN", "REQUIRETLS", "PRDR"} }
 
+// Mail asks nobody: the Sender hears of the message when there is one.
 func (h relay) Mail(_ context.Context, c *Conn, from string, opts *MailOptions) (Transaction, error) {
 	return &relayed{h.sender, c, Envelope{From: from, Options: onward(c, opts)}}, nil
 }
@@ -50,6 +53,7 @@ func (t *relayed) Rcpt(_ context.Context, to string, opts *RcptOptions) error {
 }
 
 func (t *relayed) Data(ctx context.Context, r io.Reader) (string, error) {
+	// The body is read as the Sender writes it, and held by nobody here.
 	id := t.conn.transaction()
 	msg := &incoming{trace: t.conn.Received(id, t.env.To...), body: r}
 	results, err := t.sender.Send(ctx, &t.env, msg)
@@ -129,7 +133,8 @@ func onward(c *Conn, opts *MailOptions) MailOptions {
 	return out
 }
 
-// transaction returns the id of the open transaction.
+// transaction returns the id of the open transaction: the session's, by which the log can
+// be searched, with a number.
 func (c *Conn) transaction() string { return fmt.Sprintf("%s-%d", c.id, c.serial) }
 
 // Received returns the Received field (RFC 5321, 4.4) that whoever passes a
@@ -142,6 +147,8 @@ func (c *Conn) Received(id string, to ...Recipient) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Received: from %s (%s)\r\n", heloWord(c.Hello()), literal(c.RemoteAddr()))
 	fmt.Fprintf(&b, "\tby %s with %s id %s", c.hostname, c.Protocol(), id)
+	// RFC 5321, 7.6 and 4.4: several would tell each of the others, Bcc among them. One in
+	// UTF-8 would make a field of it that not all may have (RFC 6531, 3.7.3).
 	if len(to) == 1 && address.IsASCII(to[0].Address) {
 		fmt.Fprintf(&b, "\r\n\tfor <%s>", to[0].Address)
 	}
@@ -152,7 +159,8 @@ func (c *Conn) Received(id string, to ...Recipient) string {
 	return b.String()
 }
 
-// heloWord returns what the client called itself, if that can stand in a field.
+// heloWord returns what the client called itself, if that can stand in a field: a domain
+// or a literal, and no word of a text that only looks like a name.
 func heloWord(name string) string {
 	if checkHello(name) != nil {
 		return "unknown"

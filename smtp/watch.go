@@ -11,6 +11,9 @@ import (
 // transaction. Most calls end before any of this begins. They do not even pay for
 // a timer: one that was set for a call runs on, and when it fires and finds another
 // call under way gives that its time.
+//
+// What is read ahead stays in the reader's buffer and is the session's when the call has
+// ended: the watcher decides nothing about it, and reads no more than the buffer holds.
 
 // watchAfter is how long a call may take unwatched, at least; at most twice that.
 const watchAfter = 20 * time.Millisecond
@@ -49,6 +52,7 @@ func (c *Conn) call(fn func() error) error {
 	ended := w.ended
 	w.mu.Unlock()
 	if ended != nil {
+		// The watcher has the connection until it says that it has let go.
 		c.nc.SetReadDeadline(time.Unix(1, 0))
 		<-ended
 		w.active = false
@@ -81,12 +85,14 @@ func (c *Conn) watchPeer() {
 		w.mu.Unlock()
 		return
 	}
+	// From here the session waits for us before it reads, in call.
 	w.set = 0
 	w.ended = make(chan struct{})
 	defer close(w.ended)
 	w.active = true
 	c.nc.SetReadDeadline(time.Time{})
 	w.mu.Unlock()
+	// A client that waits for the replies before this one must not wait for the Handler.
 	if c.flush() != nil {
 		c.gone()
 		return
@@ -96,7 +102,8 @@ func (c *Conn) watchPeer() {
 	}
 }
 
-// gone cancels what belongs to a client that is no longer there.
+// gone cancels what belongs to a client that is no longer there. The session itself finds
+// out when it reads.
 func (c *Conn) gone() {
 	if c.txn != nil {
 		c.txn.cancel()

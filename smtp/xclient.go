@@ -14,7 +14,13 @@ import (
 // XCLIENT and XFORWARD (postfix.org, XCLIENT_README and XFORWARD_README): what a
 // filter or proxy that is trusted tells of the client that it speaks for. XCLIENT
 // makes the session that client's, with all that follows from it; XFORWARD is for
-// logs. From anybody else they are no commands.
+// logs. From anybody else they are no commands: not refused ones, whose reply would tell
+// that there is something to be had by coming from elsewhere.
+//
+// XCLIENT stands in place of a connection of the client's own. So everything begins
+// anew, with OnConnect, the greeting and EHLO, and nothing of what was said before
+// counts, LOGIN included: it names whom the proxy has authenticated, and its absence
+// that it has authenticated nobody.
 
 var (
 	xclientNames = []string{"ADDR", "PORT", "HELO", "LOGIN", "DESTADDR", "DESTPORT"}
@@ -26,7 +32,10 @@ var (
 
 func (c *Conn) trusted() bool { return among(c.policy.Trusted, c.peer) }
 
-// attributes reads "ADDR=192.0.2.1 HELO=[UNAVAILABLE]"; what is not known is "".
+// attributes reads "ADDR=192.0.2.1 HELO=[UNAVAILABLE]"; what is not known is "". Values
+// are xtext (RFC 3461, 4), which leaves no way for a line end or a control character to
+// get through. An attribute that was not announced, or stands there twice, is refused
+// with all the others: which of two values counts would be a guess about who somebody is.
 func attributes(arg string, known ...string) (map[string]string, bool) {
 	all := map[string]string{}
 	for word := range strings.FieldsSeq(arg) {
@@ -56,12 +65,15 @@ func (c *Conn) xclient(arg string) {
 		c.wrong(501, "5.5.4", "expected XCLIENT and attributes as announced")
 		return
 	}
+	// It is said outside of a transaction (noMail in the table), so that no Handler sees its
+	// client change.
 	c.mu.Lock()
 	c.remote, c.local = remote, local
 	// It begins anew, with the greeting.
 	c.hello, c.esmtp, c.user, c.forward = "", false, all["LOGIN"], nil
 	c.xhello = all["HELO"]
 	c.mu.Unlock()
+	// Who is refused by address must not get in by a proxy.
 	if on := c.server.OnConnect; on != nil {
 		if e := c.handlerError(c.call(func() error { return on(c.ctx, c) })); e != nil {
 			c.giveUp(e)
@@ -71,7 +83,9 @@ func (c *Conn) xclient(arg string) {
 	c.greeting()
 }
 
-// xaddr returns what an address becomes: old, if there is none to be put in.
+// xaddr returns what an address becomes: old, if there is none to be put in. QUIRK: nginx
+// says ADDR without PORT; the port of the connection then stands beside it, which is
+// nobody's but does not claim to be known.
 func xaddr(old net.Addr, addr, port string) (net.Addr, bool) {
 	if addr == "" && port == "" {
 		return old, true
@@ -98,6 +112,9 @@ func xaddr(old net.Addr, addr, port string) (net.Addr, bool) {
 	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip.Unmap(), uint16(n))), true
 }
 
+// xforward adds to what is known of the message: a long list comes in several commands.
+// It is told to the Handler and decides nothing here, because the peer speaks of a
+// session that has been let in elsewhere.
 func (c *Conn) xforward(arg string) {
 	if !c.trusted() {
 		c.wrong(500, "5.5.1", "command not recognized")
