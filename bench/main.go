@@ -1,12 +1,13 @@
 // Command bench measures postrider beside its peers on this machine and writes the tables to results.md.
 //
-//	go run . [-quick] [-only WORD] [-o FILE]
+//	go run . [-quick] [-only WORD] [-messages N] [-o FILE]
 //
 // Contenders take turns, each figure is the median of its runs, and each ratio stands beside its target. The exit code is
 // 1 if a target is missed by more than a tenth. See docs/benchmarks.md for how to read the tables.
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -24,6 +25,7 @@ import (
 type effort struct {
 	runs      int           // of each contender
 	time      time.Duration // of each run
+	messages  int           // that are searched
 	dir       string        // for what the contenders keep
 	postrider string        // our program
 }
@@ -38,9 +40,10 @@ func main() {
 	}
 	quick := flag.Bool("quick", false, "fewer and shorter runs, for a look while developing")
 	only := flag.String("only", "", "measure only the tables whose title contains this")
+	messages := flag.Int("messages", 0, "how many messages are searched; 100000 if not told, 10000 with -quick")
 	out := flag.String("o", "", "also write the tables to this file")
 	flag.Parse()
-	ok, err := run(*quick, *only, *out)
+	ok, err := run(*quick, *only, *out, *messages)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 	}
@@ -71,11 +74,12 @@ var tables = []struct {
 }
 
 // run measures and reports whether all targets are met.
-func run(quick bool, only, out string) (bool, error) {
-	e := effort{runs: 5, time: 2 * time.Second}
+func run(quick bool, only, out string, messages int) (bool, error) {
+	e := effort{runs: 5, time: 2 * time.Second, messages: 100_000}
 	if quick {
-		e = effort{runs: 3, time: 500 * time.Millisecond}
+		e = effort{runs: 3, time: 500 * time.Millisecond, messages: 10_000}
 	}
+	e.messages = cmp.Or(messages, e.messages)
 	dir, err := os.MkdirTemp("", "postrider-bench-")
 	if err != nil {
 		return false, err

@@ -217,7 +217,8 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 	if err != nil {
 		return nil, err
 	}
-	f := finding{condition: s.compile(q.Match), oldest: q.OldestFirst}
+	f := s.find(q.Match)
+	f.oldest = q.OldestFirst
 	page := &inbox.Page{Total: s.writer.counts().messages} // known, without a condition
 	var found []int64
 	if q.Match.Op != inbox.Every {

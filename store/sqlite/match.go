@@ -3,9 +3,12 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/oklog/ulid/v2"
 
@@ -77,11 +80,9 @@ func (s *inboxStore) and(of []inbox.Expr) condition {
 	var all condition
 	var wanted, excluded, sql []string
 	for _, e := range of {
-		if e.Op == inbox.Not {
-			if c := s.compile(e.Of[0]); c.words() {
-				excluded = append(excluded, "("+c.match+")")
-				continue
-			}
+		if e.Op == inbox.Not && inWords(e) {
+			excluded = append(excluded, "("+s.compile(e.Of[0]).match+")")
+			continue
 		}
 		c := s.compile(e)
 		all.in = all.in.both(c.in)
@@ -306,69 +307,118 @@ func spanOf(after, before string) (in span, err error) {
 	return in, err
 }
 
-// A finding is a query that returns keys.
+// A finding is a query that returns keys, of messages of which any condition holds.
 type finding struct {
-	condition
+	any    []condition
 	oldest bool // the oldest first
 	joined bool // of rows that are there: what was just deleted may still be in the index
 }
 
-// keys returns up to n keys within a span, shard by shard, as few of them as it
-// takes.
+// find makes a finding of an expression.
+func (s *inboxStore) find(e inbox.Expr) (f finding) {
+	for _, x := range alternatives(normal(e)) {
+		f.any = append(f.any, s.compile(x))
+	}
+	return f
+}
+
+// keys returns up to n keys within a span.
 func (s *inboxStore) keys(ctx context.Context, f finding, in span, n int) ([]int64, error) {
-	in = in.both(f.in)
-	if f.match == "" && !strings.Contains(f.sql, "$words") {
-		return s.shardKeys(ctx, nil, f, shard{}, in, n)
+	var all []int64
+	for _, c := range f.any {
+		keys, err := s.conditionKeys(ctx, f, c, in, n)
+		if err != nil || len(f.any) == 1 {
+			return keys, err
+		}
+		all = append(all, keys...)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if !f.oldest {
+		slices.Reverse(all)
+	}
+	return all[:min(n, len(all))], nil
+}
+
+// conditionKeys returns up to n keys of which a condition holds, shard by shard, as
+// few of them as it takes.
+func (s *inboxStore) conditionKeys(ctx context.Context, f finding, c condition, in span, n int) ([]int64, error) {
+	in = in.both(c.in)
+	if c.match == "" && !strings.Contains(c.sql, "$words") {
+		return s.shardKeys(ctx, f, c, shard{}, in, n)
 	}
 	s.search.reading.RLock()
 	defer s.search.reading.RUnlock()
-	shards := s.search.shards
+	parts := parts(s.search.shards, in)
+	if !f.oldest {
+		slices.Reverse(parts)
+	}
 	var keys []int64
-	for i := range shards {
-		if !f.oldest {
-			i = len(shards) - 1 - i
+	// The first shard mostly has enough. Where it has not, what is looked for is rare
+	// and all of them will be asked, so that two are asked at a time.
+	for width := 1; len(parts) > 0 && len(keys) < n; width = 2 {
+		now := parts[:min(width, len(parts))]
+		parts = parts[len(now):]
+		found, errs := make([][]int64, len(now)), make([]error, len(now))
+		var asking sync.WaitGroup
+		for i, p := range now {
+			asking.Go(func() { found[i], errs[i] = s.shardKeys(ctx, f, c, p.shard, p.span, n-len(keys)) })
 		}
-		// What has not been indexed yet belongs to the newest, and to the oldest
-		// what was there before it.
-		part := span{from: shards[i].first}
-		if i == 0 {
-			part.from = 0
-		}
-		if i < len(shards)-1 {
-			part.to = shards[i+1].first
-		}
-		if part = part.both(in); part.to != 0 && part.from >= part.to {
-			continue
-		}
-		var err error
-		if keys, err = s.shardKeys(ctx, keys, f, shards[i], part, n-len(keys)); err != nil || len(keys) >= n {
+		asking.Wait()
+		keys = slices.Concat(append([][]int64{keys}, found...)...)
+		if err := errors.Join(errs...); err != nil {
 			return keys, err
 		}
 	}
-	return keys, nil
+	return keys[:min(n, len(keys))], nil
 }
 
-// shardKeys appends up to n keys of one shard to keys.
-func (s *inboxStore) shardKeys(ctx context.Context, keys []int64, f finding, x shard, in span, n int) ([]int64, error) {
+// A part is what a shard has of a span.
+type part struct {
+	shard
+	span
+}
+
+// parts returns the shards that have something of a span, in their order. What has
+// not been indexed yet belongs to the newest, and to the oldest what was there before
+// it.
+func parts(shards []shard, in span) (list []part) {
+	for i, x := range shards {
+		own := span{from: x.first}
+		if i == 0 {
+			own.from = 0
+		}
+		if i < len(shards)-1 {
+			own.to = shards[i+1].first
+		}
+		if own = own.both(in); own.to == 0 || own.from < own.to {
+			list = append(list, part{x, own})
+		}
+	}
+	return list
+}
+
+// shardKeys returns up to n keys of one shard.
+func (s *inboxStore) shardKeys(ctx context.Context, f finding, c condition, x shard, in span, n int) ([]int64, error) {
 	from, where, key := "message m", "", "m.key"
 	var args []any
-	if f.match != "" {
+	if c.match != "" {
 		// In this order: the index decides.
 		from, key = "search.$words w", "w.rowid"
-		if f.joined || strings.Contains(f.sql, "m.") {
+		if f.joined || strings.Contains(c.sql, "m.") {
 			from += " CROSS JOIN message m ON m.key=w.rowid"
 		}
-		where, args = "w.$words MATCH ? AND ", []any{f.match}
+		where, args = "w.$words MATCH ? AND ", []any{c.match}
 	}
 	where += in.sql(key)
-	if f.sql != "" {
-		sql := f.sql
-		if f.match != "" {
+	if c.sql != "" {
+		sql := c.sql
+		if c.match != "" {
 			// A plain column would have the index asked once for each of the keys in IN.
 			sql = strings.ReplaceAll(sql, "$key IN", "+w.rowid IN")
 		}
 		where += " AND (" + sql + ")"
-		args = append(args, f.args...)
+		args = append(args, c.args...)
 	}
 	order := "DESC"
 	if f.oldest {
@@ -378,13 +428,14 @@ func (s *inboxStore) shardKeys(ctx context.Context, keys []int64, f finding, x s
 		Replace("SELECT " + key + " FROM " + from + " WHERE " + where + " ORDER BY " + key + " " + order + " LIMIT ?")
 	rows, err := s.read.QueryContext(ctx, query, append(args, n)...)
 	if err != nil {
-		return keys, err
+		return nil, err
 	}
 	defer rows.Close()
+	var keys []int64
 	for rows.Next() {
 		var key int64
 		if err := rows.Scan(&key); err != nil {
-			return keys, err
+			return nil, err
 		}
 		keys = append(keys, key)
 	}
