@@ -258,3 +258,43 @@ func TestTransportAsHandler(t *testing.T) {
 	c.say("MAIL FROM:<ann@example.com> SMTPUTF8", "554 5.3.3")
 	tr2.Close()
 }
+
+// A connection that nobody uses is kept for its time, ended with QUIT, and replaced when it
+// is wanted again.
+func TestIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sessions, quits atomic.Int32
+		d := dialer()
+		d.TLS = smtp.TLSNone
+		d.NetDial = func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			sessions.Add(1)
+			m := &moody{conn: there, extensions: "PIPELINING", mood: func(verb, _ string) int {
+				if verb == "QUIT" {
+					quits.Add(1)
+				}
+				return 0
+			}}
+			go m.serve()
+			return here, nil
+		}
+		tr := &smtp.Transport{Addr: "mx.example.net:25", Dialer: d, IdleTimeout: time.Minute}
+		for _, c := range []struct {
+			unused          time.Duration
+			sessions, quits int32
+		}{{0, 1, 0}, {59 * time.Second, 1, 0}, {59 * time.Second, 1, 0}, {61 * time.Second, 2, 1}, {61 * time.Second, 3, 2}} {
+			time.Sleep(c.unused)
+			synctest.Wait()
+			if _, err := tr.Send(t.Context(), toBob, text("x\r\n")); err != nil {
+				t.Fatal(err)
+			}
+			if sessions.Load() != c.sessions || quits.Load() != c.quits {
+				t.Errorf("after %v: got %d sessions and %d QUIT, want %d and %d", c.unused, sessions.Load(), quits.Load(), c.sessions, c.quits)
+			}
+		}
+		tr.Close()
+		if quits.Load() != 3 {
+			t.Errorf("after Close: got %d QUIT, want 3", quits.Load())
+		}
+	})
+}
