@@ -25,17 +25,25 @@ type finding struct {
 	Level  string // problem: readers will notice; advice: some may; good
 	Title  string
 	Advice string // what to do; "" if nothing
-	List   []string
+	List   []detail
+}
+
+// A detail is one of the things that a finding is about, and where in the HTML it
+// is, if it is there.
+type detail struct {
+	Text    string
+	URL     string // shows it in the source; "" if it has no place
+	at, end int    // octets of the HTML; 0, 0: nowhere
 }
 
 // check holds a message against what clients and filters want. Only a thorough
 // one goes through the table of what clients lack.
 func check(m *mail.Message, thorough bool) []finding {
 	var out []finding
-	add := func(level, title, advice string, list ...string) {
+	add := func(level, title, advice string, list ...detail) {
 		out = append(out, finding{level, title, advice, list})
 	}
-	for _, one := range []func(*mail.Message, func(string, string, string, ...string)){
+	for _, one := range []func(*mail.Message, func(string, string, string, ...detail)){
 		checkFields, checkAlternatives, checkPictures, checkSize, checkUnsubscribe, checkDefects,
 	} {
 		one(m, add)
@@ -58,7 +66,7 @@ func problems(findings []finding) (n int) {
 	return n
 }
 
-func checkFields(m *mail.Message, add func(level, title, advice string, list ...string)) {
+func checkFields(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if len(m.From) == 0 {
 		add("problem", "It has no From", "Every message needs one (RFC 5322, 3.6); servers refuse those without.")
 	}
@@ -79,7 +87,7 @@ func checkFields(m *mail.Message, add func(level, title, advice string, list ...
 	}
 }
 
-func checkAlternatives(m *mail.Message, add func(level, title, advice string, list ...string)) {
+func checkAlternatives(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	text, made := strings.TrimSpace(m.Text), strings.TrimSpace(mail.TextFromHTML(m.HTML))
 	switch {
 	case m.HTML == "" && text == "":
@@ -95,7 +103,7 @@ func checkAlternatives(m *mail.Message, add func(level, title, advice string, li
 	}
 }
 
-func checkPictures(m *mail.Message, add func(level, title, advice string, list ...string)) {
+func checkPictures(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if m.HTML == "" {
 		return
 	}
@@ -130,18 +138,18 @@ func checkPictures(m *mail.Message, add func(level, title, advice string, list .
 }
 
 // listed shows the first few of many.
-func listed(prefix string, items []string) []string {
-	var out []string
+func listed(prefix string, items []string) []detail {
+	var out []detail
 	for i, item := range items {
 		if i == 10 {
-			return append(out, fmt.Sprintf("and %d more", len(items)-i))
+			return append(out, detail{Text: fmt.Sprintf("and %d more", len(items)-i)})
 		}
-		out = append(out, prefix+oneLine(item, 100))
+		out = append(out, detail{Text: prefix + oneLine(item, 100)})
 	}
 	return out
 }
 
-func checkSize(m *mail.Message, add func(level, title, advice string, list ...string)) {
+func checkSize(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if m.HTML == "" {
 		return
 	}
@@ -157,7 +165,7 @@ func checkSize(m *mail.Message, add func(level, title, advice string, list ...st
 // checkUnsubscribe looks at what bulk mail must have since 2024 to reach the
 // users of Gmail and Yahoo: one click (RFC 8058) beside the older field (RFC
 // 2369).
-func checkUnsubscribe(m *mail.Message, add func(level, title, advice string, list ...string)) {
+func checkUnsubscribe(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	h := m.Header
 	if !h.Has("List-Unsubscribe") {
 		precedence := strings.ToLower(h.Value("Precedence"))
@@ -196,14 +204,14 @@ func checkUnsubscribe(m *mail.Message, add func(level, title, advice string, lis
 	}
 }
 
-func checkDefects(m *mail.Message, add func(level, title, advice string, list ...string)) {
+func checkDefects(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if len(m.Defects) == 0 {
 		add("good", "Nothing in it is against the standards of mail", "")
 		return
 	}
-	var list []string
+	var list []detail
 	for _, d := range m.Defects {
-		list = append(list, oneLine(d.String(), 300))
+		list = append(list, detail{Text: oneLine(d.String(), 300)})
 	}
 	add("problem", plural(len(list), "thing in it is", "things in it are")+" not as the standards want it", "Other readers may see it in another way than this page.", list...)
 }

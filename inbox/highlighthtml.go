@@ -40,6 +40,23 @@ func highlightHTML(source string) []piece {
 	}
 }
 
+// marked adds "found" to what a piece is called between two places of the source.
+func marked(pieces []piece, at, end int) []piece {
+	var out []piece
+	for from := 0; len(pieces) > 0; pieces = pieces[1:] {
+		p := pieces[0]
+		next := from + len(p.Text)
+		a, b := min(max(at, from), next)-from, min(max(end, from), next)-from
+		for _, part := range []piece{{p.Kind, p.Text[:a]}, {strings.TrimLeft(p.Kind+" found", " "), p.Text[a:b]}, {p.Kind, p.Text[b:]}} {
+			if part.Text != "" {
+				out = append(out, part)
+			}
+		}
+		from = next
+	}
+	return out
+}
+
 // highlightTag cuts one tag at its white space and its equals signs, as far as
 // quotes let it.
 func highlightTag(out []piece, tag string) []piece {

@@ -52,3 +52,25 @@ func FuzzHighlightHTML(f *testing.F) {
 		}
 	})
 }
+
+// What is marked is what lies between the two places, and nothing is lost by it.
+func TestMarked(t *testing.T) {
+	for _, c := range []struct {
+		at, end int
+		want    string // what is marked, a piece a bracket
+	}{
+		{0, 2, "[element found <p]"}, {3, 5, "[name found id]"}, {4, 8, "[name found d][quoted found =\"x]"}, {10, 15, "[found Hello]"}, {9, 11, "[element found >][found H]"},
+		{0, 99, `[element found <p][found  ][name found id][quoted found ="x"][element found >][found Hello]`}, {50, 60, ""}, {-5, 1, "[element found <]"}, {6, 6, ""},
+	} {
+		var shape, text strings.Builder
+		for _, p := range marked(highlightHTML(`<p id="x">Hello`), c.at, c.end) {
+			if strings.HasSuffix(p.Kind, "found") {
+				shape.WriteString("[" + p.Kind + " " + p.Text + "]")
+			}
+			text.WriteString(p.Text)
+		}
+		if shape.String() != c.want || text.String() != `<p id="x">Hello` {
+			t.Errorf("from %d to %d: %s of %q, want %s", c.at, c.end, shape.String(), text.String(), c.want)
+		}
+	}
+}

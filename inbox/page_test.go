@@ -144,3 +144,26 @@ func TestViews(t *testing.T) {
 		}
 	}
 }
+
+// A feature that some client lacks is a link to its place in the source, also
+// behind letters that have another length in lower case.
+func TestFeaturesHavePlaces(t *testing.T) {
+	r := start(t, nil)
+	id := r.mustDeliver("From: ann@example.com\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n<p>İİİ ẞ</p><VIDEO src=x></VIDEO>"+strings.Repeat(" ", 300<<10)+"<svg></svg>\n")
+	checks := r.ask("GET", "/messages/"+id+"?view=checks", "").body
+	// <svg> stands behind what the page shows of a source.
+	if n := strings.Count(checks, ">Show it</a>"); n != 1 {
+		t.Fatalf("%d features have a place, want 1:\n%s", n, checks)
+	}
+	_, rest, _ := strings.Cut(checks, `?at=`)
+	at, _, _ := strings.Cut(rest, `"`)
+	source := r.ask("GET", "/messages/"+id+"?at="+strings.ReplaceAll(at, "&amp;", "&"), "").body
+	if !strings.Contains(source, `<span class="element found">&lt;VIDEO</span>`) {
+		t.Errorf("at %s there is\n%.4000s", at, source)
+	}
+	for _, bad := range []string{"x", "5-2", "-9--1", "99999999999999999999-3", "1-99999999"} {
+		if a := r.ask("GET", "/messages/"+id+"?view=source&of=html&at="+bad, ""); a.StatusCode != 200 {
+			t.Errorf("at=%s: %s", bad, a.Status)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -83,6 +84,13 @@ func (m *message) fill(b Body, r *http.Request) error {
 		m.To = append(m.To, a.String())
 	}
 	m.Findings = check(m.Mail, r.FormValue("view") == "checks")
+	for _, f := range m.Findings {
+		for i, d := range f.List {
+			if d.end > 0 && d.end <= shownSource {
+				f.List[i].URL = m.url("view", "source", "of", "html", "at", fmt.Sprintf("%d-%d", d.at, d.end))
+			}
+		}
+	}
 	m.chooseTab(r.FormValue("view"))
 	switch m.View {
 	case "html":
@@ -104,14 +112,14 @@ func (m *message) fill(b Body, r *http.Request) error {
 	case "parts":
 		m.fillParts(r.FormValue("part"))
 	case "source":
-		return m.fillSource(b, r.FormValue("of") == "html")
+		return m.fillSource(b, r.FormValue("of") == "html", r.FormValue("at"))
 	}
 	return nil
 }
 
 // fillSource shows the message as it arrived, or the HTML in it without its
-// transfer encoding and in UTF-8.
-func (m *message) fillSource(b Body, html bool) error {
+// transfer encoding and in UTF-8, with what is between two places marked.
+func (m *message) fillSource(b Body, html bool, between string) error {
 	if m.Mail.HTML != "" {
 		of := func(name, label string) tab {
 			return tab{Label: label, URL: m.url("view", "source", "of", name), Current: html == (name != "")}
@@ -120,6 +128,10 @@ func (m *message) fillSource(b Body, html bool) error {
 		if html {
 			text, cut := cut(m.Mail.HTML, shownSource)
 			m.Source, m.Cut = highlightHTML(text), cut
+			var at, end int
+			if n, _ := fmt.Sscanf(between, "%d-%d", &at, &end); n == 2 && at < end {
+				m.Source = marked(m.Source, at, end)
+			}
 			return nil
 		}
 	}

@@ -69,27 +69,41 @@ func lacks() []lack {
 }
 
 // checkSupport names what some client will not show as it is meant.
-func checkSupport(m *mail.Message, add func(level, title, advice string, list ...string)) {
+func checkSupport(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if m.HTML == "" {
 		return
 	}
 	text, _ := cut(m.HTML, shownText)
-	text = strings.ToLower(text)
-	var list []string
+	text = lower(text)
+	var list []detail
 	for _, l := range lacks() {
-		if strings.Contains(text, l.word) && l.found.MatchString(text) {
-			list = append(list, l.name+": not in "+l.missing+". "+l.instead)
+		if !strings.Contains(text, l.word) {
+			continue
+		}
+		if at := l.found.FindStringIndex(text); at != nil {
+			list = append(list, detail{Text: l.name + ": not in " + l.missing + ". " + l.instead, at: at[0], end: at[1]})
 		}
 	}
 	// Gmail drops all style sheets if one is larger than it likes.
 	if n := longestStyle(text); n > maxStyle {
-		list = append(list, "a style sheet of more than 16 KiB: Gmail drops it whole. Make it smaller.")
+		list = append(list, detail{Text: "a style sheet of more than 16 KiB: Gmail drops it whole. Make it smaller."})
 	}
 	if len(list) > 0 {
 		add("advice", plural(len(list), "feature is", "features are")+" not shown by every major client", "", list...)
 		return
 	}
 	add("good", "Every feature that it uses is shown by all major clients", "")
+}
+
+// lower makes letters of ASCII small and leaves all else where it is: names in HTML
+// and CSS have no others, and what is found has a place.
+func lower(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, text)
 }
 
 const maxStyle = 16 << 10 // octets of one style element
