@@ -149,7 +149,7 @@ func TestViews(t *testing.T) {
 // behind letters that have another length in lower case.
 func TestFeaturesHavePlaces(t *testing.T) {
 	r := start(t, nil)
-	id := r.mustDeliver("From: ann@example.com\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n<p>İİİ ẞ</p><VIDEO src=x></VIDEO>"+strings.Repeat(" ", 300<<10)+"<svg></svg>\n")
+	id := r.mustDeliver("From: ann@example.com\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n<p>İİİ ẞ</p><VIDEO src=x></VIDEO>" + strings.Repeat(" ", 300<<10) + "<svg></svg>\n")
 	checks := r.ask("GET", "/messages/"+id+"?view=checks", "").body
 	// <svg> stands behind what the page shows of a source.
 	if n := strings.Count(checks, ">Show it</a>"); n != 1 {

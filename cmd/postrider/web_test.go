@@ -17,26 +17,38 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-// TestWeb is what a person does on the page, one thing a subtest. They share the
-// server and go on from what the ones before left there.
+// TestWeb is what a person does on the page, one thing a subtest. Each group has a
+// server and a browser of its own, beside the others: starting them costs little,
+// and much of what is tested is waiting. Within a group one goes on from what the
+// ones before have left there.
 func TestWeb(t *testing.T) {
 	peers.Find(t, peers.Chromium)
-	relay := start(t, t.TempDir()) // the real server that mail is sent on to
-	w := &web{served: start(t, t.TempDir(), "--relay", "smtp://"+relay.smtp), ctx: chromium(t)}
-	if script, err := os.ReadFile(filepath.Join(peers.NodeModules(), "axe-core", "axe.min.js")); err == nil {
-		w.axe = string(script)
-	} else {
-		peers.Find(t, peers.AxeCore) // skips, or fails where peers are required
-	}
-	for _, step := range []struct {
+	type step struct {
 		name string
 		run  func(t *testing.T, w *web)
+	}
+	for _, group := range []struct {
+		name  string
+		steps []step
 	}{
-		{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet},
-		{"pick", testPick}, {"search", testSearch}, {"places", testPlaces}, {"settings", testSettings}, {"import", testImport}, {"many", testMany}, {"faults", testFaults},
-		{"write", func(t *testing.T, w *web) { testWrite(t, w, relay) }}, {"strangers", testStrangers}, {"rebound", testRebound}, {"hostile", testHostile}, {"pdf", testPDF}, {"hostile files", testHostileFiles}, {"hostile links", testHostileLinks},
+		{"read", []step{{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"pdf", testPDF}}},
+		{"list", []step{{"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet}, {"pick", testPick}, {"search", testSearch}, {"places", testPlaces}, {"many", testMany}}},
+		{"make", []step{{"faults", testFaults}, {"write", testWrite}, {"settings", testSettings}, {"import", testImport}}},
+		{"hostile", []step{{"strangers", testStrangers}, {"rebound", testRebound}, {"message", testHostile}, {"files", testHostileFiles}, {"links", testHostileLinks}}},
 	} {
-		t.Run(step.name, func(t *testing.T) { step.run(t, w) })
+		t.Run(group.name, func(t *testing.T) {
+			t.Parallel()
+			relay := start(t, t.TempDir()) // the real server that mail is sent on to
+			w := &web{served: start(t, t.TempDir(), "--relay", "smtp://"+relay.smtp), relay: relay, ctx: chromium(t)}
+			if script, err := os.ReadFile(filepath.Join(peers.NodeModules(), "axe-core", "axe.min.js")); err == nil {
+				w.axe = string(script)
+			} else {
+				peers.Find(t, peers.AxeCore) // skips, or fails where peers are required
+			}
+			for _, step := range group.steps {
+				t.Run(step.name, func(t *testing.T) { step.run(t, w) })
+			}
+		})
 	}
 }
 

@@ -59,7 +59,8 @@ func testFaults(t *testing.T, w *web) {
 }
 
 // testWrite writes a message, answers it, and sends one on to a real server.
-func testWrite(t *testing.T, w *web, relay *served) {
+func testWrite(t *testing.T, w *web) {
+	relay := w.relay
 	w.open(t, "/compose")
 	w.fill(t, "from", `"Miller, Ann" <ann@example.com>`)
 	w.fill(t, "to", "Bob <bob@example.net>, zoe@example.de")

@@ -39,7 +39,6 @@ func testShortcuts(t *testing.T, w *web) {
 	}
 	w.open(t, "/?query=filbert")
 	w.rows(t, 3)
-	w.patient(t)
 	pressed := map[string]bool{"7": true} // a tab of messages that have HTML; the sheet says "1 … 7"
 	for _, s := range steps {
 		w.press(t, s.key)

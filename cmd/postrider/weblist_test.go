@@ -26,13 +26,6 @@ func (w *web) notes(t *testing.T, word string, n int) {
 	w.wait(fmt.Sprintf("%s+001", word))
 }
 
-// patient stretches the times after which the page decides for the reader, such as that nothing is to be undone: a slow
-// machine is not a slow person.
-func (w *web) patient(t *testing.T) {
-	t.Helper()
-	eval[bool](t, w.ctx, `(later => { window.setTimeout = (act, ms, ...more) => later(act, ms > 3000 ? ms * 100 : ms, ...more) })(window.setTimeout), true`)
-}
-
 // rows waits until the list has so many rows.
 func (w *web) rows(t *testing.T, n int) {
 	t.Helper()
@@ -50,7 +43,6 @@ func testPick(t *testing.T, w *web) {
 	w.notes(t, "gherkin", 6)
 	w.open(t, "/?query=gherkin")
 	w.rows(t, 6)
-	w.patient(t)
 	w.press(t, "x")
 	until(t, w.ctx, `!document.querySelector("#picking").hidden && document.querySelector("#picking b").innerText === "1"`)
 	w.press(t, "j")

@@ -64,7 +64,7 @@ export async function piece(url) {
 
 // once makes a function that is not called again while it is under way: calls meanwhile make one more round, so that a
 // flood of mail costs a few requests a second and no more.
-function once(work) {
+function once(work, pause = 120) {
   let busy = false, again = false
   return async () => {
     again = true
@@ -73,7 +73,7 @@ function once(work) {
     while (again) {
       again = false
       try { await work() } catch { break } // the server is away; the stream's return brings us back here
-      await new Promise(done => setTimeout(done, 120))
+      await new Promise(done => setTimeout(done, pause))
     }
     busy = false
   }
@@ -82,10 +82,11 @@ function once(work) {
 // reload fetches the list anew: as many rows as there are, from the newest on.
 const reload = once(async () => {
   const answer = await piece('/list' + withQuery({ limit: Math.min(Math.max(rows().length, 50), 1000) }))
-  const focused = list.contains(document.activeElement) && here()
-  const top = list.scrollTop
   const fresh = parse(answer.html)
   recount(fresh)
+  if (answer.ok && isAsShown(fresh)) return settle()
+  const focused = list.contains(document.activeElement) && here()
+  const top = list.scrollTop
   list.replaceChildren(...fresh.body.childNodes)
   search.toggleAttribute('aria-invalid', !answer.ok)
   adopt(list)
@@ -128,8 +129,17 @@ const arrived = once(async () => {
   settle()
 })
 
+// isAsShown tells whether a fresh list has just the rows that are there. They stay then: one that is being clicked on must
+// not go away under the pointer.
+const raw = new WeakMap() // rows as the server wrote them
+function isAsShown(fresh) {
+  const now = rows(), then = [...fresh.querySelectorAll('li[data-id]')]
+  return now.length > 0 && now.length === then.length && now.every((row, i) => raw.get(row) === then[i].outerHTML) && !$('a.older', list) === !$('a.older', fresh)
+}
+
 // adopt makes rows that came from the server part of the page.
 function adopt(root) {
+  for (const row of root.querySelectorAll('li[data-id]')) if (!raw.has(row)) raw.set(row, row.outerHTML)
   for (const row of root.querySelectorAll('li[data-id]')) if (leaving.has(row.dataset.id)) row.remove()
   localise(root)
   watch.disconnect()
@@ -159,7 +169,7 @@ const older = once(async () => {
     }
   }
   adopt(list)
-})
+}, 0) // who scrolls waits for no more than the server
 const watch = new IntersectionObserver(seen => { if (seen.some(e => e.isIntersecting)) older() }, { root: list, rootMargin: '1200px' })
 
 // changed fetches one row again.
