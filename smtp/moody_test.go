@@ -89,7 +89,7 @@ func (m *moody) hear(verb, arg string) {
 		m.reset()
 		fmt.Fprint(m.w, "250 ok\r\n")
 	case "QUIT":
-		fmt.Fprint(m.w, "221 bye\r\n")
+		m.say(verb, arg, 221)
 		m.w.Flush()
 		m.gone = true
 	default:
