@@ -48,6 +48,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 	in.setUp()
 	ticker := time.NewTicker(pruneEvery)
 	defer ticker.Stop()
+	var ill trouble
 	for {
 		before, began := in.newestID(), time.Now()
 		n, more, err := in.index(ctx)
@@ -58,8 +59,11 @@ func (in *Inbox) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			in.logger().Error("indexing failed, will be tried again", "err", err)
+			if ill.tell(err, time.Now()) {
+				in.logger().Error("indexing failed, will be tried again", "err", err)
+			}
 			in.rest(ctx, time.Second)
+			continue
 		case n >= busyBatch && in.newestID() != before:
 			in.giveWay(ctx, max(busyRest, (busyShare-1)*time.Since(began)))
 		case more:
@@ -73,7 +77,36 @@ func (in *Inbox) Run(ctx context.Context) error {
 			case <-ticker.C:
 			}
 		}
+		if ill.over() {
+			in.logger().Info("indexing goes on")
+		}
 	}
+}
+
+// A trouble is an error that comes again each time something is tried. It is told
+// when it begins and when it becomes another one, and from then on rarely: a log that
+// a broken disk fills by the second hides what else there is to be read in it.
+type trouble struct {
+	text string // of the error; "" is none
+	told time.Time
+}
+
+const troubleEvery = 10 * time.Minute
+
+// tell notes an error, and tells whether it is worth a line.
+func (t *trouble) tell(err error, now time.Time) bool {
+	if err.Error() == t.text && now.Sub(t.told) < troubleEvery {
+		return false
+	}
+	t.text, t.told = err.Error(), now
+	return true
+}
+
+// over notes that all is well, and tells whether it was not before.
+func (t *trouble) over() bool {
+	was := t.text != ""
+	t.text = ""
+	return was
 }
 
 // rest waits, but not while a request waits for the indexer, and tells whether it

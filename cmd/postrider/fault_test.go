@@ -68,9 +68,17 @@ func TestDiskFails(t *testing.T) {
 			if files, err := os.ReadDir(filepath.Join(dir, "bodies")); err != nil || len(files) != large {
 				t.Errorf("%d files are there (%v), want those of the %d large messages that are kept", len(files), err, large)
 			}
-			peers.Until(t, "the log tells of each refusal, and why", func() bool {
-				return strings.Count(s.Output(), `msg="smtp: handler failed"`) == 10 && strings.Contains(s.Output(), "disk I/O error")
+			// Of the ten two were large: what fails of these is a file of their own.
+			peers.Until(t, "the log tells of each refusal, and why, and of which file", func() bool {
+				out := s.Output()
+				return strings.Count(out, `msg="smtp: handler failed"`) == 10 &&
+					strings.Count(out, filepath.Join(dir, "postrider.db")+": disk I/O error") == 8 &&
+					strings.Count(out, " "+filepath.Join(dir, "bodies")+string(filepath.Separator)) == 2 && strings.Count(out, "input/output error") == 2
 			})
+			// It has been tried again each second since; the log has a line of that.
+			if n := strings.Count(s.Output(), "indexing failed"); n > 3 {
+				t.Errorf("the log tells %d times that indexing failed:\n%s", n, s.Output())
+			}
 
 			// Killed while the disk fails: of what was refused, bytes may be there.
 			s.fail(calls)

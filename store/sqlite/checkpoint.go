@@ -109,7 +109,10 @@ func (c *checkpointer) settle(w *conn) (more bool) {
 // the connection keeps in memory. It waits for nobody: who reads has the log stay
 // for another time, which is no loss.
 func truncate(c *conn) {
-	_ = c.exec("PRAGMA busy_timeout=0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA shrink_memory; PRAGMA busy_timeout=" + busyTimeout)
+	// One by one: after an error the others of a list would not be run.
+	for _, pragma := range []string{"busy_timeout=0", "wal_checkpoint(TRUNCATE)", "shrink_memory", "busy_timeout=" + busyTimeout} {
+		_ = c.exec("PRAGMA " + pragma)
+	}
 }
 
 // run is the goroutine of the second connection; it ends with the channel.

@@ -42,7 +42,7 @@ func TestDiskFull(t *testing.T) {
 			dir := smallDisk(t, 7<<20)
 			db := open(t, dir)
 			store := db.Inbox()
-			msg := bytes.Repeat([]byte("x"), size)
+			msg := noise(size)
 			var mu sync.Mutex
 			var kept []string
 			var clients sync.WaitGroup

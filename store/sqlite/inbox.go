@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	engine "modernc.org/sqlite"
+
 	"github.com/postrider/postrider/inbox"
 )
 
@@ -28,10 +30,14 @@ type inboxStore DB
 // db returns the DB that s is.
 func (s *inboxStore) db() *DB { return (*DB)(s) }
 
-// wrap says whose error it is, unless the inbox knows it by name.
-func wrap(err error) error {
+// wrap says whose error it is, and of which file if it is the database's, unless the
+// inbox knows it by name.
+func (s *inboxStore) wrap(err error) error {
 	if err == nil || errors.Is(err, inbox.ErrNotFound) || errors.Is(err, ErrClosed) || strings.HasPrefix(err.Error(), "sqlite: ") {
 		return err
+	}
+	if _, ok := errors.AsType[*engine.Error](err); ok {
+		return fmt.Errorf("sqlite: %s: %w", s.db().file(), err)
 	}
 	return fmt.Errorf("sqlite: %w", err)
 }
@@ -72,7 +78,7 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 		if b.file != "" {
 			s.spool.remove(b.file)
 		}
-		return "", wrap(err)
+		return "", s.wrap(err)
 	}
 	return s.db().id(m.key), nil
 }
@@ -98,7 +104,7 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 		}
 	}
 	if err != nil {
-		return nil, wrap(err)
+		return nil, s.wrap(err)
 	}
 	// The row was there a moment ago; its file goes after it, never before.
 	b, err := s.spool.open(file)
@@ -109,7 +115,7 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 		}
 	}
 	if err != nil {
-		return nil, wrap(err)
+		return nil, s.wrap(err)
 	}
 	return b, nil
 }
@@ -160,18 +166,18 @@ func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, err
 func (s *inboxStore) entries(ctx context.Context, query string, args ...any) ([]inbox.Entry, error) {
 	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, wrap(err)
+		return nil, s.wrap(err)
 	}
 	defer rows.Close()
 	var list []inbox.Entry
 	for rows.Next() {
 		e, err := s.scan(rows)
 		if err != nil {
-			return nil, wrap(err)
+			return nil, s.wrap(err)
 		}
 		list = append(list, e)
 	}
-	return list, wrap(rows.Err())
+	return list, s.wrap(rows.Err())
 }
 
 // Entry implements inbox.Store. The session is read here and in no list.
@@ -202,10 +208,10 @@ func (s *inboxStore) session(ctx context.Context, key int64) (string, error) {
 		return "", inbox.ErrNotFound // deleted in between
 	}
 	if err != nil || begins.Int64 <= 0 {
-		return session, wrap(err)
+		return session, s.wrap(err)
 	}
 	lines, _, err := s.packer.unpack(data, begins.Int64)
-	return session + "\n" + lines, wrap(err)
+	return session + "\n" + lines, s.wrap(err)
 }
 
 // List implements inbox.Store. Total and the page are read one after the other, so
@@ -224,14 +230,14 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 	if q.Match.Op != inbox.Every {
 		// Of the first page the count has the keys.
 		if found, err = s.keys(ctx, f, span{}, max(inbox.MaxTotal, limit+1)); err != nil {
-			return nil, wrap(err)
+			return nil, s.wrap(err)
 		}
 		page.Total = min(len(found), inbox.MaxTotal)
 	}
 	// One more than was asked for tells whether there are more.
 	if q.Match.Op == inbox.Every || q.After != "" || q.Before != "" {
 		if found, err = s.keys(ctx, f, in, limit+1); err != nil {
-			return nil, wrap(err)
+			return nil, s.wrap(err)
 		}
 	}
 	page.More = len(found) > limit
@@ -246,7 +252,7 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 		}
 	}
 	if err != nil {
-		return nil, wrap(err)
+		return nil, s.wrap(err)
 	}
 	return page, nil
 }
@@ -305,18 +311,18 @@ func (s *inboxStore) Inboxes(ctx context.Context) ([]inbox.Count, error) {
 func (s *inboxStore) count(ctx context.Context, query string) ([]inbox.Count, error) {
 	rows, err := s.read.QueryContext(ctx, query)
 	if err != nil {
-		return nil, wrap(err)
+		return nil, s.wrap(err)
 	}
 	defer rows.Close()
 	var list []inbox.Count
 	for rows.Next() {
 		var c inbox.Count
 		if err := rows.Scan(&c.Name, &c.Messages, &c.Unread); err != nil {
-			return nil, wrap(err)
+			return nil, s.wrap(err)
 		}
 		list = append(list, c)
 	}
-	return list, wrap(rows.Err())
+	return list, s.wrap(rows.Err())
 }
 
 // Update implements inbox.Store. It is lazy: that a message is unread again after
@@ -337,7 +343,7 @@ func (s *inboxStore) Update(_ context.Context, c inbox.Change, ids ...string) (i
 		return nil
 	})
 	if err != nil {
-		return 0, wrap(err)
+		return 0, s.wrap(err)
 	}
 	return n, nil
 }
@@ -375,7 +381,7 @@ func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 		return nil
 	})
 	if err != nil {
-		return 0, wrap(err)
+		return 0, s.wrap(err)
 	}
 	// What is left in the index leads nowhere; it is no reason to say that the
 	// messages are still there.
@@ -396,7 +402,7 @@ func (s *inboxStore) DeleteAll(context.Context) (int, error) {
 		return err
 	})
 	if err != nil {
-		return 0, wrap(err)
+		return 0, s.wrap(err)
 	}
 	_ = s.search.remove(nil, last+1)
 	return n, nil
@@ -442,9 +448,12 @@ func (s *inboxStore) Index(_ context.Context, list []inbox.Indexed) error {
 			return nil
 		})
 		if err != nil {
-			return wrap(err)
+			return s.wrap(err)
 		}
 		keys, there = append(keys, kept...), append(there, have...)
 	}
-	return wrap(s.search.put(keys, there, last))
+	if err := s.search.put(keys, there, last); err != nil {
+		return fmt.Errorf("sqlite: %s: %w", s.search.path, err)
+	}
+	return nil
 }

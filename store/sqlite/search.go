@@ -78,6 +78,7 @@ func (s shard) table() string { return "words" + strconv.FormatInt(s.first, 10) 
 // A search is the connection that writes the index; mu guards it, and the order of
 // what is done here and to the messages.
 type search struct {
+	path                string
 	mu                  sync.Mutex
 	conn                *conn
 	key                 int64 // of progress
@@ -119,7 +120,7 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &search{conn: c, size: shardSize}
+	s := &search{path: path, conn: c, size: shardSize}
 	defer func() {
 		if err != nil {
 			s.close()

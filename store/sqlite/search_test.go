@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/inbox"
-	"github.com/postrider/postrider/internal/growth"
 	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/store/sqlite"
 	"github.com/postrider/postrider/store/storetest"
@@ -57,45 +56,6 @@ func fill(t testing.TB, store inbox.Store, n int) []string {
 		}
 	}
 	return ids
-}
-
-// The first page of a query costs about the same, however many messages there
-// are that it could show: what all contain, and what a part does.
-func TestFindGrowth(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it keeps thousands of messages")
-	}
-	keep := func(n int) inbox.Store {
-		db := open(t, t.TempDir())
-		db.SetShardSize(2 * inbox.MaxTotal)
-		store := db.Inbox()
-		no, tags := false, []string{"some"}
-		for i, id := range fill(t, store, n) {
-			if i%2 == 0 {
-				if _, err := store.Update(t.Context(), inbox.Change{Unread: &no, Tags: &tags}, id); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		return store
-	}
-	// Of the few there are as many as a total counts.
-	small, large := keep(2*inbox.MaxTotal), keep(16*inbox.MaxTotal)
-	for _, query := range []string{"hello", "w0x -w1x", "is:unread", "is:read hello", "tag:some hello", "larger:300k"} {
-		e, err := inbox.ParseQuery(query, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		list := func(store inbox.Store) func() {
-			return func() {
-				if _, err := store.List(t.Context(), inbox.Query{Match: e}); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		// Linear would be 8.
-		growth.Within(t, query, 4, list(small), list(large))
-	}
 }
 
 // The contract holds however many shards there are.

@@ -163,9 +163,10 @@ func (s *spool) spill(b *buffer, lines string, n int, msg io.Reader) (*body, err
 		return nil, named(fmt.Errorf("sqlite: %w", err))
 	}
 	out := &body{data: []byte(lines), lines: len(lines), file: name}
-	// What is counted is what was written: the size of the message.
+	// What is counted is what was written: the size of the message. By position, as
+	// SQLite writes too: what fails there is the disk, never a connection.
 	write := func(p []byte) error {
-		n, err := f.Write(p)
+		n, err := f.WriteAt(p, out.size)
 		out.size += int64(n)
 		return err
 	}

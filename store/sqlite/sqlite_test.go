@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,9 +44,16 @@ func arrival() *inbox.Arrival {
 	return &inbox.Arrival{Received: time.UnixMilli(1), Envelope: *smtp.NewEnvelope("ann@example.com", "bob@example.net")}
 }
 
+// noise returns octets that no packing makes shorter.
+func noise(size int) []byte {
+	b := make([]byte, size)
+	rand.NewChaCha8([32]byte{byte(size)}).Read(b)
+	return b
+}
+
 func add(t testing.TB, db *sqlite.DB, size int) string {
 	t.Helper()
-	id, err := db.Inbox().Add(context.Background(), arrival(), strings.NewReader(strings.Repeat("x", size)))
+	id, err := db.Inbox().Add(context.Background(), arrival(), bytes.NewReader(noise(size)))
 	if err != nil {
 		t.Fatalf("Add: %v", err)
 	}
