@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"context"
 	"crypto/tls"
 	"strings"
 	"time"
@@ -287,7 +286,7 @@ func (c *Conn) path(arg, prefix string, params func(rest string) *Error, utf8 fu
 func (c *Conn) mail(arg string) {
 	// One after the other in the same place; what the one before has held is gone.
 	t := &c.space
-	*t = transaction{}
+	*t = transaction{rcpts: t.rcpts[:0]}
 	from, ok := c.path(arg, "FROM:",
 		func(rest string) *Error { return parseParams(&t.opts, rest, mailParams, c.offered) },
 		func() bool { return t.opts.UTF8 })
@@ -312,12 +311,12 @@ func (c *Conn) mail(arg string) {
 		c.refuse(errShuttingDown)
 		return
 	}
-	t.ctx, t.cancel = context.WithCancel(c.ctx)
+	t.life = &lifetime{Context: c.ctx}
 	c.serial++
 	c.txn = t // before the Handler is asked, so that a disconnect cancels it
 	t.body, t.utf8 = t.opts.Body, t.opts.UTF8
 	err := c.call(func() (err error) {
-		t.Transaction, err = c.server.Handler.Mail(t.ctx, c, from, &t.opts)
+		t.Transaction, err = c.server.Handler.Mail(t.life, c, from, &t.opts)
 		return err
 	})
 	if e := c.handlerError(err); e != nil {
@@ -352,7 +351,7 @@ func (c *Conn) rcpt(arg string) {
 		c.refuse(&Error{Code: 452, Enhanced: "4.5.3", Text: "too many recipients"}) // RFC 5321, 4.5.3.1.10
 		return
 	}
-	err := c.call(func() error { return c.txn.Rcpt(c.txn.ctx, to, &c.rcptOpts) })
+	err := c.call(func() error { return c.txn.Rcpt(c.txn.life, to, &c.rcptOpts) })
 	if e := c.handlerError(err); e != nil {
 		c.refuse(e)
 		return

@@ -78,12 +78,11 @@ type Conn struct {
 // A transaction is what MAIL opened.
 type transaction struct {
 	Transaction
-	ctx    context.Context
-	cancel context.CancelFunc
-	opts   MailOptions // the Handler sees them; what counts later is kept apart
-	body   Body
-	utf8   bool
-	rcpts  []string // accepted ones
+	life  *lifetime
+	opts  MailOptions // the Handler sees them; what counts later is kept apart
+	body  Body
+	utf8  bool
+	rcpts []string // accepted ones
 }
 
 func newConn(s *Server, nc net.Conn, p Policy) *Conn {
@@ -403,14 +402,24 @@ func (c *Conn) linger() {
 // reset ends the open transaction, if there is one.
 func (c *Conn) reset() {
 	if c.txn != nil {
-		c.txn.cancel()
-		c.txn, c.space = nil, transaction{} // what the Handler made is held no longer
+		c.txn.life.cancel()
+		// What the Handler made is held no longer; the room for recipients is for the next.
+		c.txn, c.space = nil, transaction{rcpts: room(c.space.rcpts)}
 		if c.forward != nil {
 			c.mu.Lock()
 			c.forward = nil
 			c.mu.Unlock()
 		}
 	}
+}
+
+// room returns the memory of a list for another one, unless it has become large.
+func room(list []string) []string {
+	if cap(list) > 16 {
+		return nil
+	}
+	clear(list)
+	return list[:0]
 }
 
 // handlerError turns what a Handler returned into what the peer is told, nil if

@@ -82,6 +82,7 @@ func (h *Hooks) Mail(ctx context.Context, c *Conn, from string, opts *MailOption
 		}
 	}
 	t := &hooksTransaction{hooks: h, conn: c, env: Envelope{From: from, Options: *opts}}
+	t.env.To = t.one[:0]
 	if h.Next != nil {
 		next, err := h.Next.Mail(ctx, c, from, opts)
 		if err != nil {
@@ -104,7 +105,8 @@ type hooksTransaction struct {
 	hooks *Hooks
 	conn  *Conn
 	env   Envelope
-	next  Transaction // nil if there is no Next
+	one   [1]Recipient // most messages have one recipient
+	next  Transaction  // nil if there is no Next
 }
 
 func (t *hooksTransaction) Rcpt(ctx context.Context, to string, opts *RcptOptions) error {

@@ -28,21 +28,23 @@ const receivedName = "received:"
 func (h *hops) pass(b []byte) error {
 	for len(b) > 0 && !h.inBody {
 		end := bytes.IndexByte(b, '\n')
-		line, rest := b, b[len(b):]
-		if end >= 0 {
-			line, rest = b[:end], b[end+1:]
+		if end < 0 { // the rest of the line is still to come
+			h.n += copy(h.line[h.n:], b)
+			break
 		}
-		h.n += copy(h.line[h.n:], line)
-		if end >= 0 {
-			begin := h.line[:h.n]
-			if bytes.EqualFold(begin, []byte(receivedName)) {
-				h.seen++
-			}
-			// An empty line ends the header; its LF is here, its CR in the line.
-			h.inBody = h.n == 0 || h.n == 1 && begin[0] == '\r'
-			h.n = 0
+		begin := b[:min(end, len(h.line))]
+		if h.n > 0 {
+			h.n += copy(h.line[h.n:], b[:end])
+			begin, h.n = h.line[:h.n], 0
 		}
-		b = rest
+		// An empty line ends the header; its LF is here, its CR in the line.
+		switch {
+		case len(begin) == 0 || len(begin) == 1 && begin[0] == '\r':
+			h.inBody = true
+		case begin[0]|0x20 == 'r' && bytes.EqualFold(begin, []byte(receivedName)):
+			h.seen++
+		}
+		b = b[end+1:]
 	}
 	if h.looping() {
 		return errLoop
@@ -60,7 +62,7 @@ type hopWriter struct {
 	w    io.Writer
 }
 
-func (w hopWriter) Write(p []byte) (int, error) {
+func (w *hopWriter) Write(p []byte) (int, error) {
 	if err := w.hops.pass(p); err != nil {
 		return 0, err
 	}

@@ -2,7 +2,6 @@ package smtp
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -34,10 +33,11 @@ type source interface {
 // body is the reader that a Handler gets. It dies with the call of Data, and when
 // the message can no longer be read it cancels the transaction.
 type body struct {
-	src    source
-	hops   hops
-	cancel context.CancelFunc // the transaction's
-	dead   atomic.Bool
+	src  source
+	hops hops
+	to   hopWriter // of WriteTo
+	life *lifetime // the transaction's
+	dead atomic.Bool
 }
 
 var errDead = errors.New("smtp: the message was read after Data had returned")
@@ -60,9 +60,10 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	if b.dead.Load() {
 		return 0, errDead
 	}
-	n, err := b.src.WriteTo(hopWriter{&b.hops, w})
+	b.to = hopWriter{&b.hops, w}
+	n, err := b.src.WriteTo(&b.to)
 	if b.check(b.src.Err()); b.hops.looping() {
-		b.cancel()
+		b.life.cancel()
 	}
 	return n, err
 }
@@ -71,7 +72,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 // begun for it, perhaps elsewhere, is in vain.
 func (b *body) check(err error) {
 	if err != nil && err != io.EOF {
-		b.cancel()
+		b.life.cancel()
 	}
 }
 
@@ -154,10 +155,10 @@ func (c *Conn) receive(src source) {
 	}
 	c.reading(true)
 	// said is what the client has sent, src what is read of it.
-	b := &body{src: src, hops: hops{most: orInt(c.server.MaxHops, 100)}, cancel: txn.cancel}
+	b := &body{src: src, hops: hops{most: orInt(c.server.MaxHops, 100)}, life: txn.life}
 	var id string
 	err := c.protect(func() (err error) {
-		id, err = txn.Data(txn.ctx, b)
+		id, err = txn.Data(txn.life, b)
 		return err
 	})
 	b.dead.Store(true)

@@ -106,6 +106,6 @@ func (c *Conn) watchPeer() {
 // out when it reads.
 func (c *Conn) gone() {
 	if c.txn != nil {
-		c.txn.cancel()
+		c.txn.life.cancel()
 	}
 }
