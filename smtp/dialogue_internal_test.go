@@ -283,6 +283,9 @@ func (d *driver) drive() {
 	ctx := d.t.Context()
 	r, err := d.c.Greeting(ctx)
 	d.check("greeting", r, err)
+	if again, _ := d.c.Greeting(ctx); err == nil && again != r { // it is not read twice
+		d.t.Errorf("the greeting, asked for again: got %v, want %v", again, r)
+	}
 	for len(d.steps) > 0 && !d.t.Failed() {
 		step := d.steps[0]
 		d.steps = d.steps[1:]
