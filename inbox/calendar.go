@@ -12,10 +12,12 @@ import (
 // their own zone; the organiser meant that one. It is a reader for the eye: one
 // pass over the lines, which passes over whatever it does not know.
 
+// The bounds are those of what a person reads. A calendar that has more is an
+// export and no invitation; its beginning is shown.
 const (
-	maxCalendar = 256 << 10
+	maxCalendar = 256 << 10 // octets
 	maxEvents   = 50
-	maxPeople   = 100
+	maxPeople   = 100 // of one event
 )
 
 // An event is one of a calendar's.
@@ -25,6 +27,7 @@ type event struct {
 	Method                                       string // what is asked of the reader (RFC 5546): REQUEST, CANCEL, REPLY
 	People                                       []string
 
+	// Kept as they are written until the event ends, for DTEND may come first.
 	start, end property
 }
 
@@ -49,6 +52,8 @@ func readCalendar(part *mail.Part) ([]event, bool) {
 	return events, len(events) > 0
 }
 
+// parseCalendar reads the events of a calendar, and of one that breaks off what is
+// there. It is lenient, as an END that has another name than its BEGIN ends it too.
 func parseCalendar(text string) []event {
 	var out []event
 	var inside *event // the event whose lines these are
@@ -60,6 +65,8 @@ func parseCalendar(text string) []event {
 	for line := range strings.Lines(text) {
 		p := propertyOf(strings.TrimRight(line, "\r\n"))
 		switch {
+		// What an event holds has a summary and times of its own, which are not the
+		// event's (RFC 5545, 3.6.6).
 		case p.name == "BEGIN" && inside != nil:
 			below++
 		case p.name == "BEGIN" && strings.EqualFold(p.value, "VEVENT"):
@@ -79,6 +86,7 @@ func parseCalendar(text string) []event {
 			inside.take(p)
 		}
 	}
+	// QUIRK: calendars that were cut off in transport.
 	if inside != nil {
 		inside.When = whenOf(inside.start, inside.end)
 	}
@@ -113,6 +121,7 @@ func (e *event) take(p property) {
 // out in upper case.
 func propertyOf(line string) property {
 	p := property{params: map[string]string{}}
+	// A colon or semicolon in quotes is part of a value: "mailto:ann@example.com".
 	quoted, from := false, 0
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
@@ -184,6 +193,7 @@ func whenOf(start, end property) string {
 	if !ok {
 		return oneLine(start.value, 40)
 	}
+	// An end that is missing, unreadable or before its start says nothing.
 	to, _, ok := timeOf(end)
 	ok = ok && to.After(from)
 	if whole {
@@ -193,6 +203,8 @@ func whenOf(start, end property) string {
 		}
 		return from.Format(day)
 	}
+	// A time without a zone is the reader's own (RFC 5545, 3.3.5): to name one would
+	// be wrong for most.
 	zone := ""
 	if strings.HasSuffix(start.value, "Z") || start.params["TZID"] != "" {
 		zone = from.Format(" MST")

@@ -11,7 +11,10 @@ import (
 )
 
 // Checks: what a sender would want to know about a message before customers
-// get it, each with what to do about it.
+// get it, each with what to do about it. They judge what was sent, not who sent
+// it: nothing is looked up, so that the answer is the same on every machine and
+// no one is told that the message was looked at. What is checked and found right
+// is said too, for silence could mean that nobody has looked.
 
 const (
 	// clip is how much HTML Gmail shows before "[Message clipped]".
@@ -51,6 +54,7 @@ func check(m *mail.Message, thorough bool) []finding {
 	if thorough {
 		checkSupport(m, add)
 	}
+	// What is wrong comes first; within a rank the order is that of the checks.
 	rank := map[string]int{"problem": 0, "advice": 1, "good": 2}
 	slices.SortStableFunc(out, func(a, b finding) int { return rank[a.Level] - rank[b.Level] })
 	return out
@@ -66,6 +70,8 @@ func problems(findings []finding) (n int) {
 	return n
 }
 
+// checkFields looks for the fields without which a message is refused or
+// distrusted, and for one that tells what it should hide.
 func checkFields(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if len(m.From) == 0 {
 		add("problem", "It has no From", "Every message needs one (RFC 5322, 3.6); servers refuse those without.")
@@ -76,6 +82,7 @@ func checkFields(m *mail.Message, add func(level, title, advice string, list ...
 	if m.Date.IsZero() {
 		add("problem", "It has no Date that can be read", "Every message needs one (RFC 5322, 3.6); readers sort by it.")
 	}
+	// Characters, not octets: it is the width on a screen that counts.
 	switch n := len([]rune(m.Subject)); {
 	case strings.TrimSpace(m.Subject) == "":
 		add("advice", "It has no subject", "Readers show “(no subject)” and filters distrust it.")
@@ -87,6 +94,8 @@ func checkFields(m *mail.Message, add func(level, title, advice string, list ...
 	}
 }
 
+// checkAlternatives compares the text with what the HTML says. A text that is only
+// there for the filters is a tenth of it: real ones are shorter by their links.
 func checkAlternatives(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	text, made := strings.TrimSpace(m.Text), strings.TrimSpace(mail.TextFromHTML(m.HTML))
 	switch {
@@ -103,6 +112,8 @@ func checkAlternatives(m *mail.Message, add func(level, title, advice string, li
 	}
 }
 
+// checkPictures says which pictures will not be seen, and by whom. That one is
+// loaded from elsewhere is advice alone: nearly all mail of shops does so.
 func checkPictures(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if m.HTML == "" {
 		return
@@ -114,6 +125,7 @@ func checkPictures(m *mail.Message, add func(level, title, advice string, list .
 	}
 	var unused []string
 	for _, a := range m.Attachments {
+		// A file that is attached may have a Content-ID and mean nothing by it.
 		if a.CID != "" && !found.used[a.CID] && a.Part().Disposition() == "inline" && strings.HasPrefix(a.Type, "image/") {
 			unused = append(unused, a.CID)
 		}
@@ -149,6 +161,8 @@ func listed(prefix string, items []string) []detail {
 	return out
 }
 
+// checkSize holds the HTML alone against Gmail's limit, which counts neither
+// pictures nor the other alternative.
 func checkSize(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if m.HTML == "" {
 		return
@@ -180,6 +194,7 @@ func checkUnsubscribe(m *mail.Message, add func(level, title, advice string, lis
 		link = strings.TrimSpace(link)
 		inner, ok := strings.CutPrefix(link, "<")
 		inner, closed := strings.CutSuffix(inner, ">")
+		// One that cannot be read is a mistake worth telling, though others may be right.
 		u, err := url.Parse(inner)
 		if !ok || !closed || err != nil || u.Scheme != "mailto" && u.Host == "" || !slices.Contains([]string{"http", "https", "mailto"}, u.Scheme) {
 			wrong = append(wrong, link)
@@ -191,6 +206,7 @@ func checkUnsubscribe(m *mail.Message, add func(level, title, advice string, lis
 		add("problem", "List-Unsubscribe cannot be read", "It is a list of URLs, each in angle brackets, with commas between (RFC 2369, 2).", listed("", wrong)...)
 		return
 	}
+	// Folding may have put white space into it.
 	post := strings.ReplaceAll(strings.ToLower(h.Value("List-Unsubscribe-Post")), " ", "")
 	switch {
 	case post == "":
@@ -204,6 +220,8 @@ func checkUnsubscribe(m *mail.Message, add func(level, title, advice string, lis
 	}
 }
 
+// checkDefects passes on what the parser had to guess at. It reads such messages
+// anyway; another reader guesses otherwise.
 func checkDefects(m *mail.Message, add func(level, title, advice string, list ...detail)) {
 	if len(m.Defects) == 0 {
 		add("good", "Nothing in it is against the standards of mail", "")

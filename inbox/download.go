@@ -37,6 +37,7 @@ func (in *Inbox) apiPart(w http.ResponseWriter, r *http.Request) error {
 		if part == nil || at == "" {
 			return refuse(http.StatusNotFound, "the message has no such part")
 		}
+		// Decoded on the way: a part of any size takes no more than a buffer.
 		content, err := part.Reader()
 		if err != nil {
 			return err
@@ -59,6 +60,8 @@ func (in *Inbox) apiPart(w http.ResponseWriter, r *http.Request) error {
 func safeType(part *mail.Part) string {
 	const opaque = "application/octet-stream"
 	media := part.Type()
+	// By a word within it: application/xhtml+xml and whatever comes next are meant
+	// too. A wrong guess costs a preview of the browser's, no file.
 	for _, active := range []string{"html", "xml", "svg", "script", "multipart", "mhtml", "x-mixed", "flash", "java"} {
 		if strings.Contains(media, active) {
 			return opaque
@@ -75,6 +78,7 @@ func mediaType(part *mail.Part) string {
 	if strings.HasPrefix(media, "multipart/") {
 		return opaque // one that has no parts
 	}
+	// Other parameters are for mail, not for a browser.
 	params := map[string]string{}
 	if charset := part.Param("charset"); charset != "" {
 		params["charset"] = charset
@@ -111,12 +115,15 @@ func safeName(name, part, media string) string {
 	// A leading dot hides, trailing ones Windows drops: "a.exe." would be a.exe.
 	name = strings.TrimRight(strings.TrimLeft(name, ". "), ". ")
 	if len(name) > maxName {
+		// The extension says what opens the file: it outlives the cut, unless it is
+		// none but a long word behind a dot.
 		ext := path.Ext(name)
 		if len(ext) > 20 {
 			ext = ""
 		}
 		name = strings.ToValidUTF8(name[:maxName-len(ext)], "") + ext
 	}
+	// Windows looks no further than the first dot: "nul.txt" is the device.
 	stem, _, _ := strings.Cut(strings.ToLower(name), ".")
 	if name == "" || strings.Contains(reserved, " "+stem+" ") {
 		return "part-" + part + extension(media)

@@ -6,7 +6,10 @@ import (
 	"github.com/postrider/postrider/mail"
 )
 
-// Fields, explained: what each is for, in a sentence, and where it is written.
+// Fields, explained: what each is for, in a sentence, and where it is written. The
+// sentences are for who debugs an application, not for who writes a mail server:
+// they say what a reader's program or a filter does with the field. One that no
+// RFC has says in its place whose it is.
 
 // An explained field is one line of the header as it is shown.
 type explained struct {
@@ -16,7 +19,8 @@ type explained struct {
 }
 
 // meanings are the fields that mail has. A row whose name ends in * stands for
-// all that begin so.
+// all that begin so, and comes behind those it would hide: the first that fits is
+// taken.
 var meanings = []struct{ name, rfc, meaning string }{
 	{"Return-Path", "RFC 5321, 4.4", "The envelope's sender, noted at the final delivery: where reports go."},
 	{"Received", "RFC 5321, 4.4", "One hop: the server that names itself behind “by” took the message. The newest is at the top."},
@@ -70,6 +74,8 @@ var meanings = []struct{ name, rfc, meaning string }{
 
 // explain lists a header with what its fields mean.
 func explain(h mail.Header) []explained {
+	// In the order of the message: that of Received is its path, and who added what
+	// can be seen by what stands above it.
 	var out []explained
 	for f := range h.All() {
 		e := explained{Name: f.Name(), Text: f.Text()}

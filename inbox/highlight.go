@@ -22,6 +22,7 @@ func highlight(raw string) []piece {
 		out = append(out, piece{kind, text})
 	}
 	s := source{header: true, boundaries: map[string]bool{}}
+	// The page is UTF-8 whatever the message is: octets that are not become a mark.
 	raw = strings.ToValidUTF8(strings.ReplaceAll(raw, "\r\n", "\n"), "\uFFFD")
 	// Runs are gathered before they are put together: adding to a string line by
 	// line would take the square of their number.
@@ -48,6 +49,8 @@ func highlight(raw string) []piece {
 
 // A source is where the reading of one has come to.
 type source struct {
+	// A boundary that a part of the header names is remembered for good: parts end
+	// in any order in a message that is broken, and a colour is not worth a stack.
 	header     bool
 	encoded    bool // this part is base64
 	boundaries map[string]bool
@@ -59,6 +62,7 @@ func (s *source) kind(line string) string {
 		return s.field(line)
 	}
 	if strings.HasPrefix(line, "--") {
+		// White space may follow a boundary (RFC 2046, 5.1.1).
 		name := strings.TrimRight(line[2:], " \t")
 		if s.boundaries[name] {
 			s.header, s.encoded = true, false
@@ -83,6 +87,8 @@ func (s *source) field(line string) string {
 		return ""
 	case line[0] == ' ' || line[0] == '\t':
 		return "value"
+	// A name has no white space (RFC 5322, 2.2); a line that is no field and
+	// continues none is shown as if it did.
 	case colon > 0 && !strings.ContainsAny(line[:colon], " \t"):
 		lower := strings.ToLower(line)
 		if strings.HasPrefix(lower, "content-transfer-encoding:") && strings.Contains(lower, "base64") {
@@ -96,6 +102,7 @@ func (s *source) field(line string) string {
 // parameters notes a boundary that a line of a header names (RFC 2046, 5.1.1).
 func (s *source) parameters(line string) {
 	i := strings.Index(strings.ToLower(line), "boundary=")
+	// More than any message has; what is beyond is text to the eye.
 	if i < 0 || len(s.boundaries) > 1000 || i+len("boundary=") > len(line) {
 		return
 	}

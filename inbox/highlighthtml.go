@@ -17,6 +17,8 @@ func highlightHTML(source string) []piece {
 	source = strings.ToValidUTF8(source, "\uFFFD")
 	z := html.NewTokenizer(strings.NewReader(source))
 	var out []piece
+	// The tokenizer knows by itself that <style> holds no tags; that what it gives is
+	// a sheet is ours to remember.
 	raw := false // within an element whose text is no text
 	for {
 		kind := z.Next()
@@ -41,6 +43,8 @@ func highlightHTML(source string) []piece {
 }
 
 // marked adds "found" to what a piece is called between two places of the source.
+// The places come from a URL and may be anything: what lies outside is left out.
+// The colour of the structure stays, for found is a name beside the kind.
 func marked(pieces []piece, at, end int) []piece {
 	var out []piece
 	for from := 0; len(pieces) > 0; pieces = pieces[1:] {
@@ -60,6 +64,7 @@ func marked(pieces []piece, at, end int) []piece {
 // highlightTag cuts one tag at its white space and its equals signs, as far as
 // quotes let it.
 func highlightTag(out []piece, tag string) []piece {
+	// What ends a name for a browser (HTML, 13.2.5.8), so that "<a/b" has the name a.
 	end := strings.IndexAny(tag, " \t\r\n\f/>")
 	if strings.HasPrefix(tag, "</") {
 		end = strings.IndexAny(tag[2:], " \t\r\n\f/>") + 2
@@ -93,6 +98,7 @@ func highlightTag(out []piece, tag string) []piece {
 // valueEnd returns how long the value is that begins with an equals sign.
 func valueEnd(s string) int {
 	at := 1 + len(s[1:]) - len(strings.TrimLeft(s[1:], " \t\r\n\f"))
+	// A quote that is never closed takes the rest of the tag, as in a browser.
 	if at < len(s) && (s[at] == '"' || s[at] == '\'') {
 		if end := strings.IndexByte(s[at+1:], s[at]); end >= 0 {
 			return at + end + 2

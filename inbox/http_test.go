@@ -418,7 +418,8 @@ func TestForeignSites(t *testing.T) {
 	id := r.mustDeliver("Subject: x\r\n\r\n")
 	requests := []struct{ method, path, body string }{
 		{"DELETE", api + "messages/" + id, ""}, {"DELETE", api + "messages?all=true", ""}, {"PATCH", api + "messages/" + id, `{"unread":false}`},
-		{"POST", api + "messages", "Subject: x\r\n\r\n"},
+		{"POST", api + "messages", "Subject: x\r\n\r\n"}, {"PATCH", api + "messages?all=true", `{"unread":false}`}, {"POST", api + "send", "{}"},
+		{"POST", api + "messages/" + id + "/release", "{}"}, {"PUT", api + "faults", `{"faults":[{"rule":"MAIL 451"}]}`}, {"POST", "/messages/" + id + "/links", ""},
 	}
 	for _, q := range requests {
 		for _, headers := range [][]string{

@@ -22,10 +22,12 @@ import (
 // resolved and after each redirect; there is no proxy, no cookie, and no method
 // but HEAD, which must not change anything (RFC 9110, 9.2.1).
 
+// The bounds keep one message from making this machine ask half the web, and the
+// person from waiting: with eight at once the slowest fifty take about a minute.
 const (
 	maxAsked     = 50
 	linksAtOnce  = 8
-	linkTimeout  = 10 * time.Second
+	linkTimeout  = 10 * time.Second // for one link, its redirects included
 	maxRedirects = 5
 )
 
@@ -51,6 +53,8 @@ var private = []netip.Prefix{
 
 // public refuses what is not on the public internet's web.
 func public(to netip.AddrPort) error {
+	// A zone or the mapped form would make the same address another one to the
+	// comparisons below.
 	ip := to.Addr().Unmap().WithZone("")
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() {
 		return errPrivate
@@ -60,13 +64,16 @@ func public(to netip.AddrPort) error {
 			return errPrivate
 		}
 	}
+	// Other ports are other services, which may take a request for a command.
 	if to.Port() != 80 && to.Port() != 443 {
 		return errors.New("it leads to a port that is not the web's, which is not asked")
 	}
 	return nil
 }
 
-// newLinkClient makes a client that connects where may lets it.
+// newLinkClient makes a client that connects where may lets it. Control is called
+// with the address that is about to be connected to: what a name resolves to
+// when it is looked at a second time does not matter (DNS rebinding).
 func newLinkClient(may func(netip.AddrPort) error) *http.Client {
 	dialer := &net.Dialer{Timeout: linkTimeout, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
@@ -76,7 +83,8 @@ func newLinkClient(may func(netip.AddrPort) error) *http.Client {
 		return may(to)
 	}}
 	return &http.Client{
-		Timeout:   linkTimeout,
+		Timeout: linkTimeout,
+		// No proxy: it would connect in our place, where nothing is judged.
 		Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
@@ -118,6 +126,7 @@ func head(ctx context.Context, client *http.Client, link string) (fate string, o
 		}
 		return oneLine(err.Error(), 200), false
 	}
+	// HEAD has no body; what a server sends all the same is not read.
 	resp.Body.Close()
 	fate = resp.Status
 	if at := resp.Request.URL.String(); at != link {

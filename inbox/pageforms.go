@@ -14,7 +14,8 @@ import (
 // sends what comes out as JSON to the interface that programs use, so that there
 // is one way in which anything changes.
 
-// A form is a message to be written.
+// A form is a message to be written. Its fields are text as a person would type
+// them: lists of addresses with commas, ids without their brackets.
 type form struct {
 	Title, From, To, Cc, Subject, Text, HTML string
 	InReplyTo, References                    string
@@ -28,6 +29,7 @@ type rules struct{ Text string }
 
 // compose makes the view of a form: empty, or made out of a message.
 func (p *page) compose(r *http.Request) (*view, error) {
+	// Addresses that nobody has: the form can be sent as it comes.
 	f := &form{Title: "New message", From: "ann@example.com", To: "bob@example.net", Subject: "A test", Text: "Hello!\n"}
 	if id := r.FormValue("id"); id != "" {
 		err := p.inbox.read(r.Context(), id, func(_ Body, m *mail.Message) error {
@@ -56,6 +58,8 @@ func (f *form) fill(m *mail.Message, how string) {
 		f.Title, out = "Reply", m.Reply(me)
 		f.InReplyTo, f.References = strings.Join(out.InReplyTo, " "), strings.Join(out.References, " ")
 	case "forward":
+		// The HTML is forwarded as it was written, not as it was shown: it is the
+		// sender's template that is tested.
 		f.Title, out = "Forward", m.ForwardInline(me)
 		f.Files = f.files(m)
 		f.HTML = forwardedHTML(out.Text, m.HTML)
@@ -84,6 +88,7 @@ func forwardedHTML(text, original string) string {
 	}
 	head, _, _ := strings.Cut(strings.TrimLeft(text, "\n"), "\n\n")
 	head = "<p>" + strings.ReplaceAll(html.EscapeString(head), "\n", "<br>\n") + "</p>\n"
+	// Behind <body> it has the message's own font and colours.
 	at := 0
 	if begin := bodyTag.FindStringIndex(original); begin != nil {
 		at = begin[1]
@@ -114,6 +119,7 @@ func (p *page) faults(*http.Request) (*view, error) {
 // beside makes a view that has the list beside it.
 func (p *page) beside(fn func(*http.Request) (*view, error)) func(*http.Request) (*view, error) {
 	return func(r *http.Request) (*view, error) {
+		// The message first: one that is gone is no reason to read the list.
 		v, err := fn(r)
 		if err != nil {
 			return nil, err

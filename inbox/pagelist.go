@@ -32,6 +32,8 @@ func (p *page) list(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The list and its counts are read one after the other: mail that arrives between
+	// them is told of by an event, and then both are read again.
 	found, err := p.inbox.list(r.Context(), q)
 	if err != nil {
 		return nil, err
@@ -61,6 +63,7 @@ func (p *page) one(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	// One that was not indexed yet when the row was asked for is read here and now.
 	if e.Summary == nil {
 		if e.Summary, err = p.inbox.summary(r.Context(), e); err != nil {
 			return nil, err
@@ -125,6 +128,7 @@ func (v *view) Found() string {
 
 // parameters returns the query of a URL: what was searched for, and more.
 func parameters(query string, more ...string) string {
+	// What is searched for goes along everywhere: it is what "back" leads to.
 	values := url.Values{}
 	if query != "" {
 		values.Set("query", query)

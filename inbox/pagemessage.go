@@ -13,6 +13,8 @@ import (
 // The page's message: one view of it at a time. Which one, and how, is in the
 // URL, so that every view can be linked to, and works without a script.
 
+// More than a person reads, and little enough for a browser to lay out at once. What
+// is cut says so, with the way to all of it.
 const (
 	shownText   = 1 << 20   // octets of text that the page shows
 	shownSource = 256 << 10 // octets of source
@@ -79,6 +81,8 @@ func (p *page) pane(r *http.Request) (*view, error) {
 
 // fill makes ready what the chosen tab shows.
 func (m *message) fill(b Body, r *http.Request) error {
+	// The head is the same above every tab, so that going from one to the next moves
+	// nothing.
 	m.attachments()
 	for _, a := range append(m.Mail.To, m.Mail.Cc...) {
 		m.To = append(m.To, a.String())
@@ -96,6 +100,7 @@ func (m *message) fill(b Body, r *http.Request) error {
 	case "html":
 		m.fillHTML(r.FormValue("width"))
 	case "text":
+		// What a client shows that has no HTML, or is told not to.
 		text := m.Mail.Text
 		if m.Made = text == "" && m.Mail.HTML != ""; m.Made {
 			text = mail.TextFromHTML(m.Mail.HTML)
@@ -172,6 +177,7 @@ func (m *message) chooseTab(view string) {
 			m.View = name
 		}
 	}
+	// A message without HTML has no tab for it; keys count the tabs that are there.
 	if m.Mail.HTML != "" {
 		add("html", "HTML", 0)
 	}
@@ -209,6 +215,7 @@ func (m *message) fillHTML(width string) {
 		}
 	}
 	m.Frame = "/messages/" + m.ID + "/html" + parameters("", m.look.parameters()...)
+	// Each choice keeps the others: a phone in the dark is two clicks, in either order.
 	choice := func(label, width string, l look) tab {
 		pairs := append([]string{"view", "html", "width", width}, l.parameters()...)
 		return tab{Label: label, URL: m.url(pairs...), Current: width == m.Width && l == m.look}
@@ -254,6 +261,8 @@ func (p *page) frame(w http.ResponseWriter, r *http.Request) {
 	look := lookOf(r)
 	w.Header().Set("Content-Security-Policy", look.policy())
 	err := p.inbox.read(r.Context(), r.PathValue("id"), func(_ Body, m *mail.Message) error {
+		// Made whole before any of it goes out: it is bounded, and half a document would
+		// be shown as one.
 		doc := sanitise(m, p.policy, look)
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, err := w.Write(doc)

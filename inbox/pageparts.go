@@ -9,7 +9,10 @@ import (
 )
 
 // Parts of a message in place: thumbnails, pictures, PDF, text, calendars. What
-// is shown is what the bytes are, not what the sender calls them.
+// is shown is what the bytes are, not what the sender calls them. A part is served
+// for being shown at an address of its own, apart from the one where it is saved:
+// each has the type and the policy that its use is safe with, and neither can be
+// made the other by a parameter.
 
 const (
 	shownParts = 500
@@ -84,6 +87,8 @@ func decodedSize(p *mail.Part) int64 {
 
 // fillParts makes the tree, and shows one part of it.
 func (m *message) fillParts(chosen string) {
+	// The tree is drawn as it is, to its limit: who looks here wants to see what the
+	// parser saw, empty and odd parts too.
 	for path, part := range m.Mail.Body.Walk() {
 		if len(m.Parts) == shownParts {
 			m.Cut = true
@@ -122,6 +127,8 @@ func notes(part *mail.Part) []string {
 // previewOf shows a part as what it is.
 func (m *message) previewOf(part *mail.Part, path string) *preview {
 	v := &preview{attachment: m.attachmentOf(part, path, false)}
+	// Bytes come before words: a picture that calls itself text is a picture, and a
+	// script that calls itself a picture is nothing that is shown.
 	media := part.Type()
 	source := "/messages/" + m.ID + "/parts/" + path + "/show"
 	if p := rasterOf(part); p != nil {
@@ -203,6 +210,7 @@ func (p *page) thumb(w http.ResponseWriter, r *http.Request) {
 		if !picture.thumbed() {
 			return refuse(http.StatusNotFound, "there is no small picture of this")
 		}
+		// One at a time, and in turn: what a decoder may take is bounded for one.
 		select {
 		case p.scaled <- struct{}{}:
 			defer func() { <-p.scaled }()
@@ -215,6 +223,7 @@ func (p *page) thumb(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", media)
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
+		// A part never changes under its id, but a shared cache is nobody's to keep mail.
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 		_, _ = w.Write(small) // the client may have gone
 		return nil
