@@ -109,7 +109,7 @@ const near = 120
 // codes returns what may be one-time codes, the likeliest first: those that stand
 // alone on their line before those within a sentence.
 func codes(m *mail.Message) []string {
-	text := oneLine(m.Subject, 1000) + "\n" + begin(bodyText(m))
+	text := oneLine(m.Subject, 1000) + "\n" + begin(bodyText(m, indexText))
 	text = webAddress.ReplaceAllStringFunc(text, func(url string) string { return strings.Repeat(" ", len(url)) })
 	list := []string{}
 	seen := map[string]bool{}

@@ -398,12 +398,12 @@ func (s *scanner) style(css string) string {
 	})
 }
 
-// plainText returns the words of an HTML text, for a preview of its beginning.
-func plainText(text string) string {
+// plainText returns the words of an HTML text, up to about n octets of them.
+func plainText(text string, n int) string {
 	z := html.NewTokenizer(strings.NewReader(text))
 	var b strings.Builder
 	hidden := 0
-	for b.Len() < 8*previewLen {
+	for b.Len() < n {
 		switch z.Next() {
 		case html.ErrorToken:
 			return b.String()

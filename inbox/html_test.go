@@ -195,7 +195,7 @@ func TestPlainText(t *testing.T) {
 		`<head><body>unclosed`:                                                                        "unclosed",
 		``:                                                                                            "",
 	} {
-		if got := oneLine(plainText(in), 100); got != want {
+		if got := oneLine(plainText(in, 1000), 100); got != want {
 			t.Errorf("plainText(%q) = %q, want %q", in, got, want)
 		}
 	}

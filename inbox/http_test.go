@@ -8,14 +8,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/internal/growth"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -124,6 +127,55 @@ const withParts = "From: ann@example.com\r\nTo: bob@example.net\r\nSubject: part
 	"--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe\r\n" +
 	"--b\r\nContent-Type: text/html\r\nContent-Disposition: attachment; filename=\"../../evil.html\"\r\n\r\n<script>x</script>\r\n" +
 	"--b\r\nContent-Type: image/png\r\nContent-Disposition: attachment; filename*=utf-8''%C3%A4.png\r\nContent-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--b--\r\n"
+
+// Mail without a text is found by the words of its HTML, far behind its beginning and
+// its markup, and by none of what it does not show.
+func TestFindHTML(t *testing.T) {
+	r := start(t, nil)
+	row := `<tr style="font-family: hidden"><td>` + strings.Repeat("word ", 10) + "</td></tr>\r\n"
+	r.mustDeliver("Subject: table\r\nMIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<html><style>styled</style><table>" +
+		strings.Repeat(row, 1000) + "<tr><td>farbehind</td></tr></table>\r\n")
+	for query, want_ := range map[string]int{"farbehind": 1, "body:farbehind": 1, "hidden": 0, "styled": 0} {
+		if l := want[list](r, 200, "GET", api+"messages?query="+query, ""); l.Total != want_ {
+			t.Errorf("%s finds %d, want %d", query, l.Total, want_)
+		}
+	}
+}
+
+type summaryID struct{ ID string }
+
+// The first page takes as much memory of a large inbox as of a small one: as many rows.
+func TestListGrowth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it keeps thousands of messages")
+	}
+	keep := func(n int) *running {
+		r := start(t, func(in *inbox.Inbox) { in.Logger = slog.New(slog.DiscardHandler) })
+		var clients sync.WaitGroup
+		for range 20 {
+			clients.Go(func() {
+				for i := range n / 20 {
+					if _, err := r.Store.Add(t.Context(), &inbox.Arrival{Envelope: *smtp.NewEnvelope("a@example.com", "b@example.net")}, strings.NewReader(fmt.Sprintf("Subject: hello %d\r\n\r\n", i))); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		clients.Wait()
+		r.mustDeliver("Subject: the last\r\n\r\n")
+		want[summaryID](r, 200, "GET", api+"messages/wait?query=subject:last&timeout=60s", "") // then all are indexed
+		return r
+	}
+	inboxes := map[int]*running{500: keep(500), 2000: keep(2000)}
+	for _, query := range []string{"", "hello", "is:unread", "nothing OR is:unread"} {
+		growth.Constant(t, "a page of "+query, 1000, func(n int) func() {
+			r := inboxes[n]
+			ask := func() { want[list](r, 200, "GET", api+"messages?query="+url.QueryEscape(query), "") }
+			ask()
+			return ask
+		})
+	}
+}
 
 func TestMessage(t *testing.T) {
 	r := start(t, nil)
@@ -274,6 +326,13 @@ func TestInject(t *testing.T) {
 	if m.Subject != "Grüße" || m.Sender != "bounces@example.com" || len(m.Attachments) != 1 || m.Attachments[0].Size != 3 {
 		t.Errorf("composed: %+v", m)
 	}
+	want[created](r, 201, "POST", api+"messages?received=2026-01-02T03:04:05.678Z", "Subject: older\n\n", "Content-Type", "message/rfc822")
+	want[created](r, 201, "POST", api+"messages?received=message", "Date: 1 Feb 2026 00:00:00 +0000\nSubject: old\n\n", "Content-Type", "message/rfc822")
+	l := want[list](r, 200, "GET", api+"messages?query=subject:old", "")
+	if len(l.Messages) != 2 || l.Messages[0].Received != "2026-02-01T00:00:00Z" || l.Messages[1].Received != "2026-01-02T03:04:05.678Z" {
+		t.Errorf("put in as received before: %+v", l.Messages)
+	}
+	want[failure](r, 400, "POST", api+"messages?received=soon", "Subject: x\n\n", "Content-Type", "message/rfc822")
 	for _, bad := range []struct {
 		status      int
 		media, body string
@@ -285,8 +344,8 @@ func TestInject(t *testing.T) {
 	} {
 		want[failure](r, bad.status, "POST", api+"messages", bad.body, "Content-Type", bad.media)
 	}
-	if s, err := r.Store.Stats(t.Context()); err != nil || s.Messages != 2 {
-		t.Errorf("%d messages are kept, want 2", s.Messages)
+	if s, err := r.Store.Stats(t.Context()); err != nil || s.Messages != 4 {
+		t.Errorf("%d messages are kept, want 4", s.Messages)
 	}
 }
 

@@ -133,7 +133,10 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
 // the one failure that the client is told of: it may try again elsewhere or
 // later (RFC 3463, X.3.1); anything else is 451 and goes to the server's log.
 func (in *Inbox) keep(ctx context.Context, a *Arrival, r io.Reader) (string, error) {
-	a.Received = time.Now()
+	began := time.Now()
+	if a.Received.IsZero() {
+		a.Received = began
+	}
 	if in.Rule != nil {
 		a.Inbox = in.Rule(a)
 	}
@@ -151,7 +154,7 @@ func (in *Inbox) keep(ctx context.Context, a *Arrival, r io.Reader) (string, err
 	// From here the message is ours.
 	in.meter.received.Add(1)
 	in.meter.octets.Add(counted.n)
-	in.meter.kept.add(time.Since(a.Received))
+	in.meter.kept.add(time.Since(began))
 	in.arrived(id)
 	return id, nil
 }

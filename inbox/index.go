@@ -38,7 +38,9 @@ const (
 
 	previewLen = 160      // characters
 	maxWordsTo = 1000     // recipients of an envelope by whom a message is found
-	indexText  = 64 << 10 // octets of text that are decoded for the preview
+	indexText  = 64 << 10 // octets of a message's text that it is found by
+	// Of HTML more is read, since most of it may be markup.
+	indexHTML = 4 * indexText
 )
 
 // Run indexes what arrives until ctx ends, and first what was left over when
@@ -253,7 +255,7 @@ func (in *Inbox) words(ctx context.Context, e *Entry) (*Indexed, error) {
 	m := new(mail.Message)
 	if err == nil {
 		defer b.Close()
-		parser := mail.Parser{TextBytes: indexText}
+		parser := mail.Parser{TextBytes: indexHTML}
 		var parsed *mail.Message
 		if parsed, err = parser.ParseAt(b, b.Size()); parsed != nil {
 			m = parsed
@@ -272,7 +274,7 @@ func summarise(m *mail.Message) Summary {
 			s.Attachments++
 		}
 	}
-	s.Preview = oneLine(bodyText(m), previewLen)
+	s.Preview = oneLine(bodyText(m, 8*previewLen), previewLen)
 	return s
 }
 
@@ -284,7 +286,7 @@ func isInline(a mail.Attachment, html string) bool {
 
 // wordsOf gathers what the terms of a query are looked for in.
 func wordsOf(e *Entry, m *mail.Message) Words {
-	w := Words{From: m.From, To: m.To, Cc: m.Cc, Subject: m.Subject, Body: bodyText(m), ID: m.ID, Header: m.Header,
+	w := Words{From: m.From, To: m.To, Cc: m.Cc, Subject: m.Subject, Body: bodyText(m, indexText), ID: m.ID, Header: m.Header,
 		User: e.User, IP: e.IP, Inbox: e.Inbox}
 	if e.Envelope.From != "" {
 		w.From = append(slices.Clip(w.From), mail.Address{Address: e.Envelope.From})
@@ -306,12 +308,17 @@ func wordsOf(e *Entry, m *mail.Message) Words {
 	return w
 }
 
-// bodyText returns the words of a message; some mail has HTML alone.
-func bodyText(m *mail.Message) string {
-	if m.Text == "" {
-		return plainText(m.HTML)
+// bodyText returns the words of a message, up to about n octets of them; some mail has
+// HTML alone. It is a copy where it is cut, so that the rest is not kept.
+func bodyText(m *mail.Message, n int) string {
+	text := m.Text
+	if text == "" {
+		text = plainText(m.HTML, n)
 	}
-	return m.Text
+	if len(text) > n {
+		text = strings.Clone(strings.ToValidUTF8(text[:n], ""))
+	}
+	return text
 }
 
 // oneLine returns the beginning of s with every run of white space as one

@@ -8,9 +8,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	netmail "net/mail"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/postrider/postrider/internal/mailjson"
 	"github.com/postrider/postrider/mail"
@@ -22,8 +24,9 @@ import (
 // An upload is the message of a request with an envelope for it.
 type upload struct {
 	Arrival
-	msg  io.WriterTo
-	open []Body // the messages of which it takes something along
+	msg    io.WriterTo
+	fields mail.Header // as far as they were looked at; none if it was composed
+	open   []Body      // the messages of which it takes something along
 }
 
 // Close lets go of what the message was made of. It must have been written.
@@ -57,6 +60,9 @@ func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer u.Close()
+	if u.Received, err = receivedOf(r.URL.Query().Get("received"), u.fields, time.Now()); err != nil {
+		return err
+	}
 	var id string
 	err = u.read(func(msg io.Reader) (err error) {
 		// keep tells Run; the client may ask for the message at once.
@@ -69,6 +75,38 @@ func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Location", apiPath+"messages/"+id)
 	answer(w, http.StatusCreated, map[string]string{"id": id})
 	return nil
+}
+
+// receivedOf returns when a message that is put in has arrived: zero, which is now,
+// unless another time is told, or to take that of its fields, of which the Received
+// field that was put on last is the nearest (RFC 5321, 4.4). What these say of the
+// future is wrong, and so is what cannot be read; nobody else was told it.
+func receivedOf(told string, fields mail.Header, now time.Time) (time.Time, error) {
+	if told == "" {
+		return time.Time{}, nil
+	}
+	if told != "message" {
+		at, err := time.Parse(time.RFC3339, told)
+		if err != nil || at.After(now) || at.Year() < 1970 {
+			return at, refuse(http.StatusBadRequest, "received is a time as RFC 3339 has it, which is past, or the word message")
+		}
+		return at, nil
+	}
+	for _, name := range []string{"Received", "Date"} {
+		for f := range fields.All() {
+			if !strings.EqualFold(f.Name(), name) {
+				continue
+			}
+			text := f.Text()
+			if name == "Received" {
+				text = text[strings.LastIndexByte(text, ';')+1:]
+			}
+			if at, err := netmail.ParseDate(strings.TrimSpace(text)); err == nil && !at.After(now) && at.Year() >= 1970 {
+				return at, nil
+			}
+		}
+	}
+	return time.Time{}, nil
 }
 
 // upload reads the message of a request. The upload has to be closed.
@@ -108,7 +146,7 @@ func (u *upload) raw(body io.Reader) error {
 	if err != nil {
 		return err
 	}
-	u.Envelope = delivered(m)
+	u.Envelope, u.fields = delivered(m), m.Header
 	u.msg = readerWriter{io.MultiReader(bytes.NewReader(head), body)}
 	return nil
 }

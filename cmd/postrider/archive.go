@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -64,8 +66,9 @@ func newImport(s streams) *cobra.Command {
 	var o archiveOptions
 	return o.command("import FILE...", "Put messages from files into an inbox", `Puts messages into an inbox: each FILE is a message, an mbox, a maildir or a directory
 of .eml files; - is standard input. The envelope is taken from Return-Path and
-Delivered-To, as export writes them, else from the message's own fields. They have
-arrived now, whatever their date.`,
+Delivered-To, as export writes them, else from the message's own fields. When one
+arrived is the time of its file in a maildir, else what its topmost Received field
+says, else its Date; before: and after: go by when it came into the inbox, now.`,
 		`  postrider import --data postrider-data old.mbox Maildir message.eml`,
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -197,7 +200,7 @@ func (o *archiveOptions) imports(ctx context.Context, names []string, s streams)
 				return err
 			}
 			// Files have this system's line ends, mail has its own (RFC 5321, 2.3.8).
-			if _, err := c.Inject(ctx, copier{transfer.NewReader(r, new(transfer.EOL))}); err != nil {
+			if _, err := c.Import(ctx, copier{transfer.NewReader(r, new(transfer.EOL))}, arrivedAt(r)); err != nil {
 				return err
 			}
 			n++
@@ -209,6 +212,18 @@ func (o *archiveOptions) imports(ctx context.Context, names []string, s streams)
 	}
 	fmt.Fprintf(s.out, "Imported %s.\n", count(n, "message"))
 	return nil
+}
+
+// arrivedAt returns when a message arrived that is a file of a maildir: a delivery
+// makes the file, and moving it keeps its time. Elsewhere the time of a file is that
+// of a copy, and it is zero.
+func arrivedAt(r io.Reader) time.Time {
+	if f, ok := r.(fs.File); ok {
+		if info, err := f.Stat(); err == nil && info.ModTime().Before(time.Now()) {
+			return info.ModTime()
+		}
+	}
+	return time.Time{}
 }
 
 // eachMessage walks over the messages of a file or directory.

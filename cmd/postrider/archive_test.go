@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider/inbox/client"
 )
@@ -69,6 +71,22 @@ func TestExportImport(t *testing.T) {
 		if eml := i == 3 || i == 4; !strings.HasSuffix(got[i], text) || strings.HasPrefix(got[i], "Return-Path: <ann@example.com>\r\n") == eml {
 			t.Errorf("message %d came back as\n%q, want\n%q, behind its envelope or not", i, got[i], text)
 		}
+	}
+	// A file of a maildir has the time of its delivery.
+	all, err := (&client.Client{URL: again.web}).List(t.Context(), "")
+	if err != nil || len(all) != 8 {
+		t.Fatalf("%d messages, %v", len(all), err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "Maildir", "new", "*"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("the maildir has %q, %v", files, err)
+	}
+	info, err := os.Stat(files[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := all[0].Received, info.ModTime().Truncate(time.Millisecond); !got.Equal(want) {
+		t.Errorf("the last of the maildir was received %v, want the time of its file, %v", got, want)
 	}
 	for _, wrong := range [][]string{{"export"}, {"export", "--data", "none", "mbox:y"}, {"export", "ftp://x"}, {"import"}, {"import", "--data", "new", "none.mbox"}, {"import", "--data", "new", dir}} {
 		if out, err := command(t, wrong...).CombinedOutput(); err == nil || strings.Count(string(out), "\n") > 2 {

@@ -251,6 +251,18 @@ func (c *Client) Inject(ctx context.Context, msg io.WriterTo) (string, error) {
 	return created.ID, err
 }
 
+// Import puts a message into the inbox as Inject does, which arrived somewhere else
+// at another time: received, or what its fields say if that is zero.
+func (c *Client) Import(ctx context.Context, msg io.WriterTo, received time.Time) (string, error) {
+	at := "message"
+	if !received.IsZero() {
+		at = received.UTC().Format(time.RFC3339Nano)
+	}
+	var created struct{ ID string }
+	err := c.json(ctx, "POST", "messages?"+values("received", at), msg, &created)
+	return created.ID, err
+}
+
 // Send has the inbox's server send a message on, through its --relay, and returns
 // what became of it for each recipient. The error says that not all have accepted
 // it; the fates are there all the same.

@@ -111,6 +111,15 @@ func TestClient(t *testing.T) {
 	if list, err := c.List(ctx, "from:ann"); err != nil || len(list) != 2 || list[0].ID != id {
 		t.Errorf("List = %+v, %v", list, err)
 	}
+	if _, err := c.Import(ctx, message("Third", ""), time.UnixMilli(1_700_000_000_123)); err != nil {
+		t.Error(err)
+	}
+	if list, err := c.List(ctx, "subject:third"); err != nil || len(list) != 1 || !list[0].Received.Equal(time.UnixMilli(1_700_000_000_123)) {
+		t.Errorf("List of what was imported = %+v, %v", list, err)
+	}
+	if n, err := c.DeleteFound(ctx, "subject:third"); n != 1 || err != nil {
+		t.Errorf("DeleteFound = %d, %v", n, err)
+	}
 	no := false
 	if err := c.Update(ctx, id, client.Change{Unread: &no, Tag: []string{"seen"}}); err != nil {
 		t.Error(err)
