@@ -298,3 +298,46 @@ func TestIdleTimeout(t *testing.T) {
 		}
 	})
 }
+
+// Whoever gives up waiting for a connection leaves it to those behind, also one that was
+// given at the same moment, or was to be made.
+func TestGiveUpWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mood atomic.Pointer[func() int] // what becomes of MAIL
+		d := dialer()
+		d.TLS = smtp.TLSNone
+		d.NetDial = func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			m := &moody{conn: there, extensions: "PIPELINING", mood: func(verb, _ string) int {
+				if f := mood.Load(); verb == "MAIL" && f != nil {
+					return (*f)()
+				}
+				return 0
+			}}
+			go m.serve()
+			return here, nil
+		}
+		tr := &smtp.Transport{Addr: "mx.example.net:25", Dialer: d, MaxConns: 1, Window: 1}
+		for i := range 100 {
+			busy := func() int { time.Sleep(time.Second); return -(i % 2) } // then it hangs up, or not
+			mood.Store(&busy)
+			var all sync.WaitGroup
+			all.Go(func() { tr.Send(t.Context(), toBob, text("x\r\n")) })
+			synctest.Wait()
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				if _, err := tr.Send(ctx, toBob, text("x\r\n")); err != nil && (classes(err) != "temporary" || !errors.Is(err, context.DeadlineExceeded)) {
+					t.Errorf("given up: got %v", err)
+				}
+			})
+			synctest.Wait()
+			mood.Store(nil)
+			if _, err := tr.Send(t.Context(), toBob, text("x\r\n")); err != nil {
+				t.Errorf("behind them: got %v", err)
+			}
+			all.Wait()
+		}
+		tr.Close()
+	})
+}
