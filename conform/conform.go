@@ -31,6 +31,12 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
+// Running. A case judges a server by nothing but what it says and when it closes, so that
+// one written in another language, or on another machine, can be held to it; with a
+// mailbox to look into, also by what it has kept. Whatever a server is made to do, it is
+// done on a connection of its own: a case that breaks one breaks no other. There is no
+// clock in a verdict: a slow server is not a wrong one (RFC 5321, 4.5.3.2 gives minutes).
+
 // A Config says which server is tried, and how it is reached. Only Addr must be
 // set.
 type Config struct {
@@ -91,6 +97,8 @@ type Result struct {
 // Run plays the cases one after the other, each on a connection of its own. Its
 // last pair holds an error if the suite could not be run at all, such as of a
 // server that is not there; a case that fails is no error. ctx ends it early.
+//
+// What was yielded before an error holds: it is the machine's, or the context's.
 func Run(ctx context.Context, c Config) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		err := c.check()
@@ -156,7 +164,9 @@ func (c *Config) run(ctx context.Context, one Case, o *offers) Result {
 	return r
 }
 
-// missing tells what a case needs and is not there, "" if all is.
+// missing tells what a case needs and is not there, "" if all is. A case that is left out
+// has to say why, in the words of who runs the suite: else a server that offers little
+// would seem to pass all.
 func (c *Config) missing(one *Case, o *offers) string {
 	offered := o.hello
 	switch {
@@ -191,7 +201,8 @@ func (c *Config) missing(one *Case, o *offers) string {
 	return ""
 }
 
-// lacks tells why a need is not met, "" if it is.
+// lacks tells why a need is not met, "" if it is. What an extension was announced with
+// counts in the state in which the case uses it: TLS may add some and take others away.
 func (c *Config) lacks(need string, offered map[string]string, o *offers) string {
 	extension, word, _ := strings.Cut(need, "=")
 	switch params, ok := offered[extension]; {
@@ -233,6 +244,8 @@ func (c *Config) play(ctx context.Context, one *Case, o *offers) error {
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	// An octet at a time takes a system call for each, on both sides; of the longest lines
+	// there would be millions, and they come in many pieces anyway.
 	player := &dialogue.Player{Role: 'C', Conn: conn, TLS: c.tls(), Codes: true, Split: c.Split && script.Said() < 100_000, Timeout: c.Timeout}
 	if o.implicit {
 		player.TLS = nil
@@ -289,7 +302,8 @@ func (c *Config) kept(one *Case, token string) error {
 	return nil
 }
 
-// explain says a failure without what only whoever wrote the case would know.
+// explain says a failure without what only whoever wrote the case would know: not the
+// line of a script, but what was said before it.
 func explain(err error) string {
 	m, ok := errors.AsType[*dialogue.Mismatch](err)
 	switch {
@@ -320,6 +334,8 @@ func Test[T tester[T]](t T, c Config) {
 			t.Errorf("%v", err)
 			return
 		}
+		// It has run already: a subtest only tells, so that -run chooses what is told. Only
+		// chooses what is played.
 		t.Run(r.Name, func(t T) {
 			t.Helper()
 			switch r.Outcome {
@@ -342,7 +358,7 @@ func (c *Config) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil || !c.implicit() {
 		return conn, err
 	}
-	secure := tls.Client(conn, c.tls())
+	secure := tls.Client(conn, c.tls()) // before the greeting: no case is about that
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err

@@ -44,7 +44,8 @@ func (o *offers) size() int64 {
 	return n
 }
 
-// probe asks for the offers.
+// probe asks for the offers, in clear and in TLS, as a stranger. What a server announces to
+// its users is no other.
 func (c *Config) probe(ctx context.Context) (*offers, error) {
 	conn, client, err := c.hello(ctx)
 	if err != nil {
@@ -123,6 +124,8 @@ func (c *Config) takesPassword(ctx context.Context, o *offers) bool {
 	defer client.Close()
 	// In the words of the cases, which ask for PLAIN or for LOGIN.
 	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + rand.Text() + "\x00" + rand.Text()))
+	// The one password that a random one is not is a wrong one: 235 is a server that does
+	// not look.
 	if r, _ := client.Command(ctx, "AUTH PLAIN "+plain); r.Code == 235 {
 		return true
 	}
@@ -169,6 +172,8 @@ var twins = strings.NewReplacer("a", "а", "c", "с", "e", "е", "o", "о", "p",
 
 // twin returns a domain that looks like another, in both forms: its first label is
 // in Cyrillic letters. Both are "" where there is nothing to be replaced.
+// A domain that looks like another is the oldest way past a list of names, which may be
+// compared in either of the two forms (RFC 5891, 4.4): so there are both.
 func twin(domain string) (unicode, ascii string) {
 	label, rest, _ := strings.Cut(strings.ToLower(domain), ".")
 	label = twins.Replace(label)

@@ -373,6 +373,25 @@ func TestNothingKeepsMail(t *testing.T) {
 	}
 }
 
+// A Handler that returns neither a transaction nor an error has made a mistake, which the
+// log tells and the client is spared.
+func TestNeitherTransactionNorError(t *testing.T) {
+	var log lockedLog
+	c := raw(t, serve(t, &smtp.Server{Handler: neither{}, Logger: slog.New(slog.NewTextHandler(&log, nil))}, smtp.Policy{}))
+	c.say("EHLO x", "250")
+	c.say("MAIL FROM:<a@b>", "451 4.3.0")
+	c.say("RCPT TO:<c@d>", "503 5.5.1")
+	if !strings.Contains(log.String(), "neither a Transaction nor an error") {
+		t.Errorf("got the log %q, want it to tell of the mistake", log.String())
+	}
+}
+
+type neither struct{}
+
+func (neither) Mail(context.Context, *smtp.Conn, string, *smtp.MailOptions) (smtp.Transaction, error) {
+	return nil, nil
+}
+
 // Hooks decide one after the other, and Next hears what they let through.
 func TestHooks(t *testing.T) {
 	var box mailbox

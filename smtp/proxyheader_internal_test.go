@@ -213,6 +213,11 @@ func TestXClient(t *testing.T) {
 	if !strings.Contains(out, "XCLIENT ADDR PORT") || strings.Count(out, "220 ") != 2 {
 		t.Errorf("got %q, want XCLIENT announced and a second greeting", out)
 	}
+	// Of what was said before XCLIENT nothing counts, and nothing of another XCLIENT.
+	out = say(t, addr, "EHLO one.example.com\r\nXFORWARD ADDR=192.0.2.7\r\nXCLIENT ADDR=192.0.2.1 PORT=99 HELO=far.example.org LOGIN=ann\r\nXCLIENT ADDR=192.0.2.2\r\nEHLO two.example.com\r\nMAIL FROM:<>\r\nQUIT\r\n")
+	if s := <-got; s != "192.0.2.2:99 two.example.com  " {
+		t.Errorf("after two: got %q, said %q", s, out)
+	}
 	if out := say(t, addr, "EHLO x\r\nXCLIENT ADDR=192.0.2.66\r\nNOOP\r\n"); !strings.HasSuffix(out, "554 5.7.1 not from there\r\n") {
 		t.Errorf("got %q, want OnConnect's refusal last", out)
 	}

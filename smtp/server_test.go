@@ -50,6 +50,39 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// A transaction that comes behind a message in one write does not begin any more.
+func TestShutdownInABatch(t *testing.T) {
+	in, release := make(chan struct{}), make(chan struct{})
+	var senders []string
+	srv := &smtp.Server{Handler: &smtp.Hooks{
+		OnSender: func(_ context.Context, _ *smtp.Conn, from string, _ *smtp.MailOptions) error {
+			senders = append(senders, from)
+			return nil
+		},
+		OnData: func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+			io.Copy(io.Discard, r)
+			close(in)
+			<-release
+			return "", nil
+		},
+	}}
+	nc, err := net.Dial("tcp", serve(t, srv, smtp.Policy{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	io.WriteString(nc, "EHLO x\r\nMAIL FROM:<one@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\nMAIL FROM:<two@b>\r\nRCPT TO:<c@d>\r\n")
+	<-in
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	srv.Shutdown(ctx) // has begun
+	close(release)
+	all, _ := io.ReadAll(nc)
+	if !strings.HasSuffix(string(all), "250 2.0.0 ok\r\n421 4.3.2 the server is shutting down\r\n") || len(senders) != 1 {
+		t.Errorf("got %q and the senders %q, want 421 to the second", all, senders)
+	}
+}
+
 type fakeListener struct{ net.Listener }
 
 func (fakeListener) Close() error { return nil }
@@ -239,6 +272,20 @@ func TestMaxConns(t *testing.T) {
 	a.say("QUIT", "221")
 	a.end()
 	raw(t, addr)
+}
+
+// Where TLS comes first a session over the limit is closed before the handshake, which
+// would cost more than there is to spare.
+func TestMaxConnsInTLS(t *testing.T) {
+	nc, err := net.Dial("tcp", serve(t, &smtp.Server{MaxConns: -1, TLSConfig: serverTLS(t)}, smtp.Policy{ImplicitTLS: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(30 * time.Second))
+	if all, err := io.ReadAll(nc); len(all) > 0 || err != nil {
+		t.Errorf("got %q, %v, want the end at once", all, err)
+	}
 }
 
 // OnConnect refuses with its own words, and anything else is 451.

@@ -172,3 +172,26 @@ func TestCloseWhileAuthWaits(t *testing.T) {
 		}
 	})
 }
+
+// Who an unauthenticated client says has submitted a message is worth nothing, and is not
+// passed on (RFC 4954, 5).
+func TestRelayBelievesNobody(t *testing.T) {
+	for _, login := range []string{"", "AUTH PLAIN AGFubgBzZWNyZXQ="} {
+		s := &recorder{}
+		srv := &smtp.Server{Handler: smtp.Relay(s), AllowInsecureAuth: true, OnAuth: func(context.Context, *smtp.Conn, string, string) error { return nil }}
+		c := raw(t, serve(t, srv, smtp.Policy{}))
+		c.say("EHLO x", "250")
+		want := ""
+		if login != "" {
+			c.say(login, "235")
+			want = "eve@example.com"
+		}
+		c.say("MAIL FROM:<ann@example.com> AUTH=eve@example.com", "250")
+		c.say("RCPT TO:<bob@example.net>", "250")
+		c.say("DATA", "354")
+		c.say("Subject: x\r\n.", "250")
+		if got := s.env.Options.Auth; got != want {
+			t.Errorf("login %q: passed on AUTH=%q, want %q", login, got, want)
+		}
+	}
+}

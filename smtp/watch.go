@@ -92,11 +92,8 @@ func (c *Conn) watchPeer() {
 	w.active = true
 	c.nc.SetReadDeadline(time.Time{})
 	w.mu.Unlock()
-	// A client that waits for the replies before this one must not wait for the Handler.
-	if c.flush() != nil {
-		c.gone()
-		return
-	}
+	// Before it reads it writes the replies that wait (beforeRead): whoever waits for them
+	// must not wait for the Handler too.
 	if err := c.rd.Fill(); err != nil && !isTimeout(err) {
 		c.gone()
 	}

@@ -26,6 +26,7 @@ func listen(conn net.Conn, last func(line string) bool) *ear {
 	if last != nil {
 		size = 1
 	}
+	// It ends with the connection, or where it has gone deaf: the player closes the one.
 	go func() {
 		var line []byte
 		for b := make([]byte, size); ; {
