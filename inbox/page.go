@@ -34,11 +34,17 @@ type page struct {
 	scaled chan struct{} // held while a picture is decoded: one at a time, whoever asks
 }
 
-func (in *Inbox) pageRoutes(mux *http.ServeMux) {
+// newPage makes what rendering in's mail needs.
+func newPage(in *Inbox) *page {
 	p := &page{inbox: in, policy: newPolicy(), assets: fingerprint(), client: newLinkClient(public), scaled: make(chan struct{}, 1)}
 	p.tmpl = template.Must(template.New("").Funcs(template.FuncMap{
 		"size": human.Size, "stamp": stamp, "asset": p.asset,
 	}).ParseFS(files, "web/*.html"))
+	return p
+}
+
+func (in *Inbox) pageRoutes(mux *http.ServeMux) {
+	p := newPage(in)
 	static, _ := fs.Sub(files, "web") // the folder is there: it is embedded
 	mux.Handle("GET /static/{version}/", cached(http.FileServerFS(static)))
 	mux.HandleFunc("GET /{$}", p.handle("page", p.list))
