@@ -277,3 +277,21 @@ func TestPicturesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A type that a browser might make a document of is none that is told: whoever
+// adds a word to the list adds what it is for.
+func TestSafeType(t *testing.T) {
+	for media, want := range map[string]string{
+		"text/html": "", "application/xhtml+xml": "", "text/xml": "", "application/atom+xml": "", "image/svg+xml": "", "text/javascript": "", "application/ecmascript": "",
+		"multipart/x-mixed-replace": "", "multipart/mixed": "", "application/x-mixed": "", "application/mhtml": "", "message/mhtml": "", "application/x-shockwave-flash": "", "application/java-archive": "", "TEXT/HTML": "",
+		"text/plain": "text/plain", "application/pdf": "application/pdf", "image/png": "image/png", "text/csv; charset=utf-8": "text/csv; charset=utf-8", "nonsense": "text/plain",
+	} {
+		if want == "" {
+			want = "application/octet-stream"
+		}
+		part := &mail.Part{Header: mail.Fields("Content-Type", media)}
+		if got := safeType(part); got != want {
+			t.Errorf("%s is saved as %s, want %s", media, got, want)
+		}
+	}
+}

@@ -112,6 +112,10 @@ func testMessage(t *testing.T, w *web) {
 			do(t, w.ctx, media("dark"))
 			w.document(t, "page-dark.png")
 			do(t, w.ctx, media("light"))
+			// From what a client lacks to where it stands.
+			w.click(t, `.checks a[href*="at="]`)
+			until(t, w.ctx, `(e => e && e.getBoundingClientRect().top < innerHeight && getComputedStyle(e).outlineStyle !== "none")(document.querySelector(".source .found"))`)
+			w.look(t, "found")
 		}
 	}
 	// Looking at it in many ways is one step on the way back.

@@ -55,6 +55,7 @@ func testPick(t *testing.T, w *web) {
 	w.total(t, "gherkin+is:read", 2)
 	w.press(t, "t")
 	until(t, w.ctx, `document.querySelector("#tagging").open`)
+	w.look(t, "tagging")
 	eval[bool](t, w.ctx, `document.activeElement.value = "", true`) // what a person's key does not leave there
 	w.press(t, "pickled, green")
 	w.press(t, kb.Enter)
