@@ -4,6 +4,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones, also on a system or in a container that has none
 
 	"github.com/postrider/postrider/mail"
 )
@@ -165,16 +166,23 @@ func personOf(p property) string {
 	return who
 }
 
-// timeOf reads a date or a time; false if it is neither, or in a zone that nobody
-// knows.
-func timeOf(p property) (at time.Time, day, ok bool) {
-	zone := time.UTC
-	if name := p.params["TZID"]; name != "" {
-		var err error
-		if zone, err = time.LoadLocation(name); err != nil {
-			return at, false, false
-		}
+// zoneOf returns the zone that a time is in: UTC if it names none. QUIRK: Exchange
+// has names of its own, such as "W. Europe Standard Time"; of one that is not known
+// the name alone is.
+func zoneOf(p property) (zone *time.Location, known bool) {
+	name := p.params["TZID"]
+	if name == "" {
+		return time.UTC, true
 	}
+	if zone, err := time.LoadLocation(name); err == nil {
+		return zone, true
+	}
+	return time.FixedZone("("+oneLine(name, 60)+")", 0), false
+}
+
+// timeOf reads a date or a time; false if it is neither.
+func timeOf(p property) (at time.Time, day, ok bool) {
+	zone, _ := zoneOf(p)
 	at, err := time.ParseInLocation("20060102", p.value, zone)
 	if err == nil {
 		return at, true, true
@@ -196,6 +204,12 @@ func whenOf(start, end property) string {
 	// An end that is missing, unreadable or before its start says nothing.
 	to, _, ok := timeOf(end)
 	ok = ok && to.After(from)
+	if end.params["TZID"] != start.params["TZID"] {
+		// Between two zones of which one is not known nothing can be said.
+		_, startKnown := zoneOf(start)
+		_, endKnown := zoneOf(end)
+		ok = ok && startKnown && endKnown
+	}
 	if whole {
 		// The end is the day after the last (RFC 5545, 3.6.1).
 		if last := to.AddDate(0, 0, -1); ok && last.After(from) {

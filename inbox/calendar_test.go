@@ -40,7 +40,12 @@ func TestCalendarTimes(t *testing.T) {
 		{"DTSTART:20261201T100000Z\r\nBEGIN:VALARM\r\nDTSTART:nonsense\r\nEND:VALARM", "Tuesday, 1 December 2026, 10:00 UTC"},
 		{"DTSTART;VALUE=DATE:20261201\r\nDTEND;VALUE=DATE:20261202", "Tuesday, 1 December 2026"},
 		{"DTSTART;VALUE=DATE:20261201\r\nDTEND;VALUE=DATE:20261204", "Tuesday, 1 December 2026 to Thursday, 3 December 2026"},
-		{"DTSTART;TZID=Nowhere/Land:20261201T100000", "20261201T100000"},
+		{"DTSTART:20261201T100000Z\r\nDTEND:20261201T090000Z", "Tuesday, 1 December 2026, 10:00 UTC"},
+		{"DTSTART;TZID=Europe/Berlin:20261201T100000\r\nDTEND:20261201T103000Z", "Tuesday, 1 December 2026, 10:00 to 11:30 CET"},
+		{"DTEND:20261201T110000Z\r\nDTSTART:2026\r\n 1201T100\r\n\t000Z", "Tuesday, 1 December 2026, 10:00 to 11:00 UTC"},
+		{"DTSTART;TZID=\"W. Europe Standard Time\":20261201T100000\r\nDTEND;TZID=W. Europe Standard Time:20261201T113000", "Tuesday, 1 December 2026, 10:00 to 11:30 (W. Europe Standard Time)"},
+		{"DTSTART;TZID=Nowhere/Land:20261201T100000\r\nDTEND:20261201T113000Z", "Tuesday, 1 December 2026, 10:00 (Nowhere/Land)"},
+		{"DTSTART:20261201T100000Z\r\nDTEND;TZID=Nowhere/Land:20261201T113000", "Tuesday, 1 December 2026, 10:00 UTC"}, {"DTSTART;TZID=../../etc/passwd:20261201T100000", "Tuesday, 1 December 2026, 10:00 (../../etc/passwd)"},
 		{"DTSTART:nonsense", "nonsense"}, {"SUMMARY:x", ""},
 	} {
 		in := "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\n" + c.lines + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
@@ -48,6 +53,18 @@ func TestCalendarTimes(t *testing.T) {
 		if len(got) != 1 || got[0].When != c.want {
 			t.Errorf("%s\nis %+v, want %q", c.lines, got, c.want)
 		}
+	}
+}
+
+// Quotes keep what stands in them, and a reader is given no more than can be read.
+func TestCalendarPeople(t *testing.T) {
+	got := parseCalendar("BEGIN:VEVENT\nATTENDEE;CN=\"Ann: chair; minutes\";PARTSTAT=DECLINED:mailto:ann@example.com\nATTENDEE;PARTSTAT=NEEDS-ACTION;CN=zoe@example.de:mailto:zoe@example.de\n" +
+		strings.Repeat("ATTENDEE:mailto:x@example.com\n", 2*maxPeople) + "END:VEVENT\n" + strings.Repeat("BEGIN:VEVENT\nBEGIN:VALARM\nSUMMARY:alarm\nEND:VALARM\nSUMMARY:event\nEND:VEVENT\n", 2*maxEvents))
+	if len(got) != maxEvents || len(got[0].People) != maxPeople || got[maxEvents-1].Summary != "event" {
+		t.Fatalf("%d events, %d people, the last is %q; want %d, %d and event", len(got), len(got[0].People), got[len(got)-1].Summary, maxEvents, maxPeople)
+	}
+	if want := []string{"Ann: chair; minutes <ann@example.com>, declined", "zoe@example.de"}; !slices.Equal(got[0].People[:2], want) {
+		t.Errorf("the people are %q, want %q", got[0].People[:2], want)
 	}
 }
 

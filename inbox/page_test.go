@@ -167,3 +167,16 @@ func TestFeaturesHavePlaces(t *testing.T) {
 		}
 	}
 }
+
+// Of very many links the first are looked at, and the others are counted.
+func TestLinksAreBounded(t *testing.T) {
+	r := start(t, nil)
+	text := "Subject: x\n\n"
+	for i := range 60 {
+		text += fmt.Sprintf("http://127.0.0.1/%d\n", i)
+	}
+	a := r.ask("POST", "/messages/"+r.mustDeliver(text)+"/links", "")
+	if n := strings.Count(a.body, `<li class="problem">`); n != 50 || !strings.Contains(a.body, "10 more were not looked at") {
+		t.Errorf("%d of 60 links were looked at, want 50, and the others counted:\n%s", n, a.body)
+	}
+}
