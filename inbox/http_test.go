@@ -301,6 +301,40 @@ func TestChangeMany(t *testing.T) {
 	want[failure](r, 400, "PATCH", api+"messages?all=true", `{"untag":[""]}`)
 }
 
+// More than a page is changed too, each message once, and what a query finds is told by
+// how it was before.
+func TestChangeMoreThanAPage(t *testing.T) {
+	r := start(t, nil)
+	const n = inbox.MaxLimit + 20
+	var clients sync.WaitGroup
+	for i := range 20 {
+		clients.Go(func() {
+			for range n / 20 {
+				if _, err := r.Store.Add(t.Context(), &inbox.Arrival{Inbox: []string{"", "shop"}[i%2]}, strings.NewReader("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	for _, c := range []struct {
+		params, change string
+		want, unread   int
+	}{
+		{"query=is:unread", `{"unread":false}`, n, 0}, {"all=true", `{"unread":true,"tag":["x"]}`, n, n}, {"query=tag:x", `{"untag":["x"],"unread":false}`, n, 0},
+	} {
+		if got := want[map[string]int](r, 200, "PATCH", api+"messages?"+c.params, c.change); got["updated"] != c.want {
+			t.Errorf("%s %s: %v, want %d updated", c.params, c.change, got, c.want)
+		}
+		if s, err := r.Store.Stats(t.Context()); err != nil || s.Unread != c.unread {
+			t.Errorf("after %s %s: %d unread (%v), want %d", c.params, c.change, s.Unread, err, c.unread)
+		}
+	}
+	if got := want[map[string]int](r, 200, "DELETE", api+"messages?query=is:read", ""); got["deleted"] != n {
+		t.Errorf("deleted: %v, want %d", got, n)
+	}
+}
+
 func TestInject(t *testing.T) {
 	r := start(t, func(in *inbox.Inbox) { in.MaxUpload = 400_000 })
 	type created struct{ ID string }
