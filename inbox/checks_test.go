@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -97,9 +98,9 @@ func TestSupport(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	fields := explain(mail.Fields("Received", "by a", "list-unsubscribe", "<x>", "List-Post", "<y>", "X-Anything", "1", "Unheard-Of", "2"))
-	for i, want := range []string{"RFC 5321, 4.4", "RFC 2369, 3.2", "RFC 2369", "", ""} {
-		if fields[i].RFC != want || (fields[i].Meaning == "") != (i == 4) {
+	fields := explain(mail.Fields("Received", "by a", "list-unsubscribe", "<x>", "List-Post", "<y>", "X-Anything", "1", "Unheard-Of", "2", "List-", "3"))
+	for i, want := range []string{"RFC 5321, 4.4", "RFC 2369, 3.2", "RFC 2369", "", "", ""} {
+		if fields[i].RFC != want || (fields[i].Meaning == "") != (i >= 4) {
 			t.Errorf("%s: %q of %q, want %q", fields[i].Name, fields[i].Meaning, fields[i].RFC, want)
 		}
 	}
@@ -115,6 +116,24 @@ func TestHighlight(t *testing.T) {
 		`[name|Content-Transfer-Encoding:][value| BASE64~][|~][encoded|AAAA~BBBB~][boundary|--x~][|~text: no field~][boundary|--x--~][|end]`
 	if got.String() != want {
 		t.Errorf("highlight gives\n%s, want\n%s", got.String(), want)
+	}
+}
+
+// A header that names very many boundaries is remembered to its bound.
+func TestHighlightBounded(t *testing.T) {
+	var header, body strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&header, "X: boundary=b%d\n", i)
+		fmt.Fprintf(&body, "--b%d--\n", i)
+	}
+	n := 0
+	for _, p := range highlight(header.String() + "\n" + body.String()) {
+		if p.Kind == "boundary" {
+			n += strings.Count(p.Text, "\n")
+		}
+	}
+	if n < 1000 || n > 1001 {
+		t.Errorf("%d boundaries are known, want about 1,000", n)
 	}
 }
 
