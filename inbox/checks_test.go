@@ -54,6 +54,9 @@ func TestChecks(t *testing.T) {
 		{proper + "MIME-Version: 1.0\nContent-Type: text/plain; charset=nonsense\n\nHello\n", "problem", "1 thing in it is not as the standards"},
 		{page(`<div style="display: FLEX">x</div>`), "advice", "1 feature is not shown"},
 		{page("<p>x"), "good", "Every feature that it uses"},
+		{page("<style>" + strings.Repeat("a{}", 6000) + "</style><p>x"), "advice", "1 feature is not shown"}, // 18 KB
+		{page("<style>" + strings.Repeat("a{}", 5000) + "</style><p>x"), "good", "Every feature that it uses"},
+		{proper + "List-Unsubscribe: <https:///nowhere>\n\nHello\n", "problem", "List-Unsubscribe cannot be read"},
 	} {
 		found := check(read(t, c.in), true)
 		ok := false
