@@ -233,7 +233,12 @@ func (d *Dialer) helloName(conn net.Conn) string {
 	if name := localName(); checkHello(name) == nil {
 		return name
 	}
-	if tcp, ok := conn.LocalAddr().(*net.TCPAddr); ok {
+	return addressLiteral(conn.LocalAddr())
+}
+
+// addressLiteral writes an address as a host's name (RFC 5321, 4.1.3).
+func addressLiteral(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok {
 		ip, _ := netip.AddrFromSlice(tcp.IP)
 		if ip = ip.Unmap().WithZone(""); ip.Is4() {
 			return fmt.Sprintf("[%s]", ip)

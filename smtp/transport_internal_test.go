@@ -2,8 +2,13 @@ package smtp
 
 import (
 	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
 	"net"
 	"testing"
+
+	"github.com/postrider/postrider/internal/peers"
 )
 
 // A lateContext has ended when it is asked, and something happens just before.
@@ -51,5 +56,64 @@ func TestGivenTooLate(t *testing.T) {
 	p.expiry.Stop()
 	if given[true] == 0 || given[false] == 0 {
 		t.Errorf("given and given up: %v, want some of both", given)
+	}
+}
+
+// A connection that the server has ended, or on which it has said something unasked, is
+// found dead before anything is said on it; within TLS, what there is to read may be TLS's
+// own.
+func TestAlive(t *testing.T) {
+	for name, c := range map[string]struct {
+		server func(net.Conn)
+		alive  bool
+		inTLS  bool
+	}{
+		"left alone":  {func(net.Conn) {}, true, true},
+		"421":         {func(nc net.Conn) { io.WriteString(nc, "421 4.3.2 going down\r\n") }, false, false},
+		"closed":      {func(nc net.Conn) { nc.Close() }, false, false},
+		"half closed": {func(nc net.Conn) { nc.(*net.TCPConn).CloseWrite() }, false, false},
+	} {
+		for _, secure := range []bool{false, true} {
+			here, there := Connection(t)
+			want, conn := c.alive, here
+			if secure {
+				want = c.inTLS
+				served := tls.Server(there, &tls.Config{Certificates: []tls.Certificate{testCertificate(t)}})
+				secured := tls.Client(here, &tls.Config{InsecureSkipVerify: true})
+				handshaken := make(chan error, 1)
+				go func() { handshaken <- served.Handshake() }()
+				if err := secured.Handshake(); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-handshaken; err != nil {
+					t.Fatal(err)
+				}
+				conn = secured
+			}
+			client := newClient(new(Dialer), conn, "")
+			if !client.alive() {
+				t.Errorf("%s, TLS %v: it is dead from the beginning", name, secure)
+			}
+			c.server(there)
+			// What the server does takes its way through the kernel.
+			peers.Until(t, fmt.Sprintf("%s, TLS %v: alive is %v", name, secure, want), func() bool { return client.alive() == want })
+		}
+	}
+}
+
+// Who has no name says its address.
+func TestAddressLiteral(t *testing.T) {
+	for want, a := range map[string]net.Addr{
+		"[192.0.2.1]":        &net.TCPAddr{IP: net.ParseIP("192.0.2.1")}, // of 16 octets
+		"[192.0.2.2]":        &net.TCPAddr{IP: net.IP{192, 0, 2, 2}},
+		"[IPv6:2001:db8::1]": &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Zone: "eth0"},
+		"localhost":          &net.UnixAddr{Name: "/run/mail", Net: "unix"},
+	} {
+		if got := addressLiteral(a); got != want {
+			t.Errorf("%v: got %q, want %q", a, got, want)
+		}
+		if checkHello(want) != nil {
+			t.Errorf("%q cannot be said", want)
+		}
 	}
 }
