@@ -3,9 +3,12 @@ package inbox_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"html"
 	"image"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -178,5 +181,34 @@ func TestLinksAreBounded(t *testing.T) {
 	a := r.ask("POST", "/messages/"+r.mustDeliver(text)+"/links", "")
 	if n := strings.Count(a.body, `<li class="problem">`); n != 50 || !strings.Contains(a.body, "10 more were not looked at") {
 		t.Errorf("%d of 60 links were looked at, want 50, and the others counted:\n%s", n, a.body)
+	}
+}
+
+// The menu has the tags that there are, each a search that can be read, and no more
+// of them than a person looks through.
+func TestPlaces(t *testing.T) {
+	r := start(t, nil)
+	id := r.mustDeliver("Subject: x\n\nHello\n")
+	for _, c := range []struct {
+		tags []string
+		want int
+	}{{[]string{"billing", `a "b" c`}, 2}, {[]string{"one"}, 1}, {[]string{}, 0}} {
+		body, _ := json.Marshal(map[string][]string{"tags": c.tags})
+		if a := r.ask("PATCH", api+"messages/"+id, string(body), "Content-Type", "application/json"); a.StatusCode != 200 {
+			t.Fatalf("tags %q: %s %s", c.tags, a.Status, a.body)
+		}
+		menu := r.ask("GET", "/places", "").body
+		links := regexp.MustCompile(`<a href="(/\?query=tag[^"]*)"`).FindAllStringSubmatch(menu, -1)
+		if len(links) != c.want {
+			t.Errorf("with the tags %q the menu has %d, want %d:\n%s", c.tags, len(links), c.want, menu)
+		}
+		for _, l := range links {
+			if a := r.ask("GET", html.UnescapeString(l[1]), ""); a.StatusCode != 200 {
+				t.Errorf("GET %s: %s", l[1], a.Status)
+			}
+		}
+	}
+	if a := r.ask("GET", "/places?query=(", ""); a.StatusCode != 400 || strings.Contains(a.body, "Delete all") {
+		t.Errorf("for a search that cannot be read the menu is\n%s", a.body)
 	}
 }

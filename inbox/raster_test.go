@@ -144,6 +144,16 @@ func TestRasterPhoto(t *testing.T) {
 	}
 }
 
+// A thumbnail that is said to lie behind the notes is none.
+func TestRasterPhotoLies(t *testing.T) {
+	b := Photo(t, 9000, 8000, 1, binary.BigEndian)
+	at := bytes.Index(b, []byte{2, 1, 0, 4, 0, 0, 0, 1})
+	binary.BigEndian.PutUint32(b[at+8:], 0xffffff)
+	if p := rasterOf(picturePart(b)); p == nil || p.thumbed() {
+		t.Errorf("it is read as %+v, want a picture without a small one", p)
+	}
+}
+
 // Each orientation has its own place for the corner that is stored first (Exif
 // 2.32, 4.6.4).
 func TestUpright(t *testing.T) {
