@@ -166,9 +166,9 @@ func TestListGrowth(t *testing.T) {
 		want[summaryID](r, 200, "GET", api+"messages/wait?query=subject:last&timeout=60s", "") // then all are indexed
 		return r
 	}
-	inboxes := map[int]*running{500: keep(500), 2000: keep(2000)}
+	inboxes := map[int]*running{200: keep(200), 800: keep(800)}
 	for _, query := range []string{"", "hello", "is:unread", "nothing OR is:unread"} {
-		growth.Constant(t, "a page of "+query, 1000, func(n int) func() {
+		growth.Constant(t, "a page of "+query, 400, func(n int) func() {
 			r := inboxes[n]
 			ask := func() { want[list](r, 200, "GET", api+"messages?query="+url.QueryEscape(query), "") }
 			ask()
