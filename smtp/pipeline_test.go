@@ -386,3 +386,37 @@ func TestUnasked(t *testing.T) {
 	}
 	tr.Close()
 }
+
+// A result tells whether the server has taken over to report: only if it was asked to, and
+// knows how.
+func TestResultDSN(t *testing.T) {
+	for name, c := range map[string]struct {
+		extensions string
+		ask        func(*smtp.Envelope)
+		want       bool
+	}{
+		"nothing asked": {"PIPELINING DSN", func(*smtp.Envelope) {}, false},
+		"NOTIFY":        {"PIPELINING DSN", func(env *smtp.Envelope) { env.To[0].Options.Notify = smtp.NotifyFailure }, true},
+		"ORCPT":         {"PIPELINING DSN", func(env *smtp.Envelope) { env.To[0].Options.Original = "rfc822;ann@example.org" }, true},
+		"RET":           {"PIPELINING DSN", func(env *smtp.Envelope) { env.Options.Return = smtp.ReturnHeader }, true},
+		"ENVID":         {"PIPELINING DSN", func(env *smtp.Envelope) { env.Options.EnvelopeID = "id" }, true},
+		"not offered": {"PIPELINING", func(env *smtp.Envelope) {
+			env.To[0].Options.Notify, env.Options.EnvelopeID = smtp.NotifyFailure, "id"
+		}, false},
+	} {
+		here, there := smtp.Connection(t)
+		m := &moody{conn: there, extensions: c.extensions, mood: yes}
+		go m.serve()
+		client, err := dialer().Client(t.Context(), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env := smtp.NewEnvelope("ann@example.com", "bob@example.net")
+		c.ask(env)
+		results, err := client.Send(t.Context(), env, text("x\r\n"))
+		if err != nil || results[0].DSN != c.want {
+			t.Errorf("%s: got DSN %v, %v, want %v", name, results[0].DSN, err, c.want)
+		}
+		client.Close()
+	}
+}
