@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postrider/postrider/inbox"
 	"github.com/postrider/postrider/sasl"
@@ -88,6 +89,48 @@ func start(t testing.TB, change func(in *inbox.Inbox)) *running {
 		}
 	})
 	return r
+}
+
+// Who waits for a message is answered, however long the index takes to come to it: the event
+// has been by then.
+func TestWaitForIndex(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.DiscardHandler)}
+	post := httptest.NewRequest("POST", "http://localhost"+api+"messages", strings.NewReader("Subject: awaited\r\n\r\nHello.\r\n"))
+	post.Header.Set("Content-Type", "message/rfc822")
+	posted := httptest.NewRecorder()
+	if in.ServeHTTP(posted, post); posted.Code/100 != 2 {
+		t.Fatalf("POST: %d %s", posted.Code, posted.Body)
+	}
+	answered := make(chan *httptest.ResponseRecorder)
+	go func() {
+		w := httptest.NewRecorder()
+		in.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost"+api+"messages/wait?query=subject:awaited&timeout=5m", nil))
+		answered <- w
+	}()
+	// Who does not wait is told after a while that it is not there, and so has been who looked before.
+	now := httptest.NewRecorder()
+	in.ServeHTTP(now, httptest.NewRequest("GET", "http://localhost"+api+"messages/wait?query=subject:awaited&timeout=0", nil))
+	if now.Code != 404 {
+		t.Fatalf("without an index: %d %s", now.Code, now.Body)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- in.Run(ctx) }()
+	select {
+	case w := <-answered:
+		if w.Code != 200 || !strings.Contains(w.Body.String(), "awaited") {
+			t.Errorf("got %d %s", w.Code, w.Body)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Error("it is indexed, and nobody is told")
+	}
+	cancel()
+	<-ran
 }
 
 // deliver sends one message by our own client and returns the reply's id.

@@ -214,8 +214,8 @@ func (in *Inbox) settled(id string) {
 }
 
 // settle waits until what was accepted before the call is indexed, for a little
-// while: who has heard 250 and asks for the message must find it.
-func (in *Inbox) settle(ctx context.Context) {
+// while: who has heard 250 and asks for the message must find it. It tells whether it is.
+func (in *Inbox) settle(ctx context.Context) bool {
 	in.setUp()
 	newest := in.newestID()
 	timer := time.NewTimer(settleTime)
@@ -225,7 +225,7 @@ func (in *Inbox) settle(ctx context.Context) {
 		done, moved := in.known >= newest, in.moved
 		in.mu.Unlock()
 		if done {
-			return
+			return true
 		}
 		select {
 		case in.hurry <- struct{}{}:
@@ -234,9 +234,9 @@ func (in *Inbox) settle(ctx context.Context) {
 		select {
 		case <-moved:
 		case <-timer.C:
-			return
+			return false
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }

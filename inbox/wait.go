@@ -38,9 +38,10 @@ func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
 	// Listening begins before looking, so that nothing arrives in between.
 	l := in.hub.listen()
 	defer l.close()
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	for in.settle(r.Context()); ; {
+	waiting, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	for {
+		indexed := in.settle(r.Context())
 		page, err := in.Store.List(r.Context(), q)
 		if err != nil {
 			return err
@@ -53,20 +54,18 @@ func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
 			answer(w, http.StatusOK, j)
 			return nil
 		}
-		if !l.next(r.Context(), timer) {
+		// What is not indexed yet has had its event: it is looked for until it is.
+		if waiting.Err() != nil || indexed && !l.next(waiting) {
 			return refuse(http.StatusNotFound, "no message matched within %v", timeout)
 		}
-		in.settle(r.Context())
 	}
 }
 
 // next waits until it is worth looking again. Whatever else has happened by then
 // is seen by the same look.
-func (l *listener) next(ctx context.Context, timer *time.Timer) bool {
+func (l *listener) next(ctx context.Context) bool {
 	select {
 	case <-l.events:
-	case <-timer.C:
-		return false
 	case <-ctx.Done():
 		return false
 	}
