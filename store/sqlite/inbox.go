@@ -328,11 +328,15 @@ func (s *inboxStore) count(ctx context.Context, query string) ([]inbox.Count, er
 // Update implements inbox.Store. It is lazy: that a message is unread again after
 // a crash is a smaller loss than a sync for every click.
 func (s *inboxStore) Update(_ context.Context, c inbox.Change, ids ...string) (int, error) {
-	keys, n := s.keysOf(ids), 0
-	err := s.writer.do(true, func(t *transaction) error {
-		n = 0
+	return s.each(true, s.keysOf(ids), func(t *transaction, key int64) (bool, error) { return t.change(key, c) })
+}
+
+// each does something to messages in one transaction, and counts those that are there.
+func (s *inboxStore) each(lazy bool, keys []int64, do func(t *transaction, key int64) (there bool, err error)) (n int, err error) {
+	err = s.writer.do(lazy, func(t *transaction) error {
+		n = 0 // it may be done again
 		for _, key := range keys {
-			there, err := t.change(key, c)
+			there, err := do(t, key)
 			if err != nil {
 				return err
 			}
@@ -367,21 +371,9 @@ func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 	keys := s.keysOf(ids)
 	// Durable, not lazy: files are removed after this commit, and a row that came
 	// back in a crash would have lost its bytes.
-	n := 0
-	err := s.writer.do(false, func(t *transaction) error {
-		for _, key := range keys {
-			there, err := t.delete(key)
-			if err != nil {
-				return err
-			}
-			if there {
-				n++
-			}
-		}
-		return nil
-	})
+	n, err := s.each(false, keys, (*transaction).delete)
 	if err != nil {
-		return 0, s.wrap(err)
+		return 0, err
 	}
 	// What is left in the index leads nowhere; it is no reason to say that the
 	// messages are still there.

@@ -383,7 +383,9 @@ type part struct {
 // not been indexed yet belongs to the newest, and to the oldest what was there before
 // it.
 func parts(shards []shard, in span) (list []part) {
-	for i, x := range shards {
+	for i := range shards {
+		// Only where they begin: how many messages they have is the indexer's to change.
+		x := shard{first: shards[i].first}
 		own := span{from: x.first}
 		if i == 0 {
 			own.from = 0
