@@ -72,7 +72,7 @@ func TestDiskFails(t *testing.T) {
 			peers.Until(t, "the log tells of each refusal, and why, and of which file", func() bool {
 				out := s.Output()
 				return strings.Count(out, `msg="smtp: handler failed"`) == 10 &&
-					strings.Count(out, filepath.Join(dir, "postrider.db")+": disk I/O error") == 8 &&
+					strings.Count(out, `error="sqlite: `+filepath.Join(dir, "postrider.db")+": disk I/O error") == 8 && // the index has err=
 					strings.Count(out, " "+filepath.Join(dir, "bodies")+string(filepath.Separator)) == 2 && strings.Count(out, "input/output error") == 2
 			})
 			// It has been tried again each second since; the log has a line of that.
