@@ -4,7 +4,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	_ "time/tzdata" // zones, also on a system or in a container that has none
 
 	"github.com/postrider/postrider/mail"
 )

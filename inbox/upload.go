@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	netmail "net/mail"
 	"slices"
 	"strings"
 	"sync"
@@ -92,18 +91,17 @@ func receivedOf(told string, fields mail.Header, now time.Time) (time.Time, erro
 		}
 		return at, nil
 	}
-	for _, name := range []string{"Received", "Date"} {
-		for f := range fields.All() {
-			if !strings.EqualFold(f.Name(), name) {
-				continue
-			}
-			text := f.Text()
-			if name == "Received" {
-				text = text[strings.LastIndexByte(text, ';')+1:]
-			}
-			if at, err := netmail.ParseDate(strings.TrimSpace(text)); err == nil && !at.After(now) && at.Year() >= 1970 {
-				return at, nil
-			}
+	var dates []time.Time
+	for f := range fields.Named("Received") {
+		dates = append(dates, mail.ParseReceived(f.Value()).Date)
+	}
+	for f := range fields.Named("Date") {
+		at, _ := mail.ParseDate(f.Value()) // zero if it is none
+		dates = append(dates, at)
+	}
+	for _, at := range dates {
+		if !at.After(now) && at.Year() >= 1970 {
+			return at, nil
 		}
 	}
 	return time.Time{}, nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // invitations name zones; a container may have none
 
 	"github.com/spf13/cobra"
 )

@@ -173,7 +173,8 @@ func (m *passing) WriteTo(w io.Writer) (int64, error) {
 }
 
 // server makes the server of the flags. Limits, line ends and timeouts are those that
-// every server of the library has: a sink that let more through would flatter itself.
+// every server of the library has, but for the number of sessions: a sink that let more
+// through would flatter itself.
 func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 	k := &sinkServer{faults: map[string]sinkFault{}, odds: o.odds}
 	for _, text := range o.faults {
