@@ -31,66 +31,73 @@ func Downgrade(t *testing.T, dir string, to int) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	unpackAll(t, c)
-	statements := "ALTER TABLE body DROP COLUMN begins; DROP INDEX message_inbox;"
-	if to == 1 {
-		statements += `DROP TABLE tag; DROP INDEX message_unread; ALTER TABLE message DROP COLUMN session; ALTER TABLE message DROP COLUMN inbox;
-			ALTER TABLE summary ADD COLUMN search TEXT NOT NULL DEFAULT '';`
-	}
-	if err := c.exec(statements + fmt.Sprintf("DELETE FROM body WHERE key IN (SELECT key FROM message WHERE file<>''); PRAGMA user_version=%d; PRAGMA journal_mode=delete", to)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// unpackAll has all messages lie in the database as they came.
-func unpackAll(t *testing.T, c *conn) {
-	t.Helper()
 	p, err := newPacker()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.close()
+	for _, b := range packed(t, c, p) {
+		if to == 3 {
+			// It knew no other form than that of what is long.
+			change(t, c, "UPDATE body SET data=? WHERE key=?", p.large.EncodeAll(append([]byte(b.lines), b.msg...), nil), b.key)
+			continue
+		}
+		change(t, c, "UPDATE body SET data=? WHERE key=?", append([]byte{}, b.msg...), b.key)
+		if b.lines != "" {
+			change(t, c, "UPDATE message SET session=session||?||? WHERE key=?", "\n", b.lines, b.key)
+		}
+	}
+	statements := ""
+	if to < 3 {
+		statements = `ALTER TABLE body DROP COLUMN begins; DROP INDEX message_inbox;
+			DELETE FROM body WHERE key IN (SELECT key FROM message WHERE file<>'');`
+	}
+	if to == 1 {
+		statements += `DROP TABLE tag; DROP INDEX message_unread; ALTER TABLE message DROP COLUMN session; ALTER TABLE message DROP COLUMN inbox;
+			ALTER TABLE summary ADD COLUMN search TEXT NOT NULL DEFAULT '';`
+	}
+	if err := c.exec(statements + fmt.Sprintf("PRAGMA user_version=%d; PRAGMA journal_mode=delete", to)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A packedBody is what a row of body holds.
+type packedBody struct {
+	key   int64
+	lines string
+	msg   []byte
+}
+
+// packed returns all that lies in the database.
+func packed(t *testing.T, c *conn, p *packer) (all []packedBody) {
+	t.Helper()
 	rows, err := c.prepare("SELECT key, data, begins FROM body")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rows.Close()
-	type row struct {
-		key   int64
-		lines string
-		msg   []byte
-	}
-	var all []row
 	if _, err := rows.query(func(r []driver.Value) error {
 		data, _ := r[1].([]byte)
 		begins, _ := r[2].(int64)
 		lines, msg, err := p.unpack(data, begins)
-		all = append(all, row{r[0].(int64), lines, bytes.Clone(msg)})
+		all = append(all, packedBody{r[0].(int64), lines, bytes.Clone(msg)})
 		return err
 	}, make([]driver.Value, 3)); err != nil {
 		t.Fatal(err)
 	}
-	set, err := c.prepare("UPDATE body SET data=? WHERE key=?")
+	return all
+}
+
+// change runs one statement.
+func change(t *testing.T, c *conn, query string, args ...driver.Value) {
+	t.Helper()
+	s, err := c.prepare(query)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer set.Close()
-	say, err := c.prepare("UPDATE message SET session=session||?||? WHERE key=?")
-	if err != nil {
+	defer s.Close()
+	if _, err := s.set(args...).exec(); err != nil {
 		t.Fatal(err)
-	}
-	defer say.Close()
-	for _, r := range all {
-		if r.msg == nil {
-			r.msg = []byte{}
-		}
-		_, err := set.set(r.msg, r.key).exec()
-		if r.lines != "" && err == nil {
-			_, err = say.set("\n", r.lines, r.key).exec()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 

@@ -25,6 +25,7 @@ var migrations = [version - 1]string{
 	// Messages stay as they are; what is kept from now on is packed.
 	`ALTER TABLE body ADD COLUMN begins INTEGER NOT NULL DEFAULT -1;
 	CREATE INDEX message_inbox ON message (inbox, unread) WHERE inbox<>'';`,
+	"", // what is short is packed otherwise from now on
 }
 
 // backupName is where the copy of a database of an older version lies.

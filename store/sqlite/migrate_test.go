@@ -17,7 +17,7 @@ import (
 // A database of each older schema is copied and brought up to date with all that
 // was in it.
 func TestMigrate(t *testing.T) {
-	for version := 1; version <= 2; version++ {
+	for version := 1; version <= 3; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) { testMigrate(t, version) })
 	}
 }

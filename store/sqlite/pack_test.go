@@ -48,7 +48,8 @@ func TestPack(t *testing.T) {
 // A frame that is none, or shorter than its row says, is damage and no message.
 func TestUnpackDamaged(t *testing.T) {
 	p := testPacker(t)
-	frame := p.pack([]byte("Subject: x\r\n\r\nhello\r\n"), nil)
+	small := p.pack([]byte("Subject: x\r\n\r\nhello\r\n"), nil)
+	large := p.pack(make([]byte, packSmall), nil)
 	other, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(dictionaryID+1, []byte("another dictionary")))
 	if err != nil {
 		t.Fatal(err)
@@ -57,10 +58,14 @@ func TestUnpackDamaged(t *testing.T) {
 		data   []byte
 		begins int64
 	}{
-		"cut off":              {frame[:len(frame)-1], 0},
-		"no frame":             {[]byte("Subject: x\r\n"), 0},
-		"begins behind it":     {frame, 1000},
-		"another dictionary's": {other.EncodeAll([]byte("another dictionary"), nil), 0},
+		"no frame":               {[]byte("Subject: x\r\n"), 0},
+		"cut off":                {large[:len(large)-1], 0},
+		"begins behind it":       {large, packSmall + 1},
+		"another dictionary's":   {other.EncodeAll([]byte("another dictionary"), nil), 0},
+		"short: nothing":         {small[:1], 0},
+		"short: cut off":         {small[:len(small)-1], 0},
+		"short: begins behind":   {small, 1000},
+		"short: says it is long": {append([]byte{isSmall, 0xff, 0xff, 0xff, 0x7f}, small[2:]...), 0},
 	} {
 		if _, msg, err := p.unpack(c.data, c.begins); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %q, %v; want ErrCorrupt", name, msg, err)

@@ -48,7 +48,7 @@ var (
 
 const (
 	applicationID = 0x706f7374 // "post", at offset 68 of the file
-	version       = 3          // of the schema; PRAGMA user_version
+	version       = 4          // of the schema; PRAGMA user_version
 
 	fileName   = "postrider.db"
 	lockName   = "lock"
