@@ -103,7 +103,7 @@ func (c *Client) begin(ctx context.Context) (func(*error), error) {
 	return func(err *error) {
 		if !stop() {
 			cancelled := temporary("cancelled", ctx.Err())
-			if findError(*err) == nil && *err != nil {
+			if findError(*err) == nil && *err != nil && !errors.Is(*err, ErrUnknown) {
 				*err = cancelled
 			}
 			c.lose(cancelled)

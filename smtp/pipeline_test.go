@@ -266,47 +266,121 @@ func TestRefusedBeforeTheEnd(t *testing.T) {
 }
 
 // So is one that says it when the client already waits for it to read on: over a pipe, which
-// holds nothing, the client does from the first octet that is not read.
+// holds nothing, the client does from the first octet that is not read. It is alike for a
+// message that is sent and for one that is written verb by verb.
 func TestRefusedWhileWriting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		defer there.Close()
-		go func() {
-			rd := bufio.NewReaderSize(there, 16)
-			io.WriteString(there, "220 x\r\n")
-			for line := ""; line != "DATA\r\n"; {
-				var err error
-				if line, err = rd.ReadString('\n'); err != nil {
-					t.Error(err)
-					return
-				}
-				reply := "250 ok\r\n"
-				switch {
-				case strings.HasPrefix(line, "EHLO"):
-					reply = "250-x\r\n250 PIPELINING\r\n"
-				case strings.HasPrefix(line, "DATA"):
-					reply = "354 go\r\n"
-				}
-				io.WriteString(there, reply)
+	large := strings.Repeat("0123456789abcde\r\n", 1<<16)
+	for name, say := range map[string]func(context.Context, *smtp.Client) error{
+		"Send": func(ctx context.Context, c *smtp.Client) error {
+			_, err := c.Send(ctx, toBob, text(large))
+			return err
+		},
+		"Data": func(ctx context.Context, c *smtp.Client) error {
+			c.Mail(ctx, "ann@example.com", nil)
+			c.Rcpt(ctx, "bob@example.net", nil)
+			w, err := c.Data(ctx)
+			if err != nil {
+				return err
 			}
-			rd.ReadString('\n')
-			io.WriteString(there, "552 5.3.4 too big\r\n") // and reads no more
-		}()
-		d := dialer()
-		d.TLS = smtp.TLSNone
-		c, err := d.Client(t.Context(), here)
+			_, told := io.WriteString(w, large)
+			if err := w.Close(); err == nil || err != told {
+				t.Errorf("Write returned %v, Close %v, want the same", told, err)
+			}
+			if r := w.Replies(); len(r) != 1 || r[0].Code != 552 {
+				t.Errorf("got the replies %v, want the 552", r)
+			}
+			return told
+		},
+		"Bdat": func(ctx context.Context, c *smtp.Client) error {
+			c.Mail(ctx, "ann@example.com", nil)
+			c.Rcpt(ctx, "bob@example.net", nil)
+			r, err := c.Bdat(ctx, []byte(large), true)
+			if r.Code != 552 {
+				t.Errorf("got the reply %v, want the 552", r)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := refusesWhile(t)
+				begun := time.Now()
+				if err := say(t.Context(), c); classes(err) != "permanent" {
+					t.Errorf("got %v, want the 552", err)
+				}
+				if took := time.Since(begun); took > 10*time.Second {
+					t.Errorf("it waited for %v until it heard that", took)
+				}
+				if _, err := c.Noop(t.Context()); err == nil {
+					t.Error("the connection is still in use")
+				}
+			})
+		})
+	}
+}
+
+// refusesWhile returns the client of a server that refuses every message after its first
+// line, and then reads no more.
+func refusesWhile(t *testing.T) *smtp.Client {
+	t.Helper()
+	here, there := net.Pipe()
+	t.Cleanup(func() { there.Close() })
+	go func() {
+		rd := bufio.NewReaderSize(there, 16)
+		io.WriteString(there, "220 x\r\n")
+		for verb := ""; verb != "DATA" && verb != "BDAT"; {
+			line, err := rd.ReadString('\n')
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			switch verb = line[:4]; verb {
+			case "EHLO":
+				io.WriteString(there, "250-x\r\n250 PIPELINING\r\n")
+			case "DATA":
+				io.WriteString(there, "354 go\r\n")
+			case "BDAT":
+			default:
+				io.WriteString(there, "250 ok\r\n")
+			}
+		}
+		rd.ReadString('\n')
+		io.WriteString(there, "552 5.3.4 too big\r\n")
+	}()
+	c, err := dialer().Client(t.Context(), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A server that hangs up while a message is written verb by verb is heard too, with what
+// it said first. Nothing of the message can have been delivered: it had no end.
+func TestHungUpWhileWriting(t *testing.T) {
+	for script, want := range map[string]string{
+		"S: 421 4.3.2 shutting down\nS: <close>\n": "temporary",
+		"S: 550 5.7.1 no such thing\nS: <close>\n": "permanent",
+		"S: 250 2.0.0 taken\nS: <close>\n":         "temporary", // what it has not got
+		"S: <close>\n":                             "temporary",
+	} {
+		addr := scripted(t, hello+"C: MAIL FROM:<ann@example.com>\nS: 250 ok\nC: RCPT TO:<bob@example.net>\nS: 250 ok\nC: DATA\nS: 354 go\n"+script)
+		c := dial(t, dialer(), addr)
+		c.Mail(t.Context(), "ann@example.com", nil)
+		c.Rcpt(t.Context(), "bob@example.net", nil)
+		w, err := c.Data(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		begun := time.Now()
-		results, err := c.Send(t.Context(), toBob, text(strings.Repeat("0123456789abcde\r\n", 1<<16)))
-		if classes(err) != "permanent" || results[0].Reply.Code != 552 {
-			t.Errorf("got %v, %+v, want the 552", err, results[0].Reply)
+		for err == nil {
+			_, err = io.WriteString(w, "one more line of what nobody wants\r\n")
 		}
-		if took := time.Since(begun); took > 10*time.Second {
-			t.Errorf("it waited for %v until it heard that", took)
+		if got := classes(err); got != want || errors.Is(err, smtp.ErrUnknown) {
+			t.Errorf("%q: Write returned %v, want it %s", script, err, want)
 		}
-	})
+		if e := w.Close(); e != err {
+			t.Errorf("%q: Close returned %v, want %v", script, e, err)
+		}
+	}
 }
 
 // A server that takes fewer recipients at once gets several transactions, whether it
