@@ -156,7 +156,12 @@ func (t *transaction) add(m *message) error {
 			return nil
 		}
 	}
-	_, err := t.stmts.addBody.set(m.key, m.body.data, int64(m.body.lines)).exec()
+	data := m.body.data
+	if !m.body.packed {
+		t.room = t.db.packer.pack(data, t.room[:0])
+		data = t.room
+	}
+	_, err := t.stmts.addBody.set(m.key, data, int64(m.body.lines)).exec()
 	return err
 }
 

@@ -10,15 +10,16 @@ import (
 )
 
 // Bodies as they lie in the database: the lines of the session and behind them the
-// message, packed. It is done by the session that waits anyway, and its time is paid
-// back by the writer, who has fewer pages to write, sync and move. The session of one
-// message looks like that of the next and so do fields, which is why there is a
-// dictionary of both: mail of 1 KB is packed to a tenth with it, to a third without.
+// message, packed. What it takes is paid back by the writer, who has fewer pages to
+// write, sync and move. The session of one message looks like that of the next and so
+// do fields, which is why there is a dictionary of both: mail of 1 KB is packed to a
+// tenth with it, to a third without.
 //
 // What is short is a block of S2, behind an octet that says so. It takes a sixth of the
 // time of zstd, whose encoder begins each frame by copying a table of 256 KiB, and is a
-// fifth longer. Anything else is a frame of zstd (RFC 8878), whose first octet is of its
-// magic number.
+// fifth longer. The writer makes it, as it needs 64 KiB of stack, which each session
+// would keep. Anything else is a frame of zstd (RFC 8878), whose first octet is of its
+// magic number; the session makes it, which waits anyway.
 
 // maxLines is as long as the lines of a session may be to lie before a message;
 // longer ones, which no server of ours lets come about, stay in the row.

@@ -59,6 +59,7 @@ type buffer struct {
 type body struct {
 	data   []byte // lines, and behind them the message if it is not in a file
 	lines  int    // octets of data that come before the message
+	packed bool   // data is packed; if not, it is short, and the writer will
 	file   string // "" if it is in memory
 	size   int64  // of the message
 	buffer *buffer
@@ -195,15 +196,16 @@ func (s *spool) spill(b *buffer, lines string, n int, msg io.Reader) (*body, err
 	return out, nil
 }
 
-// pack has data packed and gives back the memory of what it was before.
+// pack has data packed, unless it is short, and gives back the memory of what it was
+// before.
 func (s *spool) pack(b *body, p *packer) {
-	if b.file != "" && b.lines == 0 {
-		return // there is nothing for the database
+	if len(b.data) < packSmall {
+		return
 	}
 	was, data := b.buffer, b.data
 	// There may be no room that large; then p makes some.
 	room := s.first(int64(len(data)))
-	b.data, b.buffer = p.pack(data, room.bytes[:0]), room
+	b.data, b.buffer, b.packed = p.pack(data, room.bytes[:0]), room, true
 	if was != nil {
 		s.give(was)
 	}

@@ -45,12 +45,13 @@ func (r *request) bytes() int64 {
 	return 0
 }
 
-// A writer owns the connection that writes. conn, stmts, key and lazy are run's
+// A writer owns the connection that writes. conn, stmts, room, key and lazy are run's
 // alone; mu guards what others look at too.
 type writer struct {
 	db    *DB
 	conn  *conn
 	stmts statements
+	room  []byte // to pack in
 	ckpt  checkpointer
 
 	mu     sync.Mutex
