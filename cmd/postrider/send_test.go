@@ -354,10 +354,7 @@ func TestSendSomeDeferred(t *testing.T) {
 
 // In a terminal a large message shows how far it is.
 func TestSendProgress(t *testing.T) {
-	script, err := exec.LookPath("script")
-	if err != nil {
-		t.Skip("needs script, of Debian's bsdutils")
-	}
+	script := peers.Find(t, peers.Script)
 	addr, got := receiver(t)
 	program, err := binary()
 	if err != nil {

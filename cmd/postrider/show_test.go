@@ -197,10 +197,7 @@ func TestShowOnTerminal(t *testing.T) {
 
 // In a real terminal the program knows that it is in one.
 func TestShowInTerminal(t *testing.T) {
-	script, err := exec.LookPath("script")
-	if err != nil {
-		t.Skip("needs script, of Debian's bsdutils")
-	}
+	script := peers.Find(t, peers.Script)
 	program, err := binary()
 	if err != nil {
 		t.Fatal(err)

@@ -205,7 +205,7 @@ func TestNginx(t *testing.T) {
 			defer door.Close()
 			front, dir := peers.FreeAddr(t), t.TempDir()
 			conf := filepath.Join(dir, "nginx.conf")
-			write(t, conf, fmt.Sprintf(`load_module /usr/lib/nginx/modules/ngx_mail_module.so;
+			write(t, conf, fmt.Sprintf(`load_module %[6]s;
 daemon off;
 master_process off;
 pid %[1]s/pid;
@@ -218,7 +218,7 @@ mail {
   smtp_auth %[4]s;
   server { listen %[5]s; protocol smtp; }
 }
-`, dir, strings.TrimPrefix(door.URL, "http://")+"/", c.tell, c.auth, front))
+`, dir, strings.TrimPrefix(door.URL, "http://")+"/", c.tell, c.auth, front, peers.NginxMail))
 			peers.Start(t, peers.Command(t, peers.Nginx, "-c", conf, "-p", dir)).Accepts(front)
 			t.Cleanup(func() {
 				if log, err := os.ReadFile(filepath.Join(dir, "log")); err == nil && t.Failed() {

@@ -106,8 +106,13 @@ func search(p Peer) (string, error) {
 	if !ok {
 		return "", &absentError{p, "it is no row of the table in internal/peers"}
 	}
+	return find(p, row)
+}
+
+// find returns the first program that is there and can do what row asks for.
+func find(p Peer, row row) (string, error) {
 	for _, path := range candidates(row) {
-		if !executable(path) || !loads(p, path, row.probe) {
+		if !executable(path) || !there(row.file) || !loads(p, path, row.probe) {
 			continue
 		}
 		return path, nil
@@ -141,6 +146,12 @@ func candidates(row row) []string {
 func executable(path string) bool {
 	_, err := exec.LookPath(path)
 	return err == nil
+}
+
+// there tells whether the file is there. No file: nothing is missing.
+func there(file string) bool {
+	_, err := os.Stat(file)
+	return file == "" || err == nil
 }
 
 // loads runs the probe that tells whether the interpreter at path has the module wanted. No probe: it has.

@@ -69,6 +69,27 @@ func TestAbsentSaysWhatToInstall(t *testing.T) {
 	}
 }
 
+// A program without the module that is meant is as good as absent.
+func TestWithoutItsModule(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	with := filepath.Join(dir, "module.so")
+	if err := os.WriteFile(with, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := row{program: self, only: true, file: with, debian: "x-mod"}
+	if path, err := find("x", r); path != self || err != nil {
+		t.Errorf("with its module: got %q, %v, want %s", path, err, self)
+	}
+	r.file = filepath.Join(dir, "none.so")
+	if path, err := find("x", r); err == nil || !strings.Contains(err.Error(), "apt-get install x-mod") {
+		t.Errorf("without it: got %q, %v, want what to install", path, err)
+	}
+}
+
 // TestProcess runs this test binary again as a server with a child, and sees that it is waited for and ended.
 func TestProcess(t *testing.T) {
 	self, err := os.Executable()

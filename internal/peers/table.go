@@ -58,6 +58,7 @@ const (
 	Strace   Peer = "strace"
 	Tshark   Peer = "tshark"
 	Valgrind Peer = "valgrind"
+	Script   Peer = "script"
 )
 
 // row says how a peer is found and how it is installed.
@@ -65,6 +66,7 @@ type row struct {
 	program string   // its name, or its path where Debian's own is meant
 	only    bool     // look nowhere else than at that path
 	beside  string   // the package it is unpacked from beside the others, in Dir
+	file    string   // a module that the program loads from there, without which it is as good as absent
 	probe   []string // arguments with which the program exits 0 if the module is there
 	node    bool     // needs the modules from npm
 	debian  string   // the Debian packages that it comes with
@@ -80,6 +82,9 @@ func (r row) install() string {
 	}
 	return "apt-get install " + r.debian + ", or run scripts/peers"
 }
+
+// NginxMail is nginx's mail proxy, which Debian packs apart from nginx: a machine may well have one without the other.
+const NginxMail = "/usr/lib/nginx/modules/ngx_mail_module.so"
 
 // Debian's modules for Python belong to Debian's Python: another one that comes first in PATH does not see them.
 const python = "/usr/bin/python3"
@@ -112,7 +117,7 @@ var table = map[Peer]row{
 	Exim:       {program: "exim4", beside: "exim4-daemon-light"},
 	OpenSMTPD:  {program: "smtpd", beside: "opensmtpd"},
 	HAProxy:    {program: "haproxy", debian: "haproxy"},
-	Nginx:      {program: "nginx", debian: "nginx libnginx-mod-mail"},
+	Nginx:      {program: "nginx", file: NginxMail, debian: "nginx libnginx-mod-mail"},
 	Dovecot:    {program: "dovecot", debian: "dovecot-lmtpd"},
 	OpenDKIM:   {program: "opendkim", debian: "opendkim"},
 	OpenDMARC:  {program: "opendmarc", debian: "opendmarc"},
@@ -134,6 +139,7 @@ var table = map[Peer]row{
 	Strace:   {program: "strace", debian: "strace"},
 	Tshark:   {program: "tshark", debian: "tshark"},
 	Valgrind: {program: "valgrind", debian: "valgrind"},
+	Script:   {program: "script", debian: "bsdutils"},
 }
 
 // inNodeModules returns a script that fails unless the module is there: one that can only be imported is not found by
