@@ -123,7 +123,7 @@ var mailParams = []param[MailOptions]{
 		parse: func(o *MailOptions, v string) error {
 			// One of the two, whichever is said first.
 			n, err := parseSeconds(v)
-			if err != nil || n < 1 || !o.HoldUntil.IsZero() {
+			if err != nil || v[0] == '0' || !o.HoldUntil.IsZero() { // digits from 1 on, none of them idle
 				return errValue
 			}
 			o.HoldFor = time.Duration(n) * time.Second
@@ -152,10 +152,10 @@ var mailParams = []param[MailOptions]{
 	},
 	{ // RFC 6710, 5
 		keyword: "MT-PRIORITY", extension: "MT-PRIORITY",
-		// From -9 to 9; a plus sign is not in the grammar.
+		// From -9 to 9; neither a plus sign nor a negative nothing is in the grammar.
 		parse: func(o *MailOptions, v string) (err error) {
 			digits := strings.TrimPrefix(v, "-")
-			if len(digits) != 1 || digits[0] < '0' || digits[0] > '9' {
+			if len(digits) != 1 || digits[0] < '0' || digits[0] > '9' || v == "-0" {
 				return errValue
 			}
 			o.Priority, err = strconv.Atoi(v)
@@ -224,8 +224,11 @@ func (d DeliverBy) String() string {
 // is in order, but only for who wants to be told: nothing can be returned before now.
 func parseBy(v string) (d DeliverBy, err error) {
 	digits, mode, ok := strings.Cut(v, ";")
-	negative := strings.HasPrefix(digits, "-")
-	n, err := parseSeconds(strings.TrimPrefix(digits, "-"))
+	digits, negative := strings.CutPrefix(digits, "-")
+	if !negative {
+		digits = strings.TrimPrefix(digits, "+") // which the grammar has too
+	}
+	n, err := parseSeconds(digits)
 	if err != nil || !ok {
 		return d, errValue
 	}

@@ -31,13 +31,22 @@ func TestParams(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"BY=", "BY=1", "BY=1;X", "BY=0;R", "BY=-1;R", "BY=1234567890;N", "BY=--1;N", "HOLDFOR=0", "HOLDFOR=-1", "HOLDFOR=1234567890",
-		"HOLDUNTIL=tomorrow", "HOLDFOR=1 HOLDUNTIL=2030-01-02T03:04:05Z", "MT-PRIORITY=10", "MT-PRIORITY=", "MT-PRIORITY=+1",
+		"BY=", "BY=1", "BY=1;X", "BY=0;R", "BY=-1;R", "BY=1234567890;N", "BY=--1;N", "BY=-+1;N", "BY=+-1;N", "BY=+;N", "HOLDFOR=0", "HOLDFOR=060", "HOLDFOR=-1", "HOLDFOR=1234567890",
+		"HOLDUNTIL=tomorrow", "HOLDFOR=1 HOLDUNTIL=2030-01-02T03:04:05Z", "MT-PRIORITY=10", "MT-PRIORITY=", "MT-PRIORITY=+1", "MT-PRIORITY=-0", "MT-PRIORITY=00",
 	} {
 		var o MailOptions
 		if e := parseParams(&o, " "+bad, mailParams, all); e == nil || e.Code != 501 {
 			t.Errorf("%q: got %v, want 501", bad, e)
 		}
+	}
+}
+
+// A time that is still to come may say so by its sign (RFC 2852, 4).
+func TestParamsSign(t *testing.T) {
+	var o MailOptions
+	e := parseParams(&o, " BY=+120;R", mailParams, func(string) bool { return true })
+	if want := (DeliverBy{Within: 2 * time.Minute, Mode: ByReturn}); e != nil || o.By != want {
+		t.Errorf("BY=+120;R: got %+v, %v, want %+v", o.By, e, want)
 	}
 }
 
