@@ -74,6 +74,9 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 	if o.tls != "auto" && o.tls != "implicit" && o.tls != "none" {
 		return usagef("--tls %q: it is auto, implicit or none", o.tls)
 	}
+	if strings.Contains(server, "/") {
+		return usagef("%q is no server: give HOST[:PORT]", server)
+	}
 	// Without a port it is what other hosts of the world would use.
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {

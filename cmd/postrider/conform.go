@@ -136,7 +136,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 	var all []conform.Result
 	for r, err := range conform.Run(cmd.Context(), c) {
 		if err != nil {
-			return err
+			return o.connect.explain(err)
 		}
 		count[r.Outcome]++
 		switch {

@@ -54,7 +54,13 @@ func newRoot(s streams) *cobra.Command {
 		Long: `Postrider sends and receives mail.
 
 postrider serve starts a mail server with a web inbox on this machine.`,
-		Args:              cobra.NoArgs,
+		// cobra's own says nothing of where to look.
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q; postrider --help lists the commands", args[0])
+			}
+			return nil
+		},
 		SilenceErrors:     true, // run tells them, in one line
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},

@@ -143,6 +143,12 @@ func TestServeRefuses(t *testing.T) {
 		{"serve --smtp 127.0.0.1:0 --web off --data " + file + "/below", 73, "mail cannot be kept"},
 		{"serve --smtp 127.0.0.1:0 --web off --data " + foreign, 65, "not a postrider database"},
 		{"version x", 64, "takes no arguments"},
+		{"noop x", 64, `takes no arguments, but got "x"; see postrider noop --help` + "\n"}, // once
+		{"verify", 64, "say which address: postrider verify --server HOST ADDRESS"},
+		{"expand", 64, "say which list: postrider expand --server HOST LIST"},
+		{"nope", 64, "postrider --help lists the commands"},
+		{"check http://mx.example.com", 64, "HOST[:PORT]"},
+		{"conform 127.0.0.1:1", 75, "nothing listens there"},
 		{"version --x", 64, "unknown flag"},
 	} {
 		t.Run(c.args, func(t *testing.T) {

@@ -47,7 +47,7 @@ func newVerify(s streams) *cobra.Command {
 The exit code is 0 for yes and forwarded, 67 for no, 69 for untold and refused, 75 for
 later; with several addresses it is that of the first that is not 0.`,
 		example: "  postrider verify --server mail.example.com ann@example.com",
-		args:    cobra.MinimumNArgs(1),
+		args:    someArgs("address"),
 		ask:     func(ctx context.Context, c *smtp.Client, arg string) (smtp.Reply, error) { return c.Verify(ctx, arg) },
 		print: func(a answer) []string {
 			return []string{fmt.Sprintf("%s  %s  %s", a.Query, a.Answer, smtp.Reply{Code: a.Code, Enhanced: smtp.EnhancedCode(a.Enhanced), Text: a.Text})}
@@ -61,10 +61,20 @@ func newExpand(s streams) *cobra.Command {
 		long: `Asks a server by EXPN about each list, and prints its members, one a line. Few servers
 tell. The exit codes are those of postrider verify.`,
 		example: "  postrider expand --server mail.example.com staff",
-		args:    cobra.MinimumNArgs(1),
+		args:    someArgs("list"),
 		ask:     func(ctx context.Context, c *smtp.Client, arg string) (smtp.Reply, error) { return c.Expand(ctx, arg) },
 		print:   func(a answer) []string { return a.Members },
 	})
+}
+
+// someArgs asks for one argument or more, each of which names a what.
+func someArgs(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("say which %[1]s: %[2]s --server HOST %[3]s; see %[2]s --help", what, cmd.CommandPath(), strings.ToUpper(what))
+		}
+		return nil
+	}
 }
 
 func newNoop(s streams) *cobra.Command {
@@ -89,12 +99,7 @@ func newQuery(s streams, q query) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: q.use, Short: q.short, Long: q.long, Example: q.example,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := q.args(cmd, args); err != nil {
-				return usagef("%w; see %s --help", err, cmd.CommandPath())
-			}
-			return nil
-		},
+		Args: q.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return err

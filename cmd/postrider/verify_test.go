@@ -92,7 +92,7 @@ func TestVerifyExpandNoop(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "--server", []string{"noop"}},
-		{exitUsage, "at least 1 arg", []string{"verify", "--server", addr}},
+		{exitUsage, "say which address", []string{"verify", "--server", addr}},
 		{exitUsage, "no server", []string{"noop", "--server", "maildir:x"}},
 		{exitTempFail, "nothing listens", []string{"noop", "--server", peers.FreeAddr(t)}},
 		{exitUsage, "HOST[:PORT]", []string{"check"}},
