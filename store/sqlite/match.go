@@ -311,6 +311,7 @@ func spanOf(after, before string) (in span, err error) {
 type finding struct {
 	any    []condition
 	oldest bool // the oldest first
+	rare   bool // all that there is will be read
 	joined bool // of rows that are there: what was just deleted may still be in the index
 }
 
@@ -356,13 +357,20 @@ func (s *inboxStore) conditionKeys(ctx context.Context, f finding, c condition, 
 	var keys []int64
 	// The first shard mostly has enough. Where it has not, what is looked for is rare
 	// and all of them will be asked, so that two are asked at a time.
-	for width := 1; len(parts) > 0 && len(keys) < n; width = 2 {
+	width, asked := 1, 0
+	for ; len(parts) > 0 && len(keys) < n; width = 2 {
 		now := parts[:min(width, len(parts))]
 		parts = parts[len(now):]
+		ask := s.shardKeys
+		// As many as in one of those before are less than what is wanted yet.
+		if c.match != "" && asked > 0 && len(keys)/asked < n-len(keys) {
+			ask = s.rareKeys
+		}
+		asked += len(now)
 		found, errs := make([][]int64, len(now)), make([]error, len(now))
 		var asking sync.WaitGroup
 		for i, p := range now {
-			asking.Go(func() { found[i], errs[i] = s.shardKeys(ctx, f, c, p.shard, p.span, n-len(keys)) })
+			asking.Go(func() { found[i], errs[i] = ask(ctx, f, c, p.shard, p.span, n-len(keys)) })
 		}
 		asking.Wait()
 		keys = slices.Concat(append([][]int64{keys}, found...)...)
@@ -400,6 +408,27 @@ func parts(shards []shard, in span) (list []part) {
 	return list
 }
 
+// rareKeys does what shardKeys does where less than n keys are expected, so that all
+// of what the shard has is gone through. Then a beginning is better made into words
+// and the index read in ascending order, as its lists are written: what costs is not
+// the first row but each. Where there are more after all it is asked once more.
+func (s *inboxStore) rareKeys(ctx context.Context, f finding, c condition, x shard, in span, n int) ([]int64, error) {
+	oldest := f.oldest
+	f.oldest, f.rare = true, true
+	keys, err := s.shardKeys(ctx, f, c, x, in, n+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) > n && !oldest {
+		f.oldest, f.rare = false, false
+		return s.shardKeys(ctx, f, c, x, in, n)
+	}
+	if !oldest {
+		slices.Reverse(keys)
+	}
+	return keys[:min(n, len(keys))], nil
+}
+
 // shardKeys returns up to n keys of one shard.
 func (s *inboxStore) shardKeys(ctx context.Context, f finding, c condition, x shard, in span, n int) ([]int64, error) {
 	from, where, key := "message m", "", "m.key"
@@ -428,7 +457,18 @@ func (s *inboxStore) shardKeys(ctx context.Context, f finding, c condition, x sh
 	}
 	query := strings.NewReplacer("$words", x.table(), "$key", key, "$span", in.sql("key")).
 		Replace("SELECT " + key + " FROM " + from + " WHERE " + where + " ORDER BY " + key + " " + order + " LIMIT ?")
-	rows, err := s.read.QueryContext(ctx, query, append(args, n)...)
+	// What the words of a shard are must not change before it is asked for them.
+	tx, err := s.read.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback() // nothing was written
+	if f.rare {
+		if args[0], err = x.words(ctx, tx, c.match); err != nil {
+			return nil, err
+		}
+	}
+	rows, err := tx.QueryContext(ctx, query, append(args, n)...)
 	if err != nil {
 		return nil, err
 	}

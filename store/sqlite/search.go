@@ -43,7 +43,7 @@ import (
 const (
 	searchName = "search.db"
 	// searchVersion changes with the tables and with what is written into them.
-	searchVersion = 2
+	searchVersion = 3
 	// shardSize is how many messages are put into a shard. Of more, a common
 	// beginning takes too long in each; of fewer, there are too many to ask for a
 	// word that is rare.
@@ -56,14 +56,17 @@ CREATE TABLE progress (one INTEGER PRIMARY KEY CHECK (one=1), key INTEGER NOT NU
 INSERT INTO progress VALUES (1, 0);
 `
 
-// newShard makes the shard that begins with a key. What is merged is merged later
+// newShard makes the shard that begins with a key, and beside it the table that
+// tells its words (FTS5's vocabulary, which keeps nothing of its own). What is merged is merged later
 // and at once rather than often, as a backlog comes in large batches, and memory
 // for these is lent.
 func newShard(first int64) string {
-	t := shard{first: first}.table()
+	x := shard{first: first}
+	t := x.table()
 	return `CREATE VIRTUAL TABLE ` + t + ` USING fts5(subject, author, addressee, cc, bcc, body, header, id, user, ip, mark,
 		content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
 		INSERT INTO ` + t + `(` + t + `, rank) VALUES ('automerge', 8), ('hashsize', 16777216);
+		CREATE VIRTUAL TABLE ` + x.vocabulary() + ` USING fts5vocab(` + t + `, instance);
 		INSERT INTO shard VALUES (` + strconv.FormatInt(first, 10) + `, 0);`
 }
 
@@ -353,7 +356,7 @@ func (s *search) remove(keys []int64, oldest int64) error {
 	defer s.mu.Unlock()
 	var drop strings.Builder
 	for i := 0; i < len(s.shards)-1 && s.shards[i+1].first <= oldest; i++ {
-		fmt.Fprintf(&drop, "DROP TABLE %s; DELETE FROM shard WHERE first=%d;", s.shards[i].table(), s.shards[i].first)
+		fmt.Fprintf(&drop, "DROP TABLE %s; DROP TABLE %s; DELETE FROM shard WHERE first=%d;", s.shards[i].vocabulary(), s.shards[i].table(), s.shards[i].first)
 	}
 	if drop.Len() > 0 {
 		s.full = "" // it may be one of these
