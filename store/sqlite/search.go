@@ -57,9 +57,9 @@ INSERT INTO progress VALUES (1, 0);
 `
 
 // newShard makes the shard that begins with a key, and beside it the table that
-// tells its words (FTS5's vocabulary, which keeps nothing of its own). What is merged is merged later
-// and at once rather than often, as a backlog comes in large batches, and memory
-// for these is lent.
+// tells its words (FTS5's vocabulary, which keeps nothing of its own). What is
+// merged is merged later and at once rather than often, as a backlog comes in large
+// batches, and memory for these is lent.
 func newShard(first int64) string {
 	x := shard{first: first}
 	t := x.table()
