@@ -362,8 +362,9 @@ func (s *inboxStore) conditionKeys(ctx context.Context, f finding, c condition, 
 		now := parts[:min(width, len(parts))]
 		parts = parts[len(now):]
 		ask := s.shardKeys
-		// As many as in one of those before are less than what is wanted yet.
-		if c.match != "" && asked > 0 && len(keys)/asked < n-len(keys) {
+		// The newest may be nearly empty yet, and to ask twice is dear: rare is what is
+		// far from enough.
+		if c.match != "" && asked > 0 && 16*len(keys)/asked < n-len(keys) {
 			ask = s.rareKeys
 		}
 		asked += len(now)
