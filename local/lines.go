@@ -9,7 +9,7 @@ import (
 // What a message loses and gains on its way from the wire into a file. Lines end in LF there, as the programs of this
 // system have them; a Return-Path is the last host's to write, which is this one, so that those before it go (RFC 5321,
 // 4.4); and where messages follow each other in one file, no line of one may look like the beginning of the next
-// (RFC 4155, appendix A: mboxrd quotes lines that are quoted already too, so that it can be undone).
+// (mboxrd quotes lines that are quoted already too, so that it can be undone; RFC 4155 leaves the quoting open).
 
 // maxHeld is how much of a line is looked at before it is written: more than any field's name or separator has.
 const maxHeld = 4 << 10
