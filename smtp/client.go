@@ -281,14 +281,18 @@ func (c *Client) StartTLS(ctx context.Context, config *tls.Config) (Reply, error
 	if err != nil {
 		return r, err
 	}
-	if c.rd.Buffered() > 0 {
-		// It came in clear: somebody between us and the server may have put it
-		// there to be read as the first reply inside TLS.
-		err := temporary("STARTTLS: the server said more before the handshake", nil)
-		c.lose(err)
-		return r, err
+	// What comes in clear now, somebody between us and the server may have put there to be
+	// read as the first reply inside TLS. It may also come a moment later, as no record.
+	early := c.rd.Buffered() > 0
+	if !early {
+		err = c.handshake(ctx, config)
+		_, early = errors.AsType[tls.RecordHeaderError](err)
 	}
-	return r, c.handshake(ctx, config)
+	if early {
+		err = temporary("STARTTLS: the server said more before the handshake", err)
+		c.lose(err)
+	}
+	return r, err
 }
 
 // handshake begins TLS.
