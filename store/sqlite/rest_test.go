@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,51 @@ func TestSpaced(t *testing.T) {
 	for in, want := range map[string]string{"plain": "plain", "a\xffb": "a b", "a会議b": "a 会  議 b", "": ""} {
 		if got := spaced(in); got != want {
 			t.Errorf("spaced(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// What the newest shards have not and an older one has often is taken for rare when it
+// comes to that one: the page has the newest of it all the same.
+func TestRareUntilOlder(t *testing.T) {
+	ctx := context.Background()
+	d, err := Open(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.SetShardSize(10)
+	s := d.Inbox()
+	var ids []string
+	for i := range 40 {
+		id, err := s.Add(ctx, &inbox.Arrival{Received: time.UnixMilli(1)}, strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+		words := "order"
+		if i < 20 {
+			words = "orders hello"
+		}
+		if err := s.Index(ctx, []inbox.Indexed{{ID: id, Words: inbox.Words{Body: words}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for query, want := range map[string][]string{
+		"hello":                     {ids[19], ids[18], ids[17]},
+		"order -nothing -\"order\"": {ids[19], ids[18], ids[17]},
+	} {
+		match, err := inbox.ParseQuery(query, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := s.List(ctx, inbox.Query{Match: match, Limit: 3, Before: ids[39]})
+		var got []string
+		for _, e := range page.Entries {
+			got = append(got, e.ID)
+		}
+		if err != nil || !slices.Equal(got, want) || !page.More {
+			t.Errorf("%s finds %q, more: %v (%v); want %q and more", query, got, page.More, err, want)
 		}
 	}
 }
