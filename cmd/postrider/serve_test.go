@@ -92,8 +92,6 @@ func TestServeRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		{"", 64, "say what to do"},
-		{"serv", 64, `unknown command "serv"`},
 		{"serve --nonsense", 64, "unknown flag: --nonsense"},
 		{"serve --smtp", 64, "needs an argument"},
 		{"serve a.ini b.ini", 64, "takes one file"},
@@ -142,6 +140,20 @@ func TestServeRefuses(t *testing.T) {
 		{"serve --smtp 127.0.0.1:0 --web off --data " + file, 73, "mail cannot be kept"},
 		{"serve --smtp 127.0.0.1:0 --web off --data " + file + "/below", 73, "mail cannot be kept"},
 		{"serve --smtp 127.0.0.1:0 --web off --data " + foreign, 65, "not a postrider database"},
+	} {
+		refuses(t, c.args, c.code, c.want)
+	}
+}
+
+// So do the other commands.
+func TestRefuses(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"", 64, "say what to do"},
+		{"serv", 64, `unknown command "serv"`},
 		{"version x", 64, "takes no arguments"},
 		{"noop x", 64, `takes no arguments, but got "x"; see postrider noop --help` + "\n"}, // once
 		{"verify", 64, "say which address: postrider verify --server HOST ADDRESS"},
@@ -151,20 +163,26 @@ func TestServeRefuses(t *testing.T) {
 		{"conform 127.0.0.1:1", 75, "nothing listens there"},
 		{"version --x", 64, "unknown flag"},
 	} {
-		t.Run(c.args, func(t *testing.T) {
-			cmd := command(t, strings.Fields(c.args)...)
-			code, stdout, stderr := exit(t, cmd)
-			if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" {
-				t.Errorf("exit code %d, want %d; standard error %q, want %q; standard output %q", code, c.code, stderr, c.want, stdout)
-			}
-			if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "postrider: ") {
-				t.Errorf("it does not say it in one line: %q", stderr)
-			}
-			if left, err := os.ReadDir(cmd.Dir); err != nil || len(left) > 0 {
-				t.Errorf("it left %v behind", left)
-			}
-		})
+		refuses(t, c.args, c.code, c.want)
 	}
+}
+
+// refuses runs the program, which must say why it does not in one line, and do nothing.
+func refuses(t *testing.T, args string, wantCode int, want string) {
+	t.Helper()
+	t.Run(args, func(t *testing.T) {
+		cmd := command(t, strings.Fields(args)...)
+		code, stdout, stderr := exit(t, cmd)
+		if code != wantCode || !strings.Contains(stderr, want) || stdout != "" {
+			t.Errorf("exit code %d, want %d; standard error %q, want %q; standard output %q", code, wantCode, stderr, want, stdout)
+		}
+		if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "postrider: ") {
+			t.Errorf("it does not say it in one line: %q", stderr)
+		}
+		if left, err := os.ReadDir(cmd.Dir); err != nil || len(left) > 0 {
+			t.Errorf("it left %v behind", left)
+		}
+	})
 }
 
 // A directory that somebody else uses is said to be so, and both stay whole.
