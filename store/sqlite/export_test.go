@@ -6,7 +6,10 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"github.com/postrider/postrider/inbox"
 )
 
 // Pages returns how many pages of the database are free, and how many there are.
@@ -99,6 +102,20 @@ func change(t *testing.T, c *conn, query string, args ...driver.Value) {
 	if _, err := s.set(args...).exec(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Holds tells whether an expression holds of that of which is tells whether a term does.
+func Holds(e inbox.Expr, is func(inbox.Term) bool) bool {
+	of := func(x inbox.Expr) bool { return Holds(x, is) }
+	switch e.Op {
+	case inbox.Not:
+		return !of(e.Of[0])
+	case inbox.And:
+		return !slices.ContainsFunc(e.Of, func(x inbox.Expr) bool { return !of(x) })
+	case inbox.Or:
+		return slices.ContainsFunc(e.Of, of)
+	}
+	return is(e.Term)
 }
 
 // SetShardSize has the index begin a new shard after so few messages.

@@ -33,17 +33,10 @@ func drawExpr(t *rapid.T, depth int) inbox.Expr {
 
 // holds tells whether e holds of a message, of which six bits say all.
 func holds(e inbox.Expr, message int) bool {
-	of := func(x inbox.Expr) bool { return holds(x, message) }
-	switch e.Op {
-	case inbox.Not:
-		return !of(e.Of[0])
-	case inbox.And:
-		return !slices.ContainsFunc(e.Of, func(x inbox.Expr) bool { return !of(x) })
-	case inbox.Or:
-		return slices.ContainsFunc(e.Of, of)
-	}
-	bit := map[string]int{"a": 0, "b": 1, "attachment": 2, "t": 3, "tagged": 4, "unread": 5, "read": 5, "": 6}[e.Term.Text]
-	return message>>bit&1 == 1 != (e.Term.Text == "read" || e.Term.Field == "before")
+	return Holds(e, func(t inbox.Term) bool {
+		bit := map[string]int{"a": 0, "b": 1, "attachment": 2, "t": 3, "tagged": 4, "unread": 5, "read": 5, "": 6}[t.Text]
+		return message>>bit&1 == 1 != (t.Text == "read" || t.Field == "before")
+	})
 }
 
 // Alternatives hold of what the expression holds of, and of nothing else; there are

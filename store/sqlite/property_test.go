@@ -51,17 +51,10 @@ func begins(words []string, t inbox.Term, parts bool) bool {
 
 // slowly tells whether an expression holds of a message.
 func slowly(e inbox.Expr, m kept) bool {
-	of := func(x inbox.Expr) bool { return slowly(x, m) }
-	switch e.Op {
-	case inbox.Not:
-		return !of(e.Of[0])
-	case inbox.And:
-		return !slices.ContainsFunc(e.Of, func(x inbox.Expr) bool { return !of(x) })
-	case inbox.Or:
-		return slices.ContainsFunc(e.Of, of)
-	}
-	subject, body := begins(m.subject, e.Term, true), begins(m.body, e.Term, false)
-	return subject && e.Term.Field != "body" || body && e.Term.Field != "subject"
+	return sqlite.Holds(e, func(t inbox.Term) bool {
+		subject, body := begins(m.subject, t, true), begins(m.body, t, false)
+		return subject && t.Field != "body" || body && t.Field != "subject"
+	})
 }
 
 // drawTerms draws an expression of words, of beginnings and of phrases.
