@@ -49,7 +49,7 @@ type MailOptions struct {
 	EnvelopeID string        // goes into reports (RFC 3461, 4.4), at most 100 octets; "": none
 	Auth       string        // who submitted it (RFC 4954, 5); "": not told, "<>": unknown
 	By         DeliverBy     // until when (RFC 2852)
-	HoldFor    time.Duration // not to be sent on before this has passed (RFC 4865), in whole seconds; 0: at once
+	HoldFor    time.Duration // not to be sent on before this has passed (RFC 4865): 1 to 999,999,999 whole seconds; 0: at once
 	HoldUntil  time.Time     // the same as a time; zero: at once. Only one of them may be set.
 	Priority   int           // -9 to 9 (RFC 6710); 0: not told, which means normal
 	// Extra are further parameters as they are written, such as "XCLASS=A XSECRET": a
@@ -61,7 +61,7 @@ type MailOptions struct {
 // DeliverBy says until when a message is to be delivered and what else shall happen
 // (RFC 2852, 4). One that is to be returned fails where DELIVERBY is not offered.
 type DeliverBy struct {
-	Within time.Duration // in whole seconds; with ByNotify it may be over already
+	Within time.Duration // up to 999,999,999 whole seconds; with ByNotify it may be over already, with ByReturn not
 	Mode   ByMode        // "": no time is told
 	Trace  bool          // reports are wanted of what is relayed too
 }

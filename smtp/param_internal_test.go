@@ -114,3 +114,59 @@ func TestParamsExtra(t *testing.T) {
 		}
 	}
 }
+
+// What no server could take is not said to one: RFC 2852, 4, RFC 4865, 4, RFC 6710, 5 and
+// RFC 3461, 4.
+func TestParamsOutOfRange(t *testing.T) {
+	all := func(string) bool { return true }
+	const most = 999_999_999 * time.Second
+	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	for want, o := range map[string]MailOptions{
+		" BY=999999999;R":                    {By: DeliverBy{Within: most, Mode: ByReturn}},
+		" BY=-999999999;N":                   {By: DeliverBy{Within: -most, Mode: ByNotify}},
+		" BY=0;N":                            {By: DeliverBy{Mode: ByNotify}},
+		" BY=1;RT":                           {By: DeliverBy{Within: time.Second, Mode: ByReturn, Trace: true}},
+		" HOLDFOR=999999999":                 {HoldFor: most},
+		" HOLDFOR=1":                         {HoldFor: time.Second},
+		" MT-PRIORITY=9":                     {Priority: 9},
+		" MT-PRIORITY=-9":                    {Priority: -9},
+		" ENVID=" + strings.Repeat("x", 100): {EnvelopeID: strings.Repeat("x", 100)},
+	} {
+		if line, err := appendParams(nil, &o, "", mailParams, all); err != nil || string(line) != want {
+			t.Errorf("%+v: got %q, %v, want %q", o, line, err, want)
+		}
+	}
+	for name, o := range map[string]MailOptions{
+		"nothing is returned before now": {By: DeliverBy{Mode: ByReturn}},
+		"nor within less than a second":  {By: DeliverBy{Within: time.Second - 1, Mode: ByReturn}},
+		"nor in the past":                {By: DeliverBy{Within: -time.Second, Mode: ByReturn}},
+		"ten digits":                     {By: DeliverBy{Within: most + time.Second, Mode: ByReturn}},
+		"ten digits, past":               {By: DeliverBy{Within: -most - time.Second, Mode: ByNotify}},
+		"a mode of another's":            {By: DeliverBy{Within: time.Second, Mode: "X"}},
+		"held for nothing":               {HoldFor: time.Second - 1},
+		"held for ten digits":            {HoldFor: most + time.Second},
+		"held in two ways":               {HoldFor: time.Second, HoldUntil: at},
+		"held until five digits":         {HoldUntil: at.AddDate(9000, 0, 0)},
+		"more than the highest":          {Priority: 10},
+		"less than the lowest":           {Priority: -10},
+		"a body of another kind":         {Body: "9BIT"},
+		"a return of another kind":       {Return: "SOME"},
+		"an id that is too long":         {EnvelopeID: strings.Repeat("x", 101)},
+		"an id that is too long encoded": {EnvelopeID: strings.Repeat(" ", 34)},
+		"submitted by nobody":            {Auth: "ann"},
+	} {
+		if line, err := appendParams(nil, &o, "", mailParams, all); !errors.Is(err, ErrPermanent) {
+			t.Errorf("%s: got %q, %v, want ErrPermanent", name, line, err)
+		}
+	}
+	for name, o := range map[string]RcptOptions{
+		"never, but":              {Notify: NotifyNever | NotifySuccess},
+		"on no occasion there is": {Notify: 1 << 7},
+		"an address of no kind":   {Original: "ann@example.com"},
+		"a kind of no address":    {Original: "rfc822;"},
+	} {
+		if line, err := appendParams(nil, &o, "", rcptParams, all); !errors.Is(err, ErrPermanent) {
+			t.Errorf("%s: got %q, %v, want ErrPermanent", name, line, err)
+		}
+	}
+}
