@@ -420,13 +420,26 @@ func (c *Client) Noop(ctx context.Context) (Reply, error) {
 }
 
 // Verify says VRFY: 250 or 251 is yes, 252 neither yes nor no.
-func (c *Client) Verify(ctx context.Context, address string) (Reply, error) {
-	return c.exchange(ctx, "VRFY", "VRFY "+address, 2, c.dialer.Timeouts.command())
+func (c *Client) Verify(ctx context.Context, name string) (Reply, error) {
+	return c.ask(ctx, "VRFY", name)
 }
 
 // Expand says EXPN: the members of a list are the lines of the reply.
 func (c *Client) Expand(ctx context.Context, list string) (Reply, error) {
-	return c.exchange(ctx, "EXPN", "EXPN "+list, 2, c.dialer.Timeouts.command())
+	return c.ask(ctx, "EXPN", list)
+}
+
+// ask says VRFY or EXPN. A name beyond ASCII is only for who offers SMTPUTF8, and is told
+// to be one (RFC 6531, 3.7.4.2).
+func (c *Client) ask(ctx context.Context, verb, name string) (Reply, error) {
+	line := verb + " " + name
+	if !address.IsASCII(name) {
+		if !c.has("SMTPUTF8") {
+			return Reply{}, permanent(verb+" of "+name+" needs SMTPUTF8", ErrUnsupported)
+		}
+		line += " SMTPUTF8"
+	}
+	return c.exchange(ctx, verb, line, 2, c.dialer.Timeouts.command())
 }
 
 // Help says HELP; topic may be "".

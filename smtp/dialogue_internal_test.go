@@ -354,9 +354,9 @@ func (d *driver) say(ctx context.Context, line string) (Reply, error) {
 			return d.c.Reset(ctx)
 		}
 	case "VRFY":
-		return d.c.Verify(ctx, arg)
+		return d.c.Verify(ctx, strings.TrimSuffix(arg, " SMTPUTF8"))
 	case "EXPN":
-		return d.c.Expand(ctx, arg)
+		return d.c.Expand(ctx, strings.TrimSuffix(arg, " SMTPUTF8"))
 	case "QUIT":
 		if arg == "" {
 			return d.c.Quit(ctx)
