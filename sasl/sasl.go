@@ -32,6 +32,9 @@ var (
 	// ErrStale says that the server refused a token that had been kept. It is
 	// forgotten, and another Exchange asks for a new one.
 	ErrStale = errors.New("the token is no longer good")
+	// ErrNoToken says that a TokenSource gave no token. Nothing was said to the
+	// server, and the same may succeed later.
+	ErrNoToken = errors.New("no access token")
 	// ErrSyntax is a client's response that is not of the mechanism's form.
 	ErrSyntax = errors.New("malformed authentication response")
 	// ErrRefused says that a client is not who it claims to be, or may not act

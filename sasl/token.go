@@ -13,8 +13,8 @@ import (
 // XOAUTH2, which Google and Microsoft had before it.
 
 // A TokenSource gets an access token. expiry is when it ends; zero: it is not
-// known, and the token is used until the server refuses it. It is not called by
-// two goroutines at once.
+// known, and the token is used until the server refuses it. Its error becomes
+// ErrNoToken. It is not called by two goroutines at once.
 type TokenSource func(ctx context.Context) (token string, expiry time.Time, err error)
 
 // Token returns the credential of a user with access tokens, for OAUTHBEARER and
@@ -54,7 +54,7 @@ func (b *bearer) Exchange(ctx context.Context, o Offer) (Exchange, error) {
 	}
 	token, fresh, err := b.token(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("sasl: getting a token: %w", err)
+		return nil, fmt.Errorf("sasl: %w: %w", ErrNoToken, err)
 	}
 	return &tokenExchange{named: named(mechanism), bearer: b, token: token, fresh: fresh, host: o.Host}, nil
 }

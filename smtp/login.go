@@ -18,7 +18,8 @@ import (
 // kept, a new one, once. Outside TLS it refuses, except to loopback or if the
 // Dialer allows it.
 //
-// A refused credential is an *Error: 535 for good, 454 for now. A server that
+// A refused credential is an *Error: 535 for good, 454 for now; sasl.ErrNoToken is
+// temporary, and ErrNoMechanism for good. A server that
 // accepts without the proof that SCRAM asks of it is sasl.ErrUnproven, and the
 // connection is closed.
 func (c *Client) Auth(ctx context.Context, credential sasl.Credential) (Reply, error) {
@@ -38,7 +39,8 @@ func (c *Client) Auth(ctx context.Context, credential sasl.Credential) (Reply, e
 		switch {
 		case errors.Is(err, sasl.ErrNoMechanism) && refusal != nil:
 			return refused, refusal // says more than that nothing is left
-		case ctx.Err() != nil && err != nil:
+		// Where tokens come from may be out of order, and the mail none the worse for it.
+		case errors.Is(err, sasl.ErrNoToken), ctx.Err() != nil && err != nil:
 			return Reply{}, temporary("AUTH", err)
 		case err != nil:
 			return Reply{}, permanent("AUTH", err)
@@ -111,9 +113,8 @@ func (c *Client) authBy(ctx context.Context, x sasl.Exchange) (Reply, error) {
 	}
 	refusal := err
 	if err = x.End(refusal); err != nil && refusal == nil {
-		c.err = permanent("AUTH", err)
-		c.conn.Close()
-		err = c.err
+		err = permanent("AUTH", err)
+		c.lose(err)
 	}
 	return r, err
 }
