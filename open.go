@@ -208,7 +208,7 @@ func setParameters(d *smtp.Dialer, query url.Values) (auth string, err error) {
 		case "tls":
 			mode, ok := tlsModes[value]
 			if !ok {
-				return "", fmt.Errorf("postrider: ?tls=%s: it is auto, implicit, starttls, opportunistic or none", value)
+				return "", errors.New("postrider: ?tls= is auto, implicit, starttls, opportunistic or none")
 			}
 			if d.TLS == smtp.TLSImplicit && mode != smtp.TLSImplicit && mode != smtp.TLSAuto {
 				return "", fmt.Errorf("postrider: ?tls=%s contradicts smtps://, which is TLS from the beginning", value)
@@ -223,7 +223,7 @@ func setParameters(d *smtp.Dialer, query url.Values) (auth string, err error) {
 		case "auth":
 			auth = strings.ToUpper(value)
 		default:
-			return "", fmt.Errorf("postrider: the URL has the parameter %q; there are tls, name, without and auth", name)
+			return "", errors.New("postrider: the URL has a parameter that is none of tls, name, without and auth; a ? or & in a password is written %3F or %26")
 		}
 	}
 	return auth, nil
