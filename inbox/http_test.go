@@ -557,7 +557,7 @@ func TestPages(t *testing.T) {
 		{"/list", 200, []string{id, plain}, []string{"<html"}},
 		{"/?query=parts", 200, []string{"Nothing matches", "parts"}, nil},
 		{"/?query=%22%3E%3Cscript%3E%22", 200, []string{"&lt;script&gt;"}, []string{`"><script>`}},
-		{"/?before=" + plain, 200, []string{id, "Back to the newest"}, nil},
+		{"/?before=" + plain, 200, []string{id, "Newer messages"}, nil},
 		{"/messages/" + plain, 200, []string{`<a href="http://example.com/?a="`, "&lt;b&gt;&amp;c", "&lt;i&gt;"}, []string{"<b>&c", "<iframe"}},
 		{"/messages/" + plain + "?view=session", 200, []string{"&lt;ann@example.com&gt;"}, nil},
 		{"/messages/" + id, 200, []string{"Grüße", "evil.html", "ä.png", "parts/2"}, []string{"../", "<script>x"}},

@@ -101,8 +101,8 @@ type view struct {
 	Rows    []row
 	Total   int // that match
 	Stats   Stats
-	Next    string // URL of the older messages
-	Newest  string // URL of the first page, if this is another
+	Newer   string // URL of the messages before these, and
+	Older   string // of those behind; "" if there are none
 	SMTP    string
 	Host    string // of SMTP, and
 	Port    string

@@ -6,10 +6,13 @@ import (
 	"hash/fnv"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // The page's list: rows, and the URLs that lead from one piece of it to the
@@ -32,6 +35,11 @@ func (p *page) list(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	if at := r.FormValue("at"); at != "" {
+		if err := p.seek(r.Context(), &q, at); err != nil {
+			return nil, err
+		}
+	}
 	// The list and its counts are read one after the other: mail that arrives between
 	// them is told of by an event, and then both are read again.
 	found, err := p.inbox.list(r.Context(), q)
@@ -45,16 +53,62 @@ func (p *page) list(r *http.Request) (*view, error) {
 	v := &view{Query: strings.TrimSpace(r.FormValue("query")), Total: found.Total, Stats: stats, SMTP: p.inbox.SMTP}
 	// Settings of applications ask for the two apart.
 	v.Host, v.Port, _ = strings.Cut(v.SMTP, ":")
+	// The page lists the newest first, from whichever end it was read.
+	if q.OldestFirst {
+		slices.Reverse(found.Entries)
+	}
 	for i := range found.Entries {
 		v.Rows = append(v.Rows, rowOf(&found.Entries[i], v.Query))
 	}
-	if found.More {
-		v.Next = "/" + parameters(v.Query, "before", found.Entries[len(found.Entries)-1].ID)
+	if len(v.Rows) == 0 {
+		return v, nil
 	}
-	if q.Before != "" {
-		v.Newest = "/" + parameters(v.Query)
+	// Beyond a bound is at least the message that it is the id of.
+	if older := found.More; !q.OldestFirst && older || q.OldestFirst && q.After != "" {
+		v.Older = "/" + parameters(v.Query, "before", v.Rows[len(v.Rows)-1].ID)
+	}
+	if newer := found.More; q.OldestFirst && newer || q.Before != "" {
+		v.Newer = "/" + parameters(v.Query, "order", "oldest", "after", v.Rows[0].ID)
 	}
 	return v, nil
+}
+
+// seek moves the upper bound of a query down, so that about this part of what is
+// within its bounds is left out. It goes by time, between the newest and the oldest,
+// for to count them would take longer with each message; ids begin with the
+// millisecond (ULID), and a bound need not be the id of a message.
+func (p *page) seek(ctx context.Context, q *Query, part string) error {
+	at, err := strconv.ParseFloat(part, 64)
+	if err != nil || !(at >= 0 && at <= 1) {
+		return refuse(http.StatusBadRequest, "at is a number from 0 to 1")
+	}
+	end := func(oldest bool) (int64, error) {
+		one := *q
+		one.Limit, one.OldestFirst = 1, oldest
+		found, err := p.inbox.Store.List(ctx, one)
+		if err != nil || len(found.Entries) == 0 {
+			return 0, err
+		}
+		id, err := ulid.ParseStrict(found.Entries[0].ID)
+		return int64(id.Time()), err
+	}
+	newest, err := end(false)
+	if err != nil || newest == 0 {
+		return err
+	}
+	oldest, err := end(true)
+	if err != nil {
+		return err
+	}
+	// All of that millisecond is below the bound.
+	var bound ulid.ULID
+	if err := bound.SetTime(uint64(newest-int64(at*float64(newest-oldest))) + 1); err != nil {
+		return err
+	}
+	if id := bound.String(); q.Before == "" || id < q.Before {
+		q.Before = id
+	}
+	return nil
 }
 
 // one makes the view of a single row, for when its message has changed.

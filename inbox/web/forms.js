@@ -1,6 +1,7 @@
 // What a person makes or changes by a form or a dialog. It goes the way of programs: as JSON.
 
-import { $, api, ask, home, openID, pane, parse, piece, query, rowOf, show, subjects, tell, withQuery } from './page.js'
+import { $, parse, piece, query, rowOf, withQuery } from './list.js'
+import { api, ask, home, openID, pane, show, subjects, tell } from './page.js'
 
 // asked opens a dialog and says whether it was answered with yes. What was answered the last time is forgotten first: Esc
 // closes a dialog without an answer.

@@ -1,46 +1,28 @@
 // The page's script. The server renders every piece; this fetches a piece again when something has happened and puts it in
-// its place. Nothing of a message is ever made into HTML here. Forms and settings have files of their own.
+// its place. Nothing of a message is ever made into HTML here. The list, forms and settings have files of their own.
 
+import { $, arrived, begin, changed, counted, end, gone, list, localise, neighbour, once, parse, piece, query, reload, renew, rowOf, rows, withQuery } from './list.js'
 import { dropped, empty, links, misbehave, readAll, release, tag, tagAll } from './forms.js'
 import { look, looked, notify, setting, settings } from './settings.js'
 
-export const $ = (selector, root = document) => root.querySelector(selector)
 export const pane = $('#pane')
-const side = $('#side'), top = $('#top'), list = $('#list'), places = $('#places'), say = $('#status'), live = $('#live'), search = $('.search input')
+const side = $('#side'), top = $('#top'), places = $('#places'), say = $('#status'), live = $('#live'), search = $('.search input')
 const toast = $('#toast'), picking = $('#picking')
 export const api = '/api/v1/messages'
 const idle = pane.innerHTML // what the pane shows when nothing is open, if the page began so
 const beganIdle = document.body.dataset.view === 'list'
-const mostRows = 2000 // in the document: what is above them is let go, and comes back by one link
 let opening = 0 // counts what was asked for, so that a late answer does not replace a newer one
 
 // Where we are: which message is open, which row has the focus, which are picked.
 const picked = new Set()
-const leaving = new Set() // deleted on the page, and soon on the server
+export const leaving = new Set() // deleted on the page, and soon on the server
 export const openID = () => $('article', pane)?.dataset.id
-const rows = () => [...list.querySelectorAll('li[data-id]')]
-export const rowOf = id => id && list.querySelector(`li[data-id="${CSS.escape(id)}"]`)
-const here = () => document.activeElement.closest?.('#list li')?.dataset.id ?? openID()
+export const here = () => document.activeElement.closest?.('#list li')?.dataset.id ?? openID()
 export const subjects = () => picked.size ? [...picked] : [here()].filter(Boolean) // what an action is about
 const wide = () => matchMedia('(min-width: 801px)').matches
-export const query = () => new URLSearchParams(location.search).get('query')?.trim() ?? ''
-export const withQuery = more => { const p = new URLSearchParams({ ...(query() && { query: query() }), ...more }); return p.size ? '?' + p : '' }
-export const parse = html => new DOMParser().parseFromString(html, 'text/html')
-
-// Times are in the server's zone and words until they are put into the reader's.
-function localise(root) {
-  const today = new Date().toDateString()
-  for (const time of root.querySelectorAll('time[datetime]')) {
-    const at = new Date(time.dateTime)
-    time.title = at.toLocaleString([], { dateStyle: 'full', timeStyle: 'medium' })
-    if ('full' in time.dataset) continue
-    time.textContent = at.toLocaleString([], 'long' in time.dataset ? { dateStyle: 'medium', timeStyle: 'short' }
-      : at.toDateString() === today ? { timeStyle: 'short' } : { day: 'numeric', month: 'short' })
-  }
-}
 
 // What depends on list, pane and what is picked.
-function settle() {
+export function settle() {
   for (const id of picked) if (!rowOf(id)) picked.delete(id)
   for (const row of rows()) {
     if (row.dataset.id === openID()) row.setAttribute('aria-current', 'true')
@@ -57,52 +39,6 @@ function settle() {
   document.title = (unread ? `(${unread}) ` : '') + (subject ? subject + ' – ' : '') + 'postrider'
 }
 
-export async function piece(url) {
-  const answer = await fetch(url, { headers: { Accept: 'text/html' } })
-  return { ok: answer.ok, html: await answer.text() }
-}
-
-// once makes a function that is not called again while it is under way: calls meanwhile make one more round, so that a
-// flood of mail costs a few requests a second and no more.
-function once(work, pause = 120) {
-  let busy = false, again = false
-  return async () => {
-    again = true
-    if (busy) return
-    busy = true
-    while (again) {
-      again = false
-      try { await work() } catch { break } // the server is away; the stream's return brings us back here
-      await new Promise(done => setTimeout(done, pause))
-    }
-    busy = false
-  }
-}
-
-// reload fetches the list anew: as many rows as there are, from the newest on.
-const reload = once(async () => {
-  const answer = await piece('/list' + withQuery({ limit: Math.min(Math.max(rows().length, 50), 1000) }))
-  const fresh = parse(answer.html)
-  recount(fresh)
-  if (answer.ok && isAsShown(fresh)) return settle()
-  const focused = list.contains(document.activeElement) && here()
-  const top = list.scrollTop
-  list.replaceChildren(...fresh.body.childNodes)
-  search.toggleAttribute('aria-invalid', !answer.ok)
-  adopt(list)
-  list.scrollTop = top
-  if (focused) rowOf(focused)?.querySelector('a').focus({ preventScroll: true })
-  welcome()
-})
-
-// recount takes the counts out of a fresh list: they stand above it.
-function recount(fresh) {
-  const focused = top.contains(document.activeElement) && document.activeElement.dataset?.find
-  const counts = $('.count', fresh)
-  $('.count', top).replaceWith(counts)
-  if (typeof focused === 'string') $(`[data-find="${CSS.escape(focused)}"]`, counts)?.focus()
-}
-
 // opened fills the menu beside the list, for what is in it takes counting.
 async function opened() {
   if (!places.open) return
@@ -113,90 +49,8 @@ async function opened() {
   $('button, a', $('div', places))?.focus()
 }
 
-// arrived puts what is newer than the first row above it. With a row at the top that is not the newest, the list says how
-// many there are and stays where it is.
-const arrived = once(async () => {
-  const first = rows()[0]
-  if (!first || $('.newest', list)) return reload()
-  const answer = await piece('/list' + withQuery({ after: first.dataset.id }))
-  const fresh = parse(answer.html)
-  if (!answer.ok || $('a.older', fresh) || !first.isConnected) return reload() // more than a page of them, or of another list
-  recount(fresh)
-  for (const row of fresh.querySelectorAll('li[data-id]')) row.classList.add('fresh')
-  adopt(fresh)
-  first.before(...fresh.querySelectorAll('li[data-id]'))
-  while (rows().length > mostRows) rows().at(-1).remove()
-  settle()
-})
-
-// isAsShown tells whether a fresh list has just the rows that are there. They stay then: one that is being clicked on must
-// not go away under the pointer.
-const raw = new WeakMap() // rows as the server wrote them
-function isAsShown(fresh) {
-  const now = rows(), then = [...fresh.querySelectorAll('li[data-id]')]
-  return now.length > 0 && now.length === then.length && now.every((row, i) => raw.get(row) === then[i].outerHTML) && !$('a.older', list) === !$('a.older', fresh)
-}
-
-// adopt makes rows that came from the server part of the page.
-function adopt(root) {
-  for (const row of root.querySelectorAll('li[data-id]')) if (!raw.has(row)) raw.set(row, row.outerHTML)
-  for (const row of root.querySelectorAll('li[data-id]')) if (leaving.has(row.dataset.id)) row.remove()
-  localise(root)
-  watch.disconnect()
-  const more = $('a.older', list)
-  if (more) watch.observe(more)
-  settle()
-}
-
-// older appends the rows behind the last one. The observer asks for them before the reader gets there.
-const older = once(async () => {
-  const link = $('a.older', list)
-  if (!link) return
-  const answer = await piece('/list' + new URL(link.href).search)
-  if (!answer.ok || !link.isConnected) return // the list was read anew meanwhile, and has a link of its own
-  const more = parse(answer.html)
-  const next = $('a.older', more)
-  $('.rows', list)?.append(...more.querySelectorAll('li[data-id]'))
-  if (next) link.replaceWith(next)
-  else link.remove()
-  // Only so much stays in the document: what is far above goes, and one link leads back to it.
-  const all = rows()
-  if (all.length > mostRows) {
-    for (const row of all.slice(0, all.length - mostRows)) row.remove()
-    if (!$('.newest', list)) {
-      const back = Object.assign(document.createElement('a'), { className: 'more newest', href: '/' + withQuery(), textContent: 'Back to the newest' })
-      $('.rows', list).before(back)
-    }
-  }
-  adopt(list)
-}, 0) // who scrolls waits for no more than the server
-const watch = new IntersectionObserver(seen => { if (seen.some(e => e.isIntersecting)) older() }, { root: list, rootMargin: '1200px' })
-
-// changed fetches one row again.
-async function changed(id) {
-  const row = rowOf(id)
-  if (!row) return
-  const answer = await piece(`/messages/${id}/row${withQuery()}`).catch(() => ({}))
-  const fresh = answer.ok && $('li', parse(answer.html))
-  if (!fresh) return
-  const focused = row.contains(document.activeElement)
-  row.replaceWith(fresh)
-  if (focused) $('a', fresh).focus({ preventScroll: true })
-  localise(fresh)
-  settle()
-  counted()
-}
-
-// counted fetches the numbers above the list.
-const counted = once(async () => {
-  const first = rows()[0]
-  if (!first) return reload()
-  recount(parse((await piece('/list' + withQuery({ after: first.dataset.id, limit: 1 }))).html))
-  settle()
-})
-
 // The first message ever takes the place of the words on how to send one.
-function welcome() {
+export function welcome() {
   if (rows().length && !openID() && $('.art', pane)) piece('/').then(answer => { if (!openID()) pane.innerHTML = $('#pane', parse(answer.html)).innerHTML })
 }
 
@@ -287,7 +141,8 @@ function remove(ids) {
   let next = at?.nextElementSibling
   while (next && ids.includes(next.dataset.id)) next = next.nextElementSibling
   next ??= rows().filter(row => !ids.includes(row.dataset.id)).at(-1)
-  for (const id of ids) { leaving.add(id); picked.delete(id); rowOf(id)?.remove() }
+  for (const id of ids) { leaving.add(id); picked.delete(id) }
+  gone(...ids)
   const timer = setTimeout(() => finish?.(), 6000)
   const undo = () => {
     if (finish !== end) return tell('Too late: the server has deleted it.')
@@ -330,10 +185,8 @@ function pickTo(id) {
 }
 
 // step goes to the row below or above.
-function step(by) {
-  const all = rows()
-  const at = all.findIndex(row => row.dataset.id === here())
-  const link = all[at < 0 ? 0 : Math.min(Math.max(at + by, 0), all.length - 1)]?.querySelector('a')
+async function step(by) {
+  const link = (await neighbour(by))?.querySelector('a')
   if (!link) return
   link.focus()
   if ((wide() || openID()) && !picked.size) show(link.href)
@@ -345,13 +198,14 @@ const acts = {
   delete: () => remove(subjects()), release, links, wellbehaved: () => misbehave([]), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty, readAll, tagAll,
   clear: () => { picked.clear(); settle() }, all: () => { for (const row of rows()) picked.add(row.dataset.id); settle() },
   example: button => { const rules = $('[name=rules]', pane); rules.value = rules.value.trimEnd() + (rules.value.trim() && '\n') + button.innerText + '\n'; rules.focus() },
-  keys: () => $('#keys').showModal(), top: () => { list.scrollTop = 0 }, previous: () => step(-1), next: () => step(1), choose: () => $('#eml').click(),
+  keys: () => $('#keys').showModal(), previous: () => step(-1), next: () => step(1), choose: () => $('#eml').click(),
   settings: () => settings(() => { if ($('iframe.body', pane)) show(plain(), false) }),
 }
 // plain is the URL of the open message without the way it is looked at.
 const plain = () => location.pathname + withQuery()
 const keys = {
   j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
+  g: () => end(false), Home: () => end(false), G: () => end(true), End: () => end(true),
   o: () => { const link = (rowOf(here()) ?? rows()[0])?.querySelector('a'); if (link) show(link.href) },
   u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, '*': acts.all, Escape: acts.clear,
   U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
@@ -380,7 +234,8 @@ document.addEventListener('keydown', event => {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(TEXTAREA|SELECT)$/.test(event.target.tagName) || $('dialog[open]')) return
   if (event.target.tagName === 'INPUT' && event.target.type !== 'checkbox') return
   const act = keys[event.key]
-  if (!act || event.key.startsWith('Arrow') && !list.contains(document.activeElement)) return
+  // Where something else scrolls, or a menu is open, the keys that every page has do what they always do.
+  if (!act || /^(Arrow|Home|End)/.test(event.key) && !list.contains(document.activeElement)) return
   event.preventDefault()
   act()
 })
@@ -396,12 +251,12 @@ document.addEventListener('click', event => {
   }
   const menu = $('.menu[open]')
   if (menu && !event.target.closest('summary')) close(menu, menu.contains(event.target))
-  const link = event.target.closest('a[data-open], a[data-home], a[data-find], a.newest')
+  const link = event.target.closest('a[data-open], a[data-home], a[data-find], a.newer, a.older')
   if (link && !event.shiftKey) {
     event.preventDefault()
     if ('find' in link.dataset) { search.value = link.dataset.find; find() }
     else if ('open' in link.dataset) { if (link.closest('.choices')) looked(new URL(link.href)); show(link.href) }
-    else if (link.matches('.newest')) { list.scrollTop = 0; list.replaceChildren(); history.replaceState(null, '', link.href); reload() }
+    else if (link.matches('.more')) list.scrollTop += link.matches('.older') ? list.clientHeight : -list.clientHeight
     else if (link.classList.contains('brand')) location = '/'
     else home()
     return
@@ -417,19 +272,13 @@ addEventListener('popstate', () => {
   reload()
 })
 
-// Search as it is typed; the form does it without a script.
-let typing
-search.addEventListener('input', () => {
-  clearTimeout(typing)
-  typing = setTimeout(find, 120)
-})
+// Search as it is typed, at once and then as often as the server answers; the form does it without a script.
+search.addEventListener('input', once(async () => find(), 60))
 
 function find() {
   const typed = search.value.trim()
   history.replaceState(null, '', location.pathname + (typed ? '?' + new URLSearchParams({ query: typed }) : ''))
-  for (const row of rows().slice(50)) row.remove() // what is found begins with one page
-  list.scrollTop = 0
-  reload()
+  renew()
 }
 
 // New mail. The browser opens the stream again by itself when it breaks, and then everything is read anew.
@@ -448,10 +297,10 @@ stream.addEventListener('message', event => {
   arrived()
 })
 stream.addEventListener('update', event => changed(JSON.parse(event.data).id))
-stream.addEventListener('delete', event => { rowOf(JSON.parse(event.data).id)?.remove(); settle(); counted() })
+stream.addEventListener('delete', event => { gone(JSON.parse(event.data).id); counted() })
 stream.addEventListener('reset', reload)
 
-adopt(document)
+begin()
 prepare()
 dropped()
 places.ontoggle = opened

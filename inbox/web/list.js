@@ -1,0 +1,306 @@
+// The list: a window of rows onto all the messages that there are. What is not in the document is room: the links to the
+// newer and the older messages are as tall as the rows that they stand for, so that the scrollbar shows where one is. Near
+// an edge of the window the next page is fetched; far from it, where the scrollbar was dragged to, the page that lies
+// there. The ends are exact, and how far it is to them is estimated in between, for nobody counts 100,000 messages to find
+// the 70,000th: the server goes by time. No step costs more where there are more messages.
+
+import { here, leaving, openID, settle, welcome } from './page.js'
+
+export const $ = (selector, root = document) => root.querySelector(selector)
+export const list = $('#list')
+const top = $('#top'), search = $('.search input')
+const page = 50 // rows that are fetched at a time
+const mostRows = 500 // in the document
+const ahead = 1200 // pixels that are there before they are seen
+const near = 400 // rows that are passed over one by one: beyond them the window goes elsewhere
+const tallest = 12e6 // pixels: what is taller, browsers do not lay out
+
+export const rows = () => [...list.querySelectorAll('li[data-id]')]
+export const rowOf = id => id && list.querySelector(`li[data-id="${CSS.escape(id)}"]`)
+export const query = () => new URLSearchParams(location.search).get('query')?.trim() ?? ''
+export const withQuery = more => { const p = new URLSearchParams({ ...(query() && { query: query() }), ...more }); return p.size ? '?' + p : '' }
+export const parse = html => new DOMParser().parseFromString(html, 'text/html')
+const newer = (root = list) => $('a.newer', root), older = (root = list) => $('a.older', root)
+const idOf = row => row.dataset.id
+
+export async function piece(url) {
+  const answer = await fetch(url, { headers: { Accept: 'text/html' } })
+  return { ok: answer.ok, html: await answer.text() }
+}
+
+// once makes a function that is not called again while it is under way: calls meanwhile make one more round, so that a
+// flood of mail costs a few requests a second and no more.
+export function once(work, pause = 120) {
+  let busy = false, again = false
+  return async () => {
+    again = true
+    if (busy) return
+    busy = true
+    while (again) {
+      again = false
+      try { await work() } catch { break } // the server is away; the stream's return brings us back here
+      await new Promise(done => setTimeout(done, pause))
+    }
+    busy = false
+  }
+}
+
+// Times are in the server's zone and words until they are put into the reader's.
+export function localise(root) {
+  const today = new Date().toDateString()
+  for (const time of root.querySelectorAll('time[datetime]')) {
+    const at = new Date(time.dateTime)
+    time.title = at.toLocaleString([], { dateStyle: 'full', timeStyle: 'medium' })
+    if ('full' in time.dataset) continue
+    time.textContent = at.toLocaleString([], 'long' in time.dataset ? { dateStyle: 'medium', timeStyle: 'short' }
+      : at.toDateString() === today ? { timeStyle: 'short' } : { day: 'numeric', month: 'short' })
+  }
+}
+
+// Where the window is: so many rows are before it, of so many in all. Both are estimates except at the ends.
+let before = 0, total = 0
+const tall = () => rows()[0]?.offsetHeight || 87
+const room = () => Math.min(tall(), tallest / Math.max(total, 1)) // pixels of a row that is not there
+const foot = () => list.scrollHeight - list.clientHeight
+
+// measure makes the links as tall as what they stand for. At an end of the list the estimate becomes exact.
+function measure() {
+  const n = rows().length
+  before = newer() ? Math.max(before, page) : 0
+  total = older() ? Math.max(total, before + n + page) : before + n
+  if (newer()) newer().style.height = `${before * room()}px`
+  if (older()) older().style.height = `${(total - before - n) * room()}px`
+}
+
+// steady changes the list and keeps what the reader looks at where it is. At the very top that is the newest, whichever it is.
+function steady(change) {
+  const seen = list.scrollTop > 0 && rows().filter(row => row.offsetTop + row.offsetHeight > list.scrollTop)
+  const places = seen && seen.slice(0, page).map(row => [row, row.offsetTop])
+  change()
+  measure()
+  const [row, was] = places?.find?.(([row]) => row.isConnected) ?? []
+  if (row && row.offsetTop !== was) list.scrollTop += row.offsetTop - was
+}
+
+// trim lets go of rows that are too many, at one end.
+function trim(atTop) {
+  const all = rows(), extra = all.length - mostRows
+  if (extra <= 0) return
+  for (const row of atTop ? all.slice(0, extra) : all.slice(-extra)) row.remove()
+  if (atTop) before += extra
+  link(atTop ? 'newer' : 'older')
+}
+
+// link puts a link at one end of the window, to what is beyond it.
+function link(where) {
+  const ends = rows()
+  const href = where === 'newer' ? '/' + withQuery({ order: 'oldest', after: idOf(ends[0]) }) : '/' + withQuery({ before: idOf(ends.at(-1)) })
+  const a = $('a.' + where, list) ?? Object.assign(document.createElement('a'), { className: 'more ' + where, textContent: where === 'newer' ? 'Newer messages' : 'Older messages' })
+  a.href = href
+  if (!a.isConnected) where === 'newer' ? $('.rows', list).before(a) : $('.rows', list).after(a)
+}
+
+// extend appends the page behind the window or puts the one before it above it.
+async function extend(where, want) {
+  const edge = $('a.' + where, list)
+  const url = new URL(edge.href)
+  url.searchParams.set('limit', Math.min(Math.max(page, Math.ceil(want)), 1000)) // a part of a row is one more
+  const answer = await piece('/list' + url.search)
+  if (!answer.ok || !edge.isConnected) return false // the list was read anew meanwhile, and has a link of its own
+  const fresh = parse(answer.html), got = fresh.querySelectorAll('li[data-id]')
+  recount(fresh)
+  steady(() => {
+    if (where === 'older') $('.rows', list).append(...got)
+    else { $('.rows', list).prepend(...got); before -= got.length }
+    if ($('a.' + where, fresh)) link(where)
+    else edge.remove()
+    trim(where === 'older')
+    adopt(list)
+  })
+  return true
+}
+
+// jump puts the window where a part of all messages is before it: 0 is the newest, 1 the oldest. What is known of the
+// rows that are there bounds where it looks: below them there is nothing newer.
+async function jump(to, keep = true) {
+  const all = rows(), index = Math.round(to * total), n = all.length
+  const where = to <= 0 ? {} : to >= 1 ? { order: 'oldest' }
+    : index < before ? { after: idOf(all[0]), at: index / before } : { before: idOf(all.at(-1)), at: (index - before - n) / (total - before - n) }
+  const answer = await piece('/list' + withQuery(where))
+  if (!answer.ok || !all[0].isConnected) return false
+  put(parse(answer.html), to >= 1 ? Infinity : index)
+  if (!keep) list.scrollTop = to <= 0 ? 0 : foot()
+  return true
+}
+
+// put makes a fresh list the window, with so many messages before it.
+function put(fresh, index = 0) {
+  const was = list.scrollTop
+  recount(fresh)
+  list.replaceChildren(...fresh.body.childNodes)
+  before = Math.min(index, total - rows().length)
+  measure()
+  adopt(list)
+  list.scrollTop = was
+}
+
+// fill fetches what the view lacks, until it lacks nothing.
+export const fill = once(async () => {
+  for (let more = true; more && rows().length && list.clientHeight;) {
+    const all = rows(), from = list.scrollTop, to = from + list.clientHeight
+    const first = all[0].offsetTop, last = all.at(-1).offsetTop + tall()
+    const above = (first - from) / room(), below = (to - last) / room() // rows that are missing
+    if (newer() && from <= 0 && above > near || older() && from >= foot() - 1 && below > near) more = await jump(from <= 0 ? 0 : 1)
+    else if (newer() && above > near) more = await jump(from / room() / total)
+    else if (older() && below > near) more = await jump(Math.min((before + all.length + (from - last) / room()) / total, 1))
+    else if (older() && to + ahead > last) more = await extend('older', below + page)
+    else if (newer() && from - ahead < first) more = await extend('newer', above + page)
+    else more = false
+  }
+}, 0) // who scrolls waits for no more than the server
+list.addEventListener('scroll', fill, { passive: true })
+addEventListener('resize', fill)
+
+// end goes to the newest message or to the oldest, and stays there.
+export async function end(oldest) {
+  if (!rows().length) return
+  if (oldest ? older() : newer()) await jump(oldest ? 1 : 0, false).catch(() => {})
+  const row = rows().at(oldest ? -1 : 0)
+  list.scrollTop = oldest ? foot() : 0
+  $('a', row).focus({ preventScroll: true })
+}
+
+// neighbour is the row that is so many below or above; at the window's edge it is waited for.
+export async function neighbour(by) {
+  for (let tries = 0; ; tries++) {
+    const all = rows(), at = all.findIndex(row => idOf(row) === here())
+    // Who has scrolled away goes on from what is seen.
+    if (at < 0) return all.find(row => row.offsetTop >= list.scrollTop) ?? all[0]
+    const beyond = by > 0 ? older() && 'older' : newer() && 'newer'
+    if (all[at + by] || !beyond || tries || !await extend(beyond, page).catch(() => false)) return all[Math.min(Math.max(at + by, 0), all.length - 1)]
+  }
+}
+
+// reload fetches the list anew: the rows of the window, or with another query the newest.
+let another = false
+export const reload = once(async () => {
+  if (another) list.scrollTop = 0
+  const held = !another && newer() && rows()[0]
+  const limit = another ? page : Math.min(Math.max(rows().length, page), 1000)
+  another = false
+  const answer = await piece('/list' + withQuery({ limit, ...(held && { before: idOf(held) }) }))
+  const fresh = parse(answer.html)
+  if (held && $('.rows', fresh)) { // the first row itself is not before it
+    const one = await piece(`/messages/${idOf(held)}/row${withQuery()}`)
+    const row = one.ok && $('li', parse(one.html))
+    if (row) $('.rows', fresh).prepend(row)
+  }
+  if (answer.ok && isAsShown(fresh)) { recount(fresh); measure(); return settle() }
+  const focused = list.contains(document.activeElement) && here()
+  put(fresh, held ? before : 0)
+  search.toggleAttribute('aria-invalid', !answer.ok)
+  if (focused) rowOf(focused)?.querySelector('a').focus({ preventScroll: true })
+  welcome()
+  fill()
+})
+
+// renew is reload for a list of something else.
+export function renew() {
+  another = true
+  reload()
+}
+
+// recount takes the counts out of a fresh list: they stand above it.
+function recount(fresh) {
+  const focused = top.contains(document.activeElement) && document.activeElement.dataset?.find
+  const counts = $('.count', fresh)
+  total = Number(counts.dataset.total)
+  $('.count', top).replaceWith(counts)
+  if (typeof focused === 'string') $(`[data-find="${CSS.escape(focused)}"]`, counts)?.focus()
+}
+
+// arrived puts what is newer than the first row above it. In a window that is elsewhere only the counts change.
+export const arrived = once(async () => {
+  const first = rows()[0]
+  if (!first) return reload()
+  if (newer()) return counted()
+  const answer = await piece('/list' + withQuery({ after: idOf(first) }))
+  const fresh = parse(answer.html)
+  if (!answer.ok || older(fresh) || !first.isConnected) return reload() // more than a page of them, or of another list
+  recount(fresh)
+  const got = fresh.querySelectorAll('li[data-id]')
+  for (const row of got) row.classList.add('fresh')
+  steady(() => {
+    first.before(...got)
+    trim(false)
+    adopt(list)
+  })
+})
+
+// isAsShown tells whether a fresh list has just the rows that are there. They stay then: one that is being clicked on must
+// not go away under the pointer.
+const raw = new WeakMap() // rows as the server wrote them
+function isAsShown(fresh) {
+  const now = rows(), then = [...fresh.querySelectorAll('li[data-id]')]
+  return now.length > 0 && now.length === then.length && now.every((row, i) => raw.get(row) === then[i].outerHTML) && !older() === !older(fresh)
+}
+
+// adopt makes rows that came from the server part of the page.
+function adopt(root) {
+  for (const row of root.querySelectorAll('li[data-id]')) {
+    if (raw.has(row)) continue
+    raw.set(row, row.outerHTML)
+    localise(row)
+    if (leaving.has(idOf(row))) row.remove()
+  }
+  settle()
+}
+
+// changed fetches one row again.
+export async function changed(id) {
+  const row = rowOf(id)
+  if (!row) return
+  const answer = await piece(`/messages/${id}/row${withQuery()}`).catch(() => ({}))
+  const fresh = answer.ok && $('li', parse(answer.html))
+  if (!fresh) return
+  const focused = row.contains(document.activeElement)
+  row.replaceWith(fresh)
+  if (focused) $('a', fresh).focus({ preventScroll: true })
+  localise(fresh)
+  settle()
+  counted()
+}
+
+// gone takes rows away.
+export function gone(...ids) {
+  steady(() => {
+    for (const row of ids.map(rowOf).filter(Boolean)) {
+      if (row.offsetTop < list.scrollTop) before = Math.max(before, 0)
+      row.remove()
+    }
+  })
+  settle()
+  fill()
+}
+
+// counted fetches the numbers above the list.
+export const counted = once(async () => {
+  const first = rows()[0]
+  if (!first) return reload()
+  recount(parse((await piece('/list' + withQuery({ after: idOf(first), limit: 1 }))).html))
+  measure()
+  settle()
+})
+
+// begin makes what the server rendered the window.
+export function begin() {
+  localise(document)
+  const at = new URLSearchParams(location.search)
+  total = Number($('.count', top).dataset.total)
+  before = at.get('order') === 'oldest' ? total : at.has('before') ? page : 0
+  before = Math.max(0, Math.min(before, total - rows().length))
+  adopt(document)
+  measure()
+  if (newer() && rows().length) list.scrollTop = rows()[0].offsetTop
+  fill()
+}
