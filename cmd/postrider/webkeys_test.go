@@ -24,6 +24,7 @@ func testShortcuts(t *testing.T, w *web) {
 		{"?", `document.querySelector("#keys").open`}, {kb.Escape, `!document.querySelector("#keys").open`},
 		{"j", subject("1")}, {"j", subject("2")}, {"k", subject("1")},
 		{"u", `!document.querySelector("article") && document.activeElement === ` + nth("1", ".querySelector('a')")},
+		{"G", `document.activeElement === ` + nth("3", ".querySelector('a')")}, {"g", `document.activeElement === ` + nth("1", ".querySelector('a')")},
 		{"o", subject("1")},
 		{"1", tabShows("text")}, {"2", tabShows("headers")}, {"3", tabShows("source")}, {"4", tabShows("parts")}, {"5", tabShows("session")}, {"6", tabShows("checks")},
 		{"U", nth("1", `.classList.contains("unread")`)}, {"I", "!" + nth("1", `.classList.contains("unread")`)}, {"U", nth("1", `.classList.contains("unread")`)},
