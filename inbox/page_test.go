@@ -9,6 +9,7 @@ import (
 	"image"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -210,5 +211,54 @@ func TestPlaces(t *testing.T) {
 	}
 	if a := r.ask("GET", "/places?query=(", ""); a.StatusCode != 400 || strings.Contains(a.body, "Delete all") {
 		t.Errorf("for a search that cannot be read the menu is\n%s", a.body)
+	}
+}
+
+// at= leads into the middle of the list by time: to more of what is older the less of it
+// is left out, always in the list's order, and what is said of a part counts within it.
+func TestListAt(t *testing.T) {
+	r := start(t, nil)
+	rows := func(query string) []string {
+		a := r.ask("GET", "/list?limit=1000&"+query, "")
+		if a.StatusCode != 200 {
+			t.Fatalf("%s: %s %s", query, a.Status, a.body)
+		}
+		var ids []string
+		for _, row := range regexp.MustCompile(`data-id="([^"]+)"`).FindAllStringSubmatch(a.body, -1) {
+			ids = append(ids, row[1])
+		}
+		return ids
+	}
+	if got := rows("at=0.5"); len(got) != 0 {
+		t.Errorf("the middle of nothing has %q", got)
+	}
+	// Ids begin with the millisecond, of which there are to be several.
+	first := r.mustDeliver("Subject: x\n\nHello\n")
+	for n := 1; ; n++ {
+		if id := r.mustDeliver("Subject: x\n\nHello\n"); n > 10 && id[:9] > first[:9] {
+			break
+		}
+	}
+	all := rows("")
+	for _, c := range []struct {
+		bounds string
+		of     []string
+	}{{"", all}, {"&before=" + all[2], all[3:]}, {"&after=" + all[len(all)-3], all[:len(all)-3]}} {
+		last := c.of
+		for _, at := range []string{"0", "0.1", "0.5", "0.9", "1"} {
+			got := rows("at=" + at + c.bounds)
+			if len(got) == 0 || !slices.Equal(got, last[len(last)-min(len(got), len(last)):]) {
+				t.Errorf("at=%s%s: %q, want an end of %q", at, c.bounds, got, last)
+			}
+			if at == "0" && len(got) != len(c.of) || at == "1" && len(got) == len(c.of) {
+				t.Errorf("at=%s%s: %d of %d messages", at, c.bounds, len(got), len(c.of))
+			}
+			last = got
+		}
+	}
+	for _, at := range []string{"x", "-0.1", "1.1", "NaN", "Inf"} {
+		if a := r.ask("GET", "/list?at="+at, ""); a.StatusCode != 400 || !strings.Contains(a.body, "from 0 to 1") {
+			t.Errorf("at=%s: %s %s, want 400", at, a.Status, a.body)
+		}
 	}
 }
