@@ -214,7 +214,7 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// at= leads into the middle of the list by time: to more of what is older the less of it
+// skip= leads into the middle of the list by time: to more of what is older the less of it
 // is left out, always in the list's order, and what is said of a part counts within it.
 func TestListAt(t *testing.T) {
 	r := start(t, nil)
@@ -229,7 +229,7 @@ func TestListAt(t *testing.T) {
 		}
 		return ids
 	}
-	if got := rows("at=0.5"); len(got) != 0 {
+	if got := rows("skip=0.5"); len(got) != 0 {
 		t.Errorf("the middle of nothing has %q", got)
 	}
 	// Ids begin with the millisecond, of which there are to be several.
@@ -246,19 +246,19 @@ func TestListAt(t *testing.T) {
 	}{{"", all}, {"&before=" + all[2], all[3:]}, {"&after=" + all[len(all)-3], all[:len(all)-3]}} {
 		last := c.of
 		for _, at := range []string{"0", "0.1", "0.5", "0.9", "1"} {
-			got := rows("at=" + at + c.bounds)
+			got := rows("skip=" + at + c.bounds)
 			if len(got) == 0 || !slices.Equal(got, last[len(last)-min(len(got), len(last)):]) {
-				t.Errorf("at=%s%s: %q, want an end of %q", at, c.bounds, got, last)
+				t.Errorf("skip=%s%s: %q, want an end of %q", at, c.bounds, got, last)
 			}
 			if at == "0" && len(got) != len(c.of) || at == "1" && len(got) == len(c.of) {
-				t.Errorf("at=%s%s: %d of %d messages", at, c.bounds, len(got), len(c.of))
+				t.Errorf("skip=%s%s: %d of %d messages", at, c.bounds, len(got), len(c.of))
 			}
 			last = got
 		}
 	}
 	for _, at := range []string{"x", "-0.1", "1.1", "NaN", "Inf"} {
-		if a := r.ask("GET", "/list?at="+at, ""); a.StatusCode != 400 || !strings.Contains(a.body, "from 0 to 1") {
-			t.Errorf("at=%s: %s %s, want 400", at, a.Status, a.body)
+		if a := r.ask("GET", "/list?skip="+at, ""); a.StatusCode != 400 || !strings.Contains(a.body, "from 0 to 1") {
+			t.Errorf("skip=%s: %s %s, want 400", at, a.Status, a.body)
 		}
 	}
 }

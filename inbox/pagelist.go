@@ -35,7 +35,7 @@ func (p *page) list(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at := r.FormValue("at"); at != "" {
+	if at := r.FormValue("skip"); at != "" {
 		if err := p.seek(r.Context(), &q, at); err != nil {
 			return nil, err
 		}
@@ -77,10 +77,10 @@ func (p *page) list(r *http.Request) (*view, error) {
 // within its bounds is left out. It goes by time, between the newest and the oldest,
 // for to count them would take longer with each message; ids begin with the
 // millisecond (ULID), and a bound need not be the id of a message.
-func (p *page) seek(ctx context.Context, q *Query, part string) error {
-	at, err := strconv.ParseFloat(part, 64)
+func (p *page) seek(ctx context.Context, q *Query, skip string) error {
+	at, err := strconv.ParseFloat(skip, 64)
 	if err != nil || !(at >= 0 && at <= 1) {
-		return refuse(http.StatusBadRequest, "at is a number from 0 to 1")
+		return refuse(http.StatusBadRequest, "skip is a number from 0 to 1")
 	}
 	end := func(oldest bool) (int64, error) {
 		one := *q

@@ -125,7 +125,7 @@ async function extend(where, want) {
 async function jump(to, keep = true) {
   const all = rows(), index = Math.round(to * total), n = all.length
   const where = to <= 0 ? {} : to >= 1 ? { order: 'oldest' }
-    : index < before ? { after: idOf(all[0]), at: index / before } : { before: idOf(all.at(-1)), at: (index - before - n) / (total - before - n) }
+    : index < before ? { after: idOf(all[0]), skip: index / before } : { before: idOf(all.at(-1)), skip: (index - before - n) / (total - before - n) }
   const answer = await piece('/list' + withQuery(where))
   if (!answer.ok || !all[0].isConnected) return false
   put(parse(answer.html), to >= 1 ? Infinity : index)
