@@ -24,6 +24,7 @@ func TestWebAmongMany(t *testing.T) {
 	p := among(t, 20_000)
 	p.look(t)
 	p.scroll(t)
+	p.late(t)
 	for name, all := range p.times {
 		t.Logf("%s %.0f", name, all[0])
 	}

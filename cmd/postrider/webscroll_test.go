@@ -69,3 +69,26 @@ func (p *measured) scroll(t *testing.T) {
 	until(t, p.ctx, `await fetch("/api/v1/messages?limit=200").then(r => r.json()).then(j => document.activeElement.closest("li").dataset.id >= j.messages[150].id && `+opened+` === document.activeElement.closest("li").dataset.id && j.messages.findIndex(m => m.id === `+opened+`) > 60)`)
 	until(t, p.ctx, seen)
 }
+
+// late goes to an end while the list is being read anew, by an answer that is late:
+// it must not bring back the window that was left, nor may the row lose the focus.
+func (p *measured) late(t *testing.T) {
+	t.Helper()
+	p.home(t)
+	for _, end := range []struct{ key, seen, row string }{{"G", atOldest, ".rows li:last-child"}, {"g", atNewest, ".rows li"}} {
+		eval[bool](t, p.ctx, `(async () => {
+			const { reload } = await import(document.querySelector("script[type=module]").src.replace("page.js", "list.js"))
+			const ask = window.fetch, frames = async n => { while (n--) await new Promise(requestAnimationFrame) }
+			let answer, asked = new Promise(done => { window.fetch = url => (window.fetch = ask, done(), new Promise(go => { answer = () => go(ask(url)) })) })
+			reload()
+			await asked
+			document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "`+end.key+`", bubbles: true }))
+			await frames(20)
+			answer()
+			await frames(20)
+			return true
+		})()`, chromedp.EvalAwaitPromise)
+		until(t, p.ctx, end.seen)
+		until(t, p.ctx, `document.activeElement.closest("li") === document.querySelector("`+end.row+`")`)
+	}
+}

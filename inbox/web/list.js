@@ -45,6 +45,15 @@ export function once(work, pause = 120) {
   }
 }
 
+// What changes the window waits for what is under way: each starts from the rows that are there when it is its turn, and
+// none brings back a window that another has left.
+let last = Promise.resolve()
+function inTurn(work) {
+  const turn = last.then(work)
+  last = turn.catch(() => {}) // told to whoever waits for it
+  return turn
+}
+
 // Times are in the server's zone and words until they are put into the reader's.
 export function localise(root) {
   const today = new Date().toDateString()
@@ -106,7 +115,7 @@ async function extend(where, want) {
   const url = new URL(edge.href)
   url.searchParams.set('limit', Math.min(Math.max(page, Math.ceil(want)), 1000)) // a part of a row is one more
   const answer = await piece('/list' + url.search)
-  if (!answer.ok || !edge.isConnected) return false // the list was read anew meanwhile, and has a link of its own
+  if (!answer.ok) return false
   const fresh = parse(answer.html), got = fresh.querySelectorAll('li[data-id]')
   recount(fresh)
   steady(() => {
@@ -122,53 +131,55 @@ async function extend(where, want) {
 
 // jump puts the window where a part of all messages is before it: 0 is the newest, 1 the oldest. What is known of the
 // rows that are there bounds where it looks: below them there is nothing newer.
-async function jump(to, keep = true) {
+async function jump(to) {
   const all = rows(), index = Math.round(to * total), n = all.length
   const where = to <= 0 ? {} : to >= 1 ? { order: 'oldest' }
     : index < before ? { after: idOf(all[0]), skip: index / before } : { before: idOf(all.at(-1)), skip: (index - before - n) / (total - before - n) }
   const answer = await piece('/list' + withQuery(where))
-  if (!answer.ok || !all[0].isConnected) return false
+  if (!answer.ok) return false
   put(parse(answer.html), to >= 1 ? Infinity : index)
-  if (!keep) list.scrollTop = to <= 0 ? 0 : foot()
   return true
 }
 
-// put makes a fresh list the window, with so many messages before it.
+// put makes a fresh list the window, with so many messages before it. The focus stays with its message.
 function put(fresh, index = 0) {
-  const was = list.scrollTop
+  const was = list.scrollTop, focus = document.activeElement, focused = list.contains(focus) && focus.closest('li')
   recount(fresh)
   list.replaceChildren(...fresh.body.childNodes)
   before = Math.min(index, total - rows().length)
   measure()
   adopt(list)
   list.scrollTop = was
+  if (focused) refocus(rowOf(idOf(focused)), focus)
 }
 
+// refocus gives a row that was drawn anew what the old one had.
+const refocus = (row, focus) => $(focus.matches('.pick') ? '.pick' : 'a', row ?? new DocumentFragment())?.focus({ preventScroll: true })
+
 // fill fetches what the view lacks, until it lacks nothing.
-export const fill = once(async () => {
-  for (let more = true; more && rows().length && list.clientHeight;) {
-    const all = rows(), from = list.scrollTop, to = from + list.clientHeight
-    const first = all[0].offsetTop, last = all.at(-1).offsetTop + tall()
-    const above = (first - from) / room(), below = (to - last) / room() // rows that are missing
-    if (newer() && from <= 0 && above > near || older() && from >= foot() - 1 && below > near) more = await jump(from <= 0 ? 0 : 1)
-    else if (newer() && above > near) more = await jump(from / room() / total)
-    else if (older() && below > near) more = await jump(Math.min((before + all.length + (from - last) / room()) / total, 1))
-    else if (older() && to + ahead > last) more = await extend('older', below + page)
-    else if (newer() && from - ahead < first) more = await extend('newer', above + page)
-    else more = false
-  }
-}, 0) // who scrolls waits for no more than the server
+export const fill = once(async () => { while (await inTurn(lacking)); }, 0) // who scrolls waits for no more than the server
+async function lacking() {
+  const all = rows(), from = list.scrollTop, to = from + list.clientHeight
+  if (!all.length || !list.clientHeight) return !all.length && older() ? extend('older', page) : false // all that were there are deleted
+  const first = all[0].offsetTop, last = all.at(-1).offsetTop + tall()
+  const above = (first - from) / room(), below = (to - last) / room() // rows that are missing
+  if (newer() && from <= 0 && above > near || older() && from >= foot() - 1 && below > near) return jump(from <= 0 ? 0 : 1)
+  if (newer() && above > near) return jump(from / room() / total)
+  if (older() && below > near) return jump(Math.min((before + all.length + (from - last) / room()) / total, 1))
+  if (older() && to + ahead > last) return extend('older', below + page)
+  if (newer() && from - ahead < first) return extend('newer', above + page)
+  return false
+}
 list.addEventListener('scroll', fill, { passive: true })
 addEventListener('resize', fill)
 
 // end goes to the newest message or to the oldest, and stays there.
-export async function end(oldest) {
+export const end = oldest => inTurn(async () => {
   if (!rows().length) return
-  if (oldest ? older() : newer()) await jump(oldest ? 1 : 0, false).catch(() => {})
-  const row = rows().at(oldest ? -1 : 0)
+  if (oldest ? older() : newer()) await jump(oldest ? 1 : 0).catch(() => {})
   list.scrollTop = oldest ? foot() : 0
-  $('a', row).focus({ preventScroll: true })
-}
+  $('a', rows().at(oldest ? -1 : 0)).focus({ preventScroll: true })
+})
 
 // neighbour is the row that is so many below or above; at the window's edge it is waited for.
 export async function neighbour(by) {
@@ -176,14 +187,17 @@ export async function neighbour(by) {
     const all = rows(), at = all.findIndex(row => idOf(row) === here())
     // Who has scrolled away goes on from what is seen.
     if (at < 0) return all.find(row => row.offsetTop >= list.scrollTop) ?? all[0]
-    const beyond = by > 0 ? older() && 'older' : newer() && 'newer'
-    if (all[at + by] || !beyond || tries || !await extend(beyond, page).catch(() => false)) return all[Math.min(Math.max(at + by, 0), all.length - 1)]
+    const row = all[at + by], beyond = by > 0 ? 'older' : 'newer'
+    if (row || tries || !$('a.' + beyond, list)) return row ?? all.at(by > 0 ? -1 : 0)
+    const edge = all.at(by > 0 ? -1 : 0)
+    // Keys that are pressed meanwhile wait behind this, and find the rows that it has brought.
+    await inTurn(async () => { if (edge === rows().at(by > 0 ? -1 : 0) && $('a.' + beyond, list)) await extend(beyond, page) }).catch(() => {})
   }
 }
 
 // reload fetches the list anew: the rows of the window, or with another query the newest.
 let another = false
-export const reload = once(async () => {
+export const reload = once(() => inTurn(async () => {
   if (another) list.scrollTop = 0
   const held = !another && newer() && rows()[0]
   const limit = another ? page : Math.min(Math.max(rows().length, page), 1000)
@@ -196,13 +210,11 @@ export const reload = once(async () => {
     if (row) $('.rows', fresh).prepend(row)
   }
   if (answer.ok && isAsShown(fresh)) { recount(fresh); measure(); return settle() }
-  const focused = list.contains(document.activeElement) && here()
   put(fresh, held ? before : 0)
   search.toggleAttribute('aria-invalid', !answer.ok)
-  if (focused) rowOf(focused)?.querySelector('a').focus({ preventScroll: true })
   welcome()
   fill()
-})
+}))
 
 // renew is reload for a list of something else.
 export function renew() {
@@ -220,22 +232,22 @@ function recount(fresh) {
 }
 
 // arrived puts what is newer than the first row above it. In a window that is elsewhere only the counts change.
-export const arrived = once(async () => {
+export const arrived = once(() => inTurn(async () => {
   const first = rows()[0]
-  if (!first) return reload()
-  if (newer()) return counted()
+  if (!first) return void reload()
+  if (newer()) return void counted()
   const answer = await piece('/list' + withQuery({ after: idOf(first) }))
   const fresh = parse(answer.html)
-  if (!answer.ok || older(fresh) || !first.isConnected) return reload() // more than a page of them, or of another list
+  if (!answer.ok || older(fresh)) return void reload() // more than a page of them
   recount(fresh)
   const got = fresh.querySelectorAll('li[data-id]')
   for (const row of got) row.classList.add('fresh')
   steady(() => {
-    first.before(...got)
+    $('.rows', list).prepend(...got)
     trim(false)
     adopt(list)
   })
-})
+}))
 
 // isAsShown tells whether a fresh list has just the rows that are there. They stay then: one that is being clicked on must
 // not go away under the pointer.
@@ -257,40 +269,34 @@ function adopt(root) {
 }
 
 // changed fetches one row again.
-export async function changed(id) {
-  const row = rowOf(id)
-  if (!row) return
-  const answer = await piece(`/messages/${id}/row${withQuery()}`).catch(() => ({}))
-  const fresh = answer.ok && $('li', parse(answer.html))
-  if (!fresh) return
-  const focused = row.contains(document.activeElement)
+export const changed = id => inTurn(async () => {
+  const answer = rowOf(id) && await piece(`/messages/${id}/row${withQuery()}`)
+  const fresh = answer?.ok && $('li', parse(answer.html)), row = rowOf(id), focus = document.activeElement
+  if (!fresh || !row) return
+  const focused = row.contains(focus)
   row.replaceWith(fresh)
-  if (focused) $('a', fresh).focus({ preventScroll: true })
-  localise(fresh)
-  settle()
+  if (focused) refocus(fresh, focus)
+  adopt(list)
   counted()
-}
+}).catch(() => {}) // the server is away
 
 // gone takes rows away.
 export function gone(...ids) {
   steady(() => {
-    for (const row of ids.map(rowOf).filter(Boolean)) {
-      if (row.offsetTop < list.scrollTop) before = Math.max(before, 0)
-      row.remove()
-    }
+    for (const id of ids) rowOf(id)?.remove()
   })
   settle()
   fill()
 }
 
 // counted fetches the numbers above the list.
-export const counted = once(async () => {
+export const counted = once(() => inTurn(async () => {
   const first = rows()[0]
-  if (!first) return reload()
+  if (!first) return void reload()
   recount(parse((await piece('/list' + withQuery({ after: idOf(first), limit: 1 }))).html))
   measure()
   settle()
-})
+}))
 
 // begin makes what the server rendered the window.
 export function begin() {
