@@ -108,7 +108,7 @@ func (c *Conn) authFailed(err error) {
 	// The reply waits, twice as long each time: guessing takes a session's time, and a
 	// session is one of the few that an address may have. A user who mistypes does not
 	// notice the first. Close ends the waiting, as it ends all else.
-	timer := time.NewTimer(authDelay << c.authErrors)
+	timer := time.NewTimer(authDelay << min(c.authErrors, 10))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

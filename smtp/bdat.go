@@ -91,8 +91,8 @@ type chunks struct {
 
 func (k *chunks) Err() error { return k.err }
 
-// next returns the next octets, in the buffer; at most max.
-func (k *chunks) next(max int) ([]byte, error) {
+// Next implements source.
+func (k *chunks) Next() ([]byte, error) {
 	for k.err == nil && k.left == 0 {
 		if k.last {
 			k.err = io.EOF
@@ -106,36 +106,35 @@ func (k *chunks) next(max int) ([]byte, error) {
 	if k.err != nil {
 		return nil, k.err
 	}
-	b, err := k.take(max)
-	if err != nil {
-		return nil, err
-	}
+	b := k.take()
 	if k.size += int64(len(b)); k.size > k.limit {
 		k.err = wire.ErrTooBig
-	} else if !k.loose {
+	} else if k.err == nil && !k.loose {
 		k.err = k.ends.Check(b)
 	}
-	return b, k.err
+	if k.err != nil {
+		return nil, k.err
+	}
+	return b, nil
 }
 
 // take returns octets of the chunk, as many as there are: they are handed out where the
 // network has put them, without a copy.
-func (k *chunks) take(max int) ([]byte, error) {
+func (k *chunks) take() []byte {
 	rd := k.conn.rd
 	if rd.Buffered() == 0 {
-		if err := rd.Fill(); err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
+		if k.err = rd.Fill(); k.err != nil {
+			if k.err == io.EOF {
+				k.err = io.ErrUnexpectedEOF
 			}
-			k.err = err
-			return nil, err
+			return nil
 		}
 	}
 	b := rd.Peek()
-	b = b[:min(int64(len(b)), k.left, int64(max))]
+	b = b[:min(int64(len(b)), k.left)]
 	rd.Discard(len(b))
 	k.left -= int64(len(b))
-	return b, nil
+	return b
 }
 
 // nextChunk answers a chunk that was read and reads the command that follows.
@@ -171,10 +170,15 @@ const tinyChunk = 1 << 10
 func (k *chunks) between(line string) (more bool) {
 	c := k.conn
 	name, arg, _ := strings.Cut(line, " ")
+	arg = strings.TrimRight(arg, " ")
 	switch name = strings.ToUpper(name); name {
 	case "BDAT":
-		var ok bool
-		if k.left, k.last, ok = parseBdat(strings.TrimRight(arg, " ")); ok {
+		size, last, ok := parseBdat(arg)
+		if ok && !c.agreed(name, arg) { // its octets have been taken, and are missing now
+			k.err = errAborted
+			return false
+		}
+		if k.left, k.last = size, last; ok {
 			// Chunks of nothing lead to nothing, and tiny ones to more replies than message.
 			if k.left == 0 && !k.last && !c.countIdle() || k.left < tinyChunk && !k.last && !c.count() {
 				k.err = errAborted
@@ -189,10 +193,14 @@ func (k *chunks) between(line string) (more bool) {
 		c.pending, k.err = line, errAborted
 		return false
 	case "NOOP":
-		if c.count() && c.countIdle() {
+		if c.count() && c.countIdle() && c.agreed(name, arg) {
 			c.noop("")
 		}
 	default:
+		if notSMTP(name, arg) { // what the session ends for, between chunks as elsewhere
+			c.pending, k.err = line, errAborted
+			return false
+		}
 		if c.count() {
 			c.wrong(503, "5.5.1", "a message is under way, say BDAT or RSET")
 		}
@@ -201,33 +209,6 @@ func (k *chunks) between(line string) (more bool) {
 		k.err = errAborted
 	}
 	return !c.done
-}
-
-const wholeBuffer = 1 << 30
-
-func (k *chunks) Read(p []byte) (int, error) {
-	b, err := k.next(len(p))
-	if err != nil {
-		return 0, err
-	}
-	return copy(p, b), nil
-}
-
-// WriteTo hands out whole pieces of the buffer.
-func (k *chunks) WriteTo(w io.Writer) (int64, error) {
-	var total int64
-	for {
-		b, err := k.next(wholeBuffer)
-		if err == io.EOF {
-			return total, nil
-		} else if err != nil {
-			return total, err
-		}
-		n, err := w.Write(b)
-		if total += int64(n); err != nil {
-			return total, err
-		}
-	}
 }
 
 // Drain takes the octets that are still to come of this chunk; the transaction
@@ -248,6 +229,6 @@ func (k *chunks) skipChunk(bound int64) {
 		return
 	}
 	for k.left > 0 && k.err == nil {
-		k.take(wholeBuffer)
+		k.take()
 	}
 }

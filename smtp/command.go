@@ -65,14 +65,6 @@ var verbs = verbTable(
 	verb{"AUTH", afterHello | noMail | argument, (*Conn).auth},
 	verb{"XCLIENT", noMail, (*Conn).xclient},
 	verb{"XFORWARD", afterHello | noMail, (*Conn).xforward},
-	// QUIRK: what is not SMTP at all. A browser or a proxy can be made to send
-	// HTTP with commands in its body; it must not get to say a second line.
-	verb{"GET", 0, (*Conn).foreign},
-	verb{"POST", 0, (*Conn).foreign},
-	verb{"PUT", 0, (*Conn).foreign},
-	verb{"HEAD", 0, (*Conn).foreign},
-	verb{"OPTIONS", 0, (*Conn).foreign},
-	verb{"CONNECT", 0, (*Conn).foreign},
 )
 
 func verbTable(rows ...verb) map[verbKey]*verb {
@@ -109,7 +101,16 @@ func (c *Conn) command(line string) {
 	if !c.count() {
 		return
 	}
-	if !ok || v == nil {
+	switch {
+	case notSMTP(name, arg):
+		c.giveUp(&Error{Code: 421, Enhanced: "5.7.0", Text: "this is a mail server"})
+		return
+	case strings.ContainsFunc(line, isControl):
+		// No verb has a use for one, and what is done with the text further on, by a terminal
+		// or in a log, is not ours to know.
+		c.wrong(501, "5.5.2", "a command holds no control characters")
+		return
+	case !ok || v == nil:
 		c.wrong(500, "5.5.1", "command not recognized")
 		return
 	}
@@ -118,25 +119,25 @@ func (c *Conn) command(line string) {
 	}
 	// RFC 5321, 4.1.1: white space at the end of a command is tolerated.
 	arg = strings.TrimRight(arg, " ")
-	if c.permitted(v, arg) && c.agreed(v, arg) {
+	if c.permitted(v, arg) && c.agreed(v.name, arg) {
 		v.run(c, arg)
 	}
 }
 
 // agreed asks OnCommand, and says what it has against the command. The octets of
 // a refused chunk follow all the same.
-func (c *Conn) agreed(v *verb, arg string) bool {
+func (c *Conn) agreed(verb, arg string) bool {
 	if c.server.OnCommand == nil {
 		return true
 	}
-	if v.name == "AUTH" { // an initial response is a password
+	if verb == "AUTH" { // an initial response is a password
 		arg, _, _ = strings.Cut(arg, " ")
 	}
-	e := c.handlerError(c.call(func() error { return c.server.OnCommand(c.ctx, c, v.name, arg) }))
+	e := c.handlerError(c.call(func() error { return c.server.OnCommand(c.ctx, c, verb, arg) }))
 	if e == nil {
 		return true
 	}
-	if size, _, ok := parseBdat(arg); v.name == "BDAT" && ok && !c.skip(size) {
+	if size, _, ok := parseBdat(arg); verb == "BDAT" && ok && !c.skip(size) {
 		c.giveUp(e)
 		return false
 	}
@@ -243,11 +244,14 @@ func (c *Conn) greet(name string, right, extended bool) {
 	c.say(250, "", string(text))
 }
 
+// isControl tells what neither a command nor a name may hold (RFC 5321, 4.1.1 and 4.1.2).
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
 // badHello tells what no name in a greeting may be: what is more than one word, or could
 // end a line or a field further on. RFC 5321, 4.1.4 forbids to refuse mail because a name
 // is not that of the client's address; a domain has 255 octets at most (4.5.3.1.2).
 func badHello(name string) bool {
-	return strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f }) || len(name) > 255
+	return strings.ContainsFunc(name, func(r rune) bool { return r == ' ' || isControl(r) }) || len(name) > 255
 }
 
 // path reads "FROM:<path> parameters" or "TO:<path> parameters". UTF-8 is
@@ -371,10 +375,15 @@ func (c *Conn) quit(string) {
 	c.done, c.why = true, "QUIT"
 }
 
-// foreign ends a session in which somebody speaks HTTP: all that follows is a body that
-// anybody may have written into a form, and a line of it could be a command.
-func (c *Conn) foreign(string) {
-	c.giveUp(&Error{Code: 421, Enhanced: "5.7.0", Text: "this is a mail server"})
+// notSMTP tells what no client of ours says, but who speaks HTTP or has lost count says: a
+// request of HTTP, and a field of its header or of a message's. What follows may have been
+// written by anybody into a form or a text, and a line of it could be a command, so that
+// the session ends.
+//
+// QUIRK: a browser or a proxy can be made to send a request with commands in its body, and
+// a request line that is too long to be read would get past if fields did not count.
+func notSMTP(name, arg string) bool {
+	return strings.HasSuffix(name, ":") || strings.HasPrefix(arg[strings.LastIndexByte(arg, ' ')+1:], "HTTP/")
 }
 
 // startTLS carries out STARTTLS (RFC 3207). What was said in clear is forgotten,
@@ -397,7 +406,9 @@ func (c *Conn) startTLS(string) {
 		c.done, c.why = true, "the TLS handshake failed"
 		return
 	}
-	// RFC 3207, 4.2: the client begins anew, with EHLO. No transaction is open (noMail).
+	// RFC 3207, 4.2: the client begins anew, with EHLO. No transaction is open (noMail), but
+	// what XFORWARD said of the next one is forgotten too.
+	c.reset()
 	c.mu.Lock()
 	c.hello, c.esmtp, c.user = "", false, ""
 	c.mu.Unlock()

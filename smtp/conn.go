@@ -33,7 +33,7 @@ type Conn struct {
 	server   *Server
 	raw      net.Conn     // the connection
 	nc       net.Conn     // the same, or TLS over it: for this goroutine alone
-	peer     net.Addr     // who has connected; with the PROXY protocol, through whom it is relayed
+	peer     net.Addr     // who is trusted or not: has connected, or is spoken for by PROXY or XCLIENT
 	host     netip.Prefix // what it is counted as
 	quick    *quickConn
 	policy   Policy
@@ -365,11 +365,11 @@ func (c *Conn) say(code int, enhanced EnhancedCode, text string) {
 	}
 }
 
-// refuse queues a refusal; without an enhanced code it gets the general one of its class,
-// as RFC 2034, 4 wants one in each.
+// refuse queues a refusal; without an enhanced code, or with one that is none, it gets the
+// general one of its class, as RFC 2034, 4 wants one in each.
 func (c *Conn) refuse(e *Error) {
 	enhanced := e.Enhanced
-	if enhanced == "" {
+	if enhanced == "" || len(enhanced) > 9 || strings.Trim(string(enhanced), "0123456789.") != "" {
 		enhanced = EnhancedCode(strconv.Itoa(e.Code/100) + ".0.0")
 	}
 	c.say(e.Code, enhanced, e.Text)
@@ -405,11 +405,11 @@ func (c *Conn) reset() {
 		c.txn.life.cancel()
 		// What the Handler made is held no longer; the room for recipients is for the next.
 		c.txn, c.space = nil, transaction{rcpts: room(c.space.rcpts)}
-		if c.forward != nil {
-			c.mu.Lock()
-			c.forward = nil
-			c.mu.Unlock()
-		}
+	}
+	if c.forward != nil {
+		c.mu.Lock()
+		c.forward = nil
+		c.mu.Unlock()
 	}
 }
 

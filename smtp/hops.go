@@ -1,9 +1,6 @@
 package smtp
 
-import (
-	"bytes"
-	"io"
-)
+import "bytes"
 
 // Messages that go in circles (RFC 5321, 6.3). Every server that a message passes
 // puts a Received field before it, and their number is all that tells a loop from a
@@ -55,16 +52,3 @@ func (h *hops) pass(b []byte) error {
 // looping tells whether the message has passed too many. It stays so: what is read on is
 // read to be dropped.
 func (h *hops) looping() bool { return h.seen > h.most }
-
-// A hopWriter passes on what hops has nothing against.
-type hopWriter struct {
-	hops *hops
-	w    io.Writer
-}
-
-func (w *hopWriter) Write(p []byte) (int, error) {
-	if err := w.hops.pass(p); err != nil {
-		return 0, err
-	}
-	return w.w.Write(p)
-}

@@ -177,7 +177,7 @@ var rcptParams = []param[RcptOptions]{
 			// The kind is an atom and not encoded, the address behind it is xtext.
 			kind, text, ok := strings.Cut(v, ";")
 			text, err := wire.DecodeXtext(text)
-			if !ok || kind == "" || text == "" || len(v) > 500 {
+			if !ok || !isAtom(kind) || text == "" || len(v) > 500 {
 				return errValue
 			}
 			o.Original = kind + ";" + text
@@ -207,6 +207,14 @@ var rcptParams = []param[RcptOptions]{
 			return value, !o.ValidSince.IsZero()
 		},
 	},
+}
+
+// isAtom tells whether s is one in ASCII (RFC 5322, 3.2.3), as registered kinds of
+// addresses are: it stands in a report's field as it is.
+func isAtom(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`()<>@,;:\".[]`, r)
+	})
 }
 
 func needed[O any](*O) bool { return true }

@@ -41,8 +41,8 @@ type Policy struct {
 	// nobody.
 	Proxies []netip.Prefix
 	// Trusted are the peers that may say XCLIENT and XFORWARD. Behind a proxy the
-	// client that it speaks for counts. nil: nobody, and to others neither verb is
-	// announced.
+	// client that it speaks for counts, and after an XCLIENT with ADDR that client.
+	// nil: nobody, and to others neither verb is announced.
 	Trusted []netip.Prefix
 }
 

@@ -203,20 +203,29 @@ func TestXClient(t *testing.T) {
 		return nil
 	}}
 	addr, got := seen(t, srv, Policy{Trusted: loopback})
-	out := say(t, addr, "EHLO filter.example.com\r\nXCLIENT ADDR=192.0.2.1 PORT=99 HELO=far.example.org LOGIN=ann\r\nEHLO filter.example.com\r\nXFORWARD ADDR=192.0.2.7\r\nMAIL FROM:<>\r\nRSET\r\nMAIL FROM:<>\r\nQUIT\r\n")
-	if s := <-got; s != "192.0.2.1:99 far.example.org ann 192.0.2.7" {
-		t.Errorf("got %q, said %q", s, out)
-	}
+	out := say(t, addr, "EHLO filter.example.com\r\nXCLIENT ADDR=192.0.2.1 PORT=99 HELO=far.example.org LOGIN=ann\r\nEHLO filter.example.com\r\nMAIL FROM:<>\r\nQUIT\r\n")
 	if s := <-got; s != "192.0.2.1:99 far.example.org ann " {
-		t.Errorf("the next transaction: got %q", s)
+		t.Errorf("got %q, said %q", s, out)
 	}
 	if !strings.Contains(out, "XCLIENT ADDR PORT") || strings.Count(out, "220 ") != 2 {
 		t.Errorf("got %q, want XCLIENT announced and a second greeting", out)
 	}
 	// Of what was said before XCLIENT nothing counts, and nothing of another XCLIENT.
-	out = say(t, addr, "EHLO one.example.com\r\nXFORWARD ADDR=192.0.2.7\r\nXCLIENT ADDR=192.0.2.1 PORT=99 HELO=far.example.org LOGIN=ann\r\nXCLIENT ADDR=192.0.2.2\r\nEHLO two.example.com\r\nMAIL FROM:<>\r\nQUIT\r\n")
+	out = say(t, addr, "EHLO one.example.com\r\nXFORWARD ADDR=192.0.2.7\r\nXCLIENT PORT=99 HELO=far.example.org LOGIN=ann\r\nXCLIENT ADDR=192.0.2.2\r\nEHLO two.example.com\r\nMAIL FROM:<>\r\nQUIT\r\n")
 	if s := <-got; s != "192.0.2.2:99 two.example.com  " {
 		t.Errorf("after two: got %q, said %q", s, out)
+	}
+	// XFORWARD is of one transaction, and forgotten where one would be, EHLO included.
+	for again, want := range map[string]string{"MAIL FROM:<>\r\nRSET": "192.0.2.7", "RSET": "", "EHLO two.example.com": ""} {
+		out = say(t, addr, "EHLO one.example.com\r\nXFORWARD ADDR=192.0.2.7\r\n"+again+"\r\nMAIL FROM:<>\r\nQUIT\r\n")
+		if want != "" {
+			if s := <-got; !strings.HasSuffix(s, "  "+want) {
+				t.Errorf("XFORWARD: got %q, said %q, want %s told", s, out, want)
+			}
+		}
+		if s := <-got; !strings.HasSuffix(s, "  ") {
+			t.Errorf("XFORWARD, then %q: got %q, said %q, want it forgotten", again, s, out)
+		}
 	}
 	if out := say(t, addr, "EHLO x\r\nXCLIENT ADDR=192.0.2.66\r\nNOOP\r\n"); !strings.HasSuffix(out, "554 5.7.1 not from there\r\n") {
 		t.Errorf("got %q, want OnConnect's refusal last", out)

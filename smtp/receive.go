@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/postrider/postrider/internal/wire"
@@ -19,11 +20,11 @@ import (
 // Handler's refusal is no such error: the octets were in order, and the session goes on.
 
 // source is what a message is read from: wire.Data or chunks. How it has ended is asked of
-// it and not of its reader's last error, because a Handler may have seen another one, or
-// none.
+// it and not of what a Handler has read last, which may have been another error, or none.
 type source interface {
-	io.Reader
-	io.WriterTo
+	// Next returns what comes next, where it lies: it is valid until the next call.
+	// io.EOF comes only after a valid end.
+	Next() ([]byte, error)
 	// Err is how the reading ended: nil if it has not, io.EOF if it is complete.
 	Err() error
 	// Drain reads on to the end, bounded, and drops what it reads.
@@ -35,55 +36,90 @@ type source interface {
 type body struct {
 	src  source
 	hops hops
-	to   hopWriter // of WriteTo
 	life *lifetime // the transaction's
+
+	// mu is held while src is read. A Handler may read on another goroutine than its own,
+	// and return while that waits for the client: two who read the same connection would
+	// part what it says between them, and some of the message would be left for commands.
+	mu   sync.Mutex
+	rest []byte // of what was read last, not handed out yet
 	dead atomic.Bool
 }
 
 var errDead = errors.New("smtp: the message was read after Data had returned")
 
-func (b *body) Read(p []byte) (int, error) {
-	// A goroutine that outlives Data would else read the next command.
-	if b.dead.Load() {
-		return 0, errDead
+// next returns what is to be handed out next. mu is held.
+func (b *body) next() (piece []byte, err error) {
+	switch {
+	case b.dead.Load(): // a goroutine that outlives Data would else read the next command
+		return nil, errDead
+	case len(b.rest) > 0:
+		piece, b.rest = b.rest, nil
+		return piece, nil
 	}
-	n, err := b.src.Read(p)
-	if loop := b.hops.pass(p[:n]); loop != nil {
-		n, err = 0, loop
+	piece, err = b.src.Next()
+	if loop := b.hops.pass(piece); loop != nil {
+		piece, err = nil, loop
 	}
-	b.check(err)
-	return n, err
-}
-
-// WriteTo implements io.WriterTo, for io.Copy without a copy in between.
-func (b *body) WriteTo(w io.Writer) (int64, error) {
-	if b.dead.Load() {
-		return 0, errDead
-	}
-	b.to = hopWriter{&b.hops, w}
-	n, err := b.src.WriteTo(&b.to)
-	if b.check(b.src.Err()); b.hops.looping() {
-		b.life.cancel()
-	}
-	return n, err
-}
-
-// check cancels the transaction when no more of the message can come: what a Handler has
-// begun for it, perhaps elsewhere, is in vain.
-func (b *body) check(err error) {
+	// No more of the message can come: what a Handler has begun for it, perhaps elsewhere, is
+	// in vain.
 	if err != nil && err != io.EOF {
 		b.life.cancel()
 	}
+	return piece, err
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	piece, err := b.next()
+	n := copy(p, piece)
+	b.rest = piece[n:]
+	return n, err
+}
+
+// WriteTo implements io.WriterTo, for io.Copy without a copy in between. What w waits for
+// is none of the session's business, which may end the body meanwhile.
+func (b *body) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		b.mu.Lock()
+		piece, err := b.next()
+		b.mu.Unlock()
+		if err == io.EOF {
+			return total, nil
+		} else if err != nil {
+			return total, err
+		}
+		n, err := w.Write(piece)
+		if total += int64(n); err != nil {
+			b.mu.Lock()
+			b.rest = piece[n:]
+			b.mu.Unlock()
+			return total, err
+		}
+	}
+}
+
+// end ends its life: whoever still reads has read when it returns, and reads no more.
+func (b *body) end() {
+	b.dead.Store(true) // first, or it could begin again and again before the lock is ours
+	b.mu.Lock()
+	defer b.mu.Unlock()
 }
 
 // repaired is a source whose bare CRs and LFs have become CRLF, so that nobody
 // behind a normalizing listener has to know of them.
 type repaired struct {
 	source
-	out   bytes.Buffer // repaired and not read yet
+	rest  []byte       // of the source, not repaired yet
+	out   bytes.Buffer // repaired
 	lines *wire.Stuffer
-	err   error // how the source ended
+	over  bool // all has been handed out
 }
+
+// repairPiece is how much is repaired at a time, so that a long message is not held for the
+// sake of its line ends.
+const repairPiece = 4 << 10
 
 func newRepaired(src source) *repaired {
 	r := &repaired{source: src}
@@ -91,43 +127,39 @@ func newRepaired(src source) *repaired {
 	return r
 }
 
-// Read repairs piece by piece, so that a long message is not held for the sake of its
-// line ends. A CR at the end of a piece may have its LF in the next: lines keeps it.
-func (r *repaired) Read(p []byte) (int, error) {
-	var piece [4 << 10]byte
-	for r.out.Len() == 0 {
-		if r.err != nil {
-			return 0, r.err
+// Next implements source. A CR at the end of a piece may have its LF in the next: lines
+// keeps it.
+func (r *repaired) Next() (_ []byte, err error) {
+	for r.out.Reset(); r.out.Len() == 0; {
+		if len(r.rest) == 0 && r.source.Err() == nil {
+			if r.rest, err = r.source.Next(); err == io.EOF {
+				r.lines.Close()
+				continue
+			}
 		}
-		var n int
-		n, r.err = r.source.Read(piece[:])
-		r.lines.Write(piece[:n])
-		if r.err == io.EOF {
-			r.lines.Close()
+		if err = r.source.Err(); err != nil && len(r.rest) == 0 {
+			r.over = true
+			return nil, err
 		}
+		n := min(len(r.rest), repairPiece)
+		r.lines.Write(r.rest[:n])
+		r.rest = r.rest[n:]
 	}
-	return r.out.Read(p)
+	return r.out.Bytes(), nil
 }
-
-func (r *repaired) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{r}) }
 
 // Err is nil too while there is something left to read of a source that has ended.
 func (r *repaired) Err() error {
-	if err := r.source.Err(); err != io.EOF {
+	if err := r.source.Err(); err != io.EOF || r.over {
 		return err
 	}
-	if r.out.Len() > 0 {
-		return nil
-	}
-	return r.err
+	return nil
 }
 
 // Drain drops what was repaired too.
 func (r *repaired) Drain(bound int64) error {
-	r.out.Reset()
-	err := r.source.Drain(bound)
-	r.err = r.source.Err()
-	return err
+	r.rest, r.over = nil, true
+	return r.source.Drain(bound)
 }
 
 // data carries out DATA (RFC 5321, 4.1.1.4). The 354 waits in the buffer until more is to
@@ -161,10 +193,9 @@ func (c *Conn) receive(src source) {
 		id, err = txn.Data(txn.life, b)
 		return err
 	})
-	b.dead.Store(true)
+	b.end()
 	defer func() {
 		c.reading(false)
-		c.commands, c.noops = 0, 0
 		c.reset()
 	}()
 	if b.hops.looping() {
@@ -178,8 +209,11 @@ func (c *Conn) receive(src source) {
 	}
 	switch end := src.Err(); {
 	case end == io.EOF:
-		if err == nil && c.ended(said) {
-			c.messages++
+		if c.ended(said) { // one that was given up leads to nothing, like what went before it
+			c.commands, c.noops = 0, 0
+			if err == nil {
+				c.messages++
+			}
 		}
 		c.answer(id, err, c.answered(said, txn.rcpts))
 	case errors.Is(end, errAborted):

@@ -252,16 +252,20 @@ func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
 	if debug {
 		log.Debug("smtp: session begins", "session", c.id, "remote", c.remote, "local", c.local)
 	}
-	c.serve(refusal)
+	// However it ends: by a panic outside of the Handler too, as in a function of TLSConfig's,
+	// and by runtime.Goexit, by which a test fails. The client would wait, and Shutdown too.
+	defer func() {
+		cancel()
+		if refusal == nil {
+			s.leave(c) // before it closes: who sees the end may come again
+		}
+		c.end()
+	}()
+	c.protect(func() error { c.serve(refusal); return nil })
 	if debug {
 		log.Debug("smtp: session ended", "session", c.id, "remote", c.RemoteAddr(), "hello", c.Hello(), "user", c.User(),
 			"protocol", c.Protocol(), "messages", c.messages, "why", c.why)
 	}
-	cancel()
-	if refusal == nil {
-		s.leave(c) // before it closes: who sees the end may come again
-	}
-	c.end()
 }
 
 // finished tells Shutdown that no session is left. s.mu is held.

@@ -449,7 +449,7 @@ func TestReceivedIsSafe(t *testing.T) {
 		}}}
 		c := raw(t, serve(t, srv, smtp.Policy{}))
 		if want == "" {
-			c.say("EHLO "+said, "501 5.5.4")
+			c.say("EHLO "+said, "501 5.5.2")
 			continue
 		}
 		c.say("EHLO "+said, "250")

@@ -46,7 +46,13 @@ func (c *Conn) call(fn func() error) error {
 		c.watchLater()
 	}
 	w.mu.Unlock()
-	err := c.protect(fn)
+	defer c.called() // after runtime.Goexit too
+	return c.protect(fn)
+}
+
+// called ends what call has begun.
+func (c *Conn) called() {
+	w := &c.watch
 	w.mu.Lock()
 	w.over = true
 	ended := w.ended
@@ -57,7 +63,6 @@ func (c *Conn) call(fn func() error) error {
 		<-ended
 		w.active = false
 	}
-	return err
 }
 
 // watchLater sets the timer for the call under way. watch.mu is held.

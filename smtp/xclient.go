@@ -69,6 +69,9 @@ func (c *Conn) xclient(arg string) {
 	// client change.
 	c.mu.Lock()
 	c.remote, c.local = remote, local
+	if all["ADDR"] != "" {
+		c.peer = remote // who may be let speak after the proxy, and is as trusted as from there
+	}
 	// It begins anew, with the greeting.
 	c.hello, c.esmtp, c.user, c.forward = "", false, all["LOGIN"], nil
 	c.xhello = all["HELO"]

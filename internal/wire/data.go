@@ -17,9 +17,9 @@ import (
 // ErrTooBig is a message over its size limit.
 var ErrTooBig = errors.New("message too big")
 
-// A Data reads one message. Its Read and WriteTo return io.EOF (WriteTo: nil)
-// only after a valid end; every other error is final, except that after
-// ErrTooBig and ErrTooLong Drain can still find the end.
+// A Data reads one message. Its Next returns io.EOF only after a valid end; every other
+// error is final, except that after ErrTooBig and ErrTooLong Drain can still find the
+// end.
 type Data struct {
 	src     *Reader
 	limit   int64
@@ -27,11 +27,10 @@ type Data struct {
 	size    int64 // octets handed out or dropped so far
 	line    int   // octets of the current line so far
 	lines   lines
-	inLine  bool   // not at the beginning of a line
-	loose   bool   // a bare CR or LF is text
-	cr      bool   // the last octet handed out was a CR (loose)
-	odd     bool   // the last line ended in CR CR LF (loose)
-	pending []byte // checked and not yet handed out by Read
+	inLine  bool // not at the beginning of a line
+	loose   bool // a bare CR or LF is text
+	cr      bool // the last octet handed out was a CR (loose)
+	odd     bool // the last line ended in CR CR LF (loose)
 	err     error
 }
 
@@ -53,64 +52,9 @@ func (d *Data) Err() error { return d.err }
 // Size returns how many octets the message has had so far, dots unstuffed.
 func (d *Data) Size() int64 { return d.size }
 
-// Read implements io.Reader.
-func (d *Data) Read(p []byte) (int, error) {
-	if len(d.pending) == 0 {
-		chunk, err := d.next()
-		if err != nil {
-			return 0, err
-		}
-		d.pending = chunk
-	}
-	n := copy(p, d.pending)
-	d.pending = d.pending[n:]
-	return n, nil
-}
-
-// WriteTo implements io.WriterTo: it writes slices of the buffer, uncopied.
-func (d *Data) WriteTo(w io.Writer) (int64, error) {
-	var total int64
-	for {
-		chunk := d.pending
-		d.pending = nil
-		if len(chunk) == 0 {
-			var err error
-			if chunk, err = d.next(); err != nil {
-				if err == io.EOF {
-					err = nil
-				}
-				return total, err
-			}
-		}
-		n, err := w.Write(chunk)
-		total += int64(n)
-		if err != nil {
-			d.pending = chunk[n:]
-			return total, err
-		}
-	}
-}
-
-// Drain reads on to the end of the message and drops what it reads, at most
-// bound octets. It returns nil if it came to a valid end.
-func (d *Data) Drain(bound int64) error {
-	if d.err == ErrTooBig || d.err == ErrTooLong {
-		d.err = nil
-	}
-	d.pending = nil
-	d.limit, d.maxLine = d.size+bound, int(^uint(0)>>1)
-	for {
-		if _, err := d.next(); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
-// next returns the next octets of the message. They lie in the buffer and are
+// Next returns the next octets of the message, unstuffed. They lie in the buffer and are
 // valid until the next call.
-func (d *Data) next() ([]byte, error) {
+func (d *Data) Next() ([]byte, error) {
 	for d.err == nil {
 		if !d.inLine {
 			if more := d.dot(); more {
@@ -134,6 +78,22 @@ func (d *Data) next() ([]byte, error) {
 		}
 	}
 	return nil, d.err
+}
+
+// Drain reads on to the end of the message and drops what it reads, at most
+// bound octets. It returns nil if it came to a valid end.
+func (d *Data) Drain(bound int64) error {
+	if d.err == ErrTooBig || d.err == ErrTooLong {
+		d.err = nil
+	}
+	d.limit, d.maxLine = d.size+bound, int(^uint(0)>>1)
+	for {
+		if _, err := d.Next(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // fill reads more; the connection must not end here.

@@ -1,0 +1,177 @@
+package smtp_test
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/smtp"
+)
+
+// Handlers that do what they should not: whatever it is, a session stays in step with its
+// client, or ends.
+
+// quiet is a server that tells nobody of its faults.
+func quiet(srv *smtp.Server) *smtp.Server {
+	srv.Logger = slog.New(slog.DiscardHandler)
+	return srv
+}
+
+// A Handler that leaves a goroutine behind in the reading of the message does not share
+// the connection with it: what the client says next is the session's alone.
+func TestReaderLeftBehind(t *testing.T) {
+	for _, read := range map[string]func(io.Reader) error{
+		"Read":    func(r io.Reader) error { _, err := io.ReadFull(r, make([]byte, 1<<20)); return err },
+		"WriteTo": func(r io.Reader) error { _, err := r.(io.WriterTo).WriteTo(io.Discard); return err },
+	} {
+		for _, profile := range []smtp.Profile{smtp.Strict, smtp.Normalize} {
+			for _, verb := range []string{"DATA", "BDAT"} {
+				left := make(chan error, 1)
+				srv := quiet(&smtp.Server{Handler: &smtp.Hooks{OnData: func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+					begun := make(chan struct{})
+					go func() {
+						io.ReadFull(r, make([]byte, 4))
+						close(begun)
+						left <- read(r)
+					}()
+					<-begun
+					return "", smtp.Errorf(550, "5.7.1", "not this one")
+				}}})
+				c := raw(t, serve(t, srv, smtp.Policy{Profile: profile}))
+				c.say("EHLO c.example.org", "250")
+				c.say("MAIL FROM:<ann@example.com>", "250")
+				c.say("RCPT TO:<bob@example.net>", "250")
+				if verb == "DATA" {
+					c.say("DATA", "354")
+					io.WriteString(c, "one\r\n")
+					c.say("two\r\n..\r\n.\r\nNOOP", "550 5.7.1")
+					c.expect("250 2.0.0")
+				} else {
+					io.WriteString(c, "BDAT 10 LAST\r\none\r\n")
+					c.say("two\r\nNOOP", "550 5.7.1")
+					c.expect("250 2.0.0")
+				}
+				c.say("QUIT", "221")
+				<-left
+			}
+		}
+	}
+}
+
+// A Handler that ends its goroutine ends its session, which nobody then waits for.
+func TestGoexit(t *testing.T) {
+	h := &lives{rcpt: func(context.Context, string) error { runtime.Goexit(); return nil }}
+	srv := quiet(&smtp.Server{Handler: h})
+	c := raw(t, serve(t, srv, smtp.Policy{}))
+	c.say("EHLO c.example.org", "250")
+	c.say("MAIL FROM:<ann@example.com>", "250")
+	io.WriteString(c, "RCPT TO:<bob@example.net>\r\n")
+	if b, err := io.ReadAll(c.rd); len(b) > 0 || err != nil {
+		t.Errorf("got %q and %v, want the end of the connection", b, err)
+	}
+	ended(t, h.last(), "Goexit")
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// A panic in any function of the user's ends that session alone.
+func TestPanicsElsewhere(t *testing.T) {
+	config := serverTLS(t)
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { panic("GetConfigForClient") }
+	for name, srv := range map[string]*smtp.Server{
+		"TLSConfig": {TLSConfig: config},
+		"Trace": {Trace: func(l smtp.Line) {
+			if l.Text == "STARTTLS" {
+				panic("Trace")
+			}
+		}},
+		"OnConnect": {OnConnect: func(context.Context, *smtp.Conn) error { panic("OnConnect") }},
+		"OnCommand": {OnCommand: func(context.Context, *smtp.Conn, string, string) error { panic("OnCommand") }},
+	} {
+		addr := serve(t, quiet(srv), smtp.Policy{})
+		for range 2 {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(conn, "EHLO c.example.org\r\nSTARTTLS\r\n")
+			tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).Handshake()
+			conn.(*net.TCPConn).CloseWrite()
+			io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+		if err := srv.Shutdown(t.Context()); err != nil {
+			t.Errorf("%s: Shutdown: %v", name, err)
+		}
+	}
+}
+
+// What a Handler puts into a refusal is one reply, whatever it holds.
+func TestRefusalIsOneReply(t *testing.T) {
+	for _, e := range []*smtp.Error{
+		{Code: 550, Enhanced: "5.1.1\r\n250 ok", Text: "x"}, {Code: 550, Enhanced: "5.1.1 x", Text: "x"}, {Code: 550, Enhanced: "none", Text: "x"},
+		{Code: 550, Enhanced: "5.1000.1000", Text: "x"}, {Code: 550, Text: "x\r\n250 ok\r"}, {Code: 550, Text: strings.Repeat("x", 1000)},
+	} {
+		srv := quiet(&smtp.Server{Handler: &smtp.Hooks{OnSender: func(context.Context, *smtp.Conn, string, *smtp.MailOptions) error { return e }}})
+		c := raw(t, serve(t, srv, smtp.Policy{}))
+		c.say("EHLO c.example.org", "250")
+		want := "550 5.0.0 "
+		if strings.Contains(e.Text, "\n") {
+			want = "550-5.0.0 "
+		}
+		io.WriteString(c, "MAIL FROM:<ann@example.com>\r\nQUIT\r\n")
+		b, _ := io.ReadAll(c.rd)
+		lines := strings.Split(string(b), "\r\n")
+		if !strings.HasPrefix(lines[0], want) || !strings.HasPrefix(lines[len(lines)-2], "221 ") || strings.Contains(string(b), "\r\n250") {
+			t.Errorf("%+v: got %q, want one reply that begins with %s", e, b, want)
+		}
+		for _, line := range lines {
+			if len(line) > 510 {
+				t.Errorf("%+v: got a line of %d octets", e, len(line))
+			}
+		}
+	}
+}
+
+// OnCommand is asked between chunks as elsewhere. A chunk that it refuses is taken and
+// missing, so that the message is given up.
+func TestCommandsBetweenChunks(t *testing.T) {
+	var asked []string
+	delivered := 0
+	srv := quiet(&smtp.Server{
+		OnCommand: func(_ context.Context, _ *smtp.Conn, verb, arg string) error {
+			asked = append(asked, verb+" "+arg)
+			if arg == "6" || arg == "no" {
+				return smtp.Errorf(452, "4.3.1", "not now")
+			}
+			return nil
+		},
+		Handler: &smtp.Hooks{OnData: func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+			_, err := io.Copy(io.Discard, r)
+			if err == nil {
+				delivered++
+			}
+			return "", err
+		}},
+	})
+	c := raw(t, serve(t, srv, smtp.Policy{}))
+	c.say("EHLO c.example.org", "250")
+	c.say("MAIL FROM:<ann@example.com>", "250")
+	c.say("RCPT TO:<bob@example.net>", "250")
+	c.say("BDAT 5\r\none", "250")
+	c.say("NOOP no", "452 4.3.1")
+	c.say("NOOP", "250")
+	c.say("BDAT 6\r\nRSET\r\nBDAT 7 LAST\r\nthree", "452 4.3.1")
+	c.expect("503 5.5.1")
+	c.say("MAIL FROM:<ann@example.com>", "250")
+	c.say("QUIT", "221")
+	if got := strings.Join(asked, ", "); delivered > 0 || !strings.Contains(got, "BDAT 5, NOOP no, NOOP , BDAT 6, BDAT 7 LAST") {
+		t.Errorf("delivered %d, asked %s", delivered, got)
+	}
+}
