@@ -77,6 +77,9 @@ func exitCode(err error) int {
 	case errors.Is(err, smtp.ErrTemporary):
 		return exitTempFail
 	case errors.Is(err, smtp.ErrPermanent):
+		if sent, ok := errors.AsType[*smtp.SendError](err); ok {
+			return alike(sent.Results)
+		}
 		return exitUnavailable
 	case errors.Is(err, sqlite.ErrLocked):
 		return exitUnavailable
@@ -90,8 +93,8 @@ func exitCode(err error) int {
 	}
 	// Some have it and others were only deferred: 75 would have the message sent to
 	// the first ones again.
-	if _, ok := errors.AsType[*smtp.SendError](err); ok {
-		return exitUnavailable
+	if sent, ok := errors.AsType[*smtp.SendError](err); ok {
+		return alike(sent.Results)
 	}
 	if strings.HasPrefix(err.Error(), "unknown ") || strings.Contains(err.Error(), " arg(s)") {
 		return exitUsage // cobra's, which have no type
@@ -99,20 +102,35 @@ func exitCode(err error) int {
 	return exitSoftware
 }
 
+// alike is the code that all of a message's recipients share; that of what is
+// refused for good where they do not.
+func alike(results []smtp.Result) int {
+	code := exitUnavailable
+	for i, r := range results {
+		one := exitCode(r.Err)
+		if i > 0 && one != code {
+			return exitUnavailable
+		}
+		code = one
+	}
+	return code
+}
+
 // replyCode maps a refusal by its enhanced code, and by its class where that
-// says nothing (RFC 3463, 3: X.1.1 and X.1.2 are addresses, X.7 is policy). The
-// subject comes first, as it tells a script more than whether to wait.
+// says nothing (RFC 3463, 3: X.1.1 and X.1.2 are addresses, X.7 is policy). What may
+// pass is 75 whatever it is about: greylisting is a 4.7.1, and a pipe that ended in
+// 77 for it would have the message returned.
 func replyCode(e *smtp.Error) int {
 	_, detail, _ := strings.Cut(string(e.Enhanced), ".")
 	switch {
+	case errors.Is(e, smtp.ErrTemporary):
+		return exitTempFail
 	case detail == "1.1":
 		return exitNoUser
 	case detail == "1.2":
 		return exitNoHost
 	case strings.HasPrefix(detail, "7."):
 		return exitNoPerm
-	case errors.Is(e, smtp.ErrTemporary):
-		return exitTempFail
 	}
 	return exitUnavailable
 }
