@@ -76,8 +76,11 @@ func (o Offer) first(what string, mechanisms ...string) (string, error) {
 
 // none is the error of a credential that works with none but mechanisms.
 func (o Offer) none(what string, mechanisms []string) error {
-	return fmt.Errorf("sasl: %w: %s works with %s; the server offers %q", ErrNoMechanism, what,
-		strings.Join(mechanisms, ", "), strings.Join(o.Mechanisms, " "))
+	offered := "no authentication"
+	if len(o.Mechanisms) > 0 {
+		offered = fmt.Sprintf("%q", strings.Join(o.Mechanisms, " "))
+	}
+	return fmt.Errorf("sasl: %w: %s works with %s; the server offers %s", ErrNoMechanism, what, strings.Join(mechanisms, ", "), offered)
 }
 
 // An Exchange is the client's side of one authentication.

@@ -89,7 +89,7 @@ func tlsAdvice(err error) string {
 		return "the server's certificate is out of date, or this machine's clock is wrong"
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "the server does not begin with TLS: try --tls starttls"
+		return "the server does not begin with TLS: leave out --tls implicit, or write smtp:// for smtps://"
 	}
 	if _, ok := errors.AsType[tls.AlertError](err); ok {
 		return "the two have no version or cipher of TLS in common; TLS 1.2 is the least that is used"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -165,7 +166,7 @@ func (p *probe) run(ctx context.Context, port string) error {
 	if implicit {
 		secured := tls.Client(conn, p.config())
 		if err := p.step("tls", func() error { return secured.HandshakeContext(ctx) }); err != nil {
-			return fmt.Errorf("TLS with %s: %w", p.host, err)
+			return handshakeError(fmt.Errorf("TLS with %s: %w", p.host, err))
 		}
 		p.secured(secured.ConnectionState(), "implicit")
 		conn = secured
@@ -219,11 +220,21 @@ func (p *probe) greeted(ctx context.Context, conn net.Conn) (*smtp.Client, error
 	return c, nil
 }
 
+// handshakeError tells a server that speaks something else than TLS, or none of ours,
+// from one that could not be reached.
+func handshakeError(err error) error {
+	_, noRecord := errors.AsType[tls.RecordHeaderError](err)
+	if _, alert := errors.AsType[tls.AlertError](err); alert || noRecord {
+		return exitf(exitProtocol, "%w", err)
+	}
+	return err
+}
+
 // startTLS begins TLS and asks again.
 func (p *probe) startTLS(ctx context.Context, c *smtp.Client) error {
 	err := p.step("tls", func() error { _, err := c.StartTLS(ctx, p.config()); return err })
 	if err != nil {
-		return err
+		return handshakeError(err)
 	}
 	p.secured(*c.TLS(), "starttls")
 	// The Dialer has found a name for the first EHLO; that it was taken is known, and

@@ -73,12 +73,27 @@ func (o *connectOptions) senders(addresses []string, s streams) (smtp.SendCloser
 		}
 		all.senders, senders = append(all.senders, one), append(senders, one)
 	}
+	for i := range len(senders) - 1 {
+		senders[i] = telling(senders[i], s.err)
+	}
 	if len(all.senders) == 1 {
 		// It stays itself: it need not keep the message for a second try elsewhere.
 		return all.senders[0], nil
 	}
 	all.Sender = smtp.Failover(senders...)
 	return &all, nil
+}
+
+// telling returns s, which tells on w why the next server is tried: that all went well
+// in the end does not mean that nothing is to be mended.
+func telling(s smtp.Sender, w io.Writer) smtp.Sender {
+	return smtp.SenderFunc(func(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
+		results, err := s.Send(ctx, env, msg)
+		if smtp.Remaining(env, results) != nil && ctx.Err() == nil {
+			complain(w, fmt.Errorf("%w; the next server is tried", err))
+		}
+		return results, err
+	})
 }
 
 // A failover is several Senders that stand in for each other.

@@ -145,6 +145,8 @@ func TestSinkFaults(t *testing.T) {
 		want   string
 	}{
 		{[]string{"RCPT=550 5.1.1 nobody"}, exitNoUser, "550 5.1.1 nobody"},
+		{[]string{"RCPT=450 4.7.1 greylisted"}, exitTempFail, "450 4.7.1 greylisted"},
+		{[]string{"RCPT=450 4.1.1 not yet known"}, exitTempFail, "450 4.1.1"},
 		{[]string{"mail=451"}, exitTempFail, "451 4.0.0 a fault that was asked for"},
 		{[]string{"END=552 5.3.4 too much"}, exitUnavailable, "too large"},
 		{[]string{"END=drop"}, exitProtocol, "do not send it again"},
@@ -185,7 +187,9 @@ func TestLoadErrors(t *testing.T) {
 		{exitUsage, "no delay", []string{"sink", "--fault", "RCPT=300"}},
 		{exitUsage, "--odds", []string{"sink", "--odds", "2"}},
 		{exitUsage, "go together", []string{"sink", "--tls-cert", "x"}},
-		{exitUnavailable, "in use", []string{"sink", "--listen", addr}},
+		{exitUnavailable, "give another address with --listen\n", []string{"sink", "--listen", addr}},
+		{exitUsage, "HOST:PORT", []string{"sink", "--listen", "2526"}},
+		{exitCannotWrite, "--durable", []string{"sink", "--durable", file(t, "f", "") + "/d"}},
 	} {
 		code, out, errs := ran(t, c.args...)
 		if code != c.code || !strings.Contains(out+errs, c.want) {

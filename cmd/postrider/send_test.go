@@ -232,7 +232,7 @@ func TestSendSeveralServers(t *testing.T) {
 	closed := peers.FreeAddr(t)
 	code, out, errs = sent(t, "", "--server", closed, "--server", addr, "--from", "ann@example.com", "--to", "bob@example.net", "--text", "t", "--trace")
 	<-second
-	if code != 0 || strings.Count(out, "accepted") != 1 {
+	if code != 0 || strings.Count(out, "accepted") != 1 || !strings.Contains(errs, closed) || strings.Count(errs, "the next server is tried") != 1 {
 		t.Errorf("the first one is down: got %d\n%s%s", code, out, errs)
 	}
 }
@@ -394,6 +394,7 @@ func TestSendJSON(t *testing.T) {
 // Each mistake has one line that says what to do, and its exit code.
 func TestSendErrors(t *testing.T) {
 	addr, _ := receiver(t)
+	bare := servedBy(t, new(smtp.Server), smtp.Policy{})
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -431,6 +432,9 @@ func TestSendErrors(t *testing.T) {
 		{exitData, "no author", []string{"--server", addr, "--eml", file(t, "a.eml", "To: a@b.c\n\nx")}},
 		{exitData, "no recipients", []string{"--server", addr, "--eml", file(t, "a.eml", "From: a@b.c\n\nx")}},
 		{exitNoUser, "nobody here", []string{"--server", addr, "--from", "ann@example.com", "--to", "nobody@example.net", "--text", "t"}},
+		{exitNoUser, "2 of 2", []string{"--server", addr, "--from", "ann@example.com", "--to", "nobody@example.net,nobody@example.com", "--text", "t"}},
+		{exitUnavailable, "2 of 2", []string{"--server", addr, "--from", "ann@example.com", "--to", "nobody@example.net,later@example.com", "--text", "t"}},
+		{exitUnavailable, "offers no authentication", []string{"--server", bare, "--user", "ann", "--password-file", file(t, "p", "x"), "--from", "ann@example.com", "--to", "bob@example.net"}},
 		{exitTempFail, "nothing listens", append(good[2:], "--server", closed.Addr().String())},
 		{exitNoHost, "check its spelling", append(good[2:], "--server", "nowhere.invalid")},
 		{exitNoPerm, "user or password is wrong", append(good, "--user", "ann", "--password-file", file(t, "p", "wrong"))},

@@ -94,7 +94,11 @@ func sendmail(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	connect := connectOptions{tls: "auto", trace: o.verbose}
-	relay, err := connect.senders(strings.Fields(config.relay), s)
+	told := s
+	if !o.verbose {
+		told.err = io.Discard // whatever is heard of a message that was sent worries somebody
+	}
+	relay, err := connect.senders(strings.Fields(config.relay), told)
 	if err != nil {
 		return exitf(exitConfig, "relay, from %s: %w", config.from, err)
 	}

@@ -143,6 +143,9 @@ func TestSendmailConfiguration(t *testing.T) {
 		t.Errorf("two relays, the first away: got exit code %d: %s", code, errs)
 	} else {
 		<-got
+		if errs != "" {
+			t.Errorf("two relays, the first away: it is told though all went well: %s", errs)
+		}
 	}
 	write("relais = x\n")
 	if code, errs := call(); code != exitConfig || !strings.Contains(errs, "line 1: relais") {

@@ -187,7 +187,11 @@ func (o *serveOptions) hookSecret() ([]byte, error) {
 func listenError(flag, addr string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return exitf(exitUnavailable, "%s is in use by another program: give another address with --%s, or --%s off", addr, flag, flag)
+		hint := ", or --" + flag + " off"
+		if flag == "listen" { // sink's, which has no other
+			hint = ""
+		}
+		return exitf(exitUnavailable, "%s is in use by another program: give another address with --%s%s", addr, flag, hint)
 	case errors.Is(err, syscall.EACCES):
 		return exitf(exitNoPerm, "%s may not be opened by this user: ports below 1024 often are the system's", addr)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -195,6 +199,9 @@ func listenError(flag, addr string, err error) error {
 	}
 	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
 		return exitf(exitNoHost, "--%s %s: %s", flag, addr, fmt.Sprint(dnsErr.Err))
+	}
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
+		return usagef("--%s %q: it is HOST:PORT, or :PORT for all addresses of this machine", flag, addr)
 	}
 	return exitf(exitUnavailable, "--%s %s: %w", flag, addr, err)
 }

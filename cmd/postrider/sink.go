@@ -189,7 +189,7 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 	}
 	if o.durable != "" {
 		if err := os.MkdirAll(o.durable, 0o700); err != nil {
-			return nil, nil, err
+			return nil, nil, exitf(exitCannotWrite, "--durable: %w", err)
 		}
 		k.keep = &keeper{dir: o.durable}
 	}

@@ -86,6 +86,7 @@ func TestVerifyExpandNoop(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &answers); err != nil || code != exitNoUser || len(answers) != 2 || len(answers[0].Members) != 2 || answers[1].Answer != "no" {
 		t.Errorf("--json: got %d, %v\n%s%s", code, err, out, errs)
 	}
+	old, _ := sinking(t, "--fault", "EHLO=502") // which knows no extension
 	for _, c := range []struct {
 		code int
 		want string
@@ -99,6 +100,8 @@ func TestVerifyExpandNoop(t *testing.T) {
 		{exitUsage, "--tls", []string{"check", addr, "--tls", "starttls"}},
 		{exitTempFail, "nothing listens", []string{"check", peers.FreeAddr(t)}},
 		{exitNoHost, "spelling", []string{"check", "nowhere.invalid"}},
+		{exitProtocol, "leave out --tls implicit", []string{"check", addr, "--tls", "implicit"}},
+		{exitUnavailable, "needs SMTPUTF8", []string{"verify", "--server", old, "jörg"}},
 	} {
 		code, out, errs := ran(t, c.args...)
 		if code != c.code || !strings.Contains(out+errs, c.want) {
