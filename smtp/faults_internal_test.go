@@ -167,7 +167,7 @@ func fateOf(err error) string {
 
 // A truth is what a dialogue's server knows at the point where it was cut off.
 type truth struct {
-	heard   bool              // the whole message
+	heard   map[string]bool   // for whom it has the whole message
 	unsure  bool              // whether it has
 	blind   bool              // the client may have sent it to nobody: with its envelope, or after 354
 	closing bool              // it has said 421
@@ -177,24 +177,35 @@ type truth struct {
 
 // follow works out what a server has said to whom.
 func follow(steps []dialogue.Step, lmtp bool) truth {
-	k := truth{fates: map[string]string{}}
+	k := truth{heard: map[string]bool{}, fates: map[string]string{}}
 	asked := []string{"greeting"}
-	var open []string // recipients that were accepted
+	var open []string  // recipients that were accepted
+	var rcpts []string // those of the transaction
+	end := func() {
+		asked = append(asked, "END")
+		for _, rcpt := range rcpts {
+			k.heard[rcpt] = true
+		}
+	}
 	inText := false
 	first := "" // code of a reply that goes on
 	for _, step := range steps {
 		switch verb, arg, _ := strings.Cut(step.Text, " "); {
 		case step.Who == 'C' && inText:
 			if step.Text == "." {
-				inText, k.heard = false, true
-				asked = append(asked, "END")
+				inText = false
+				end()
 			}
 		case step.Who == 'C' && verb == "RCPT":
-			asked = append(asked, "RCPT "+strings.Trim(arg, "TO:<>"))
+			rcpts = append(rcpts, strings.Trim(arg, "TO:<>"))
+			asked = append(asked, "RCPT "+rcpts[len(rcpts)-1])
 		case step.Who == 'C' && verb == "BDAT":
-			asked, k.heard = append(asked, "END"), true
+			end()
 		case step.Who == 'C' && (verb == "MAIL" || verb == "DATA" || verb == "EHLO" || verb == "LHLO"):
 			asked = append(asked, verb)
+			if verb == "MAIL" {
+				rcpts = nil
+			}
 		case step.Who == 'S':
 			text := strings.TrimSuffix(step.Text, "\r\n")
 			complete := !step.Open || strings.HasSuffix(step.Text, "\r\n")
@@ -213,7 +224,13 @@ func follow(steps []dialogue.Step, lmtp bool) truth {
 				k.odd = true
 				continue
 			}
-			inText = k.answer(asked[0], code, &open, lmtp) || inText
+			if asked[0] == "MAIL" && code/100 > 3 && rcpts != nil {
+				for _, rcpt := range rcpts {
+					k.fates[rcpt] = fateOfCode(code)
+				}
+			} else {
+				inText = k.answer(asked[0], code, &open, lmtp) || inText
+			}
 			if asked[0] != "END" || len(open) == 0 || !lmtp {
 				asked = asked[1:]
 			}
@@ -225,9 +242,13 @@ func follow(steps []dialogue.Step, lmtp bool) truth {
 	return k
 }
 
+func fateOfCode(code int) string {
+	return map[int]string{2: "accepted", 3: "accepted", 4: "temporary", 5: "permanent"}[code/100]
+}
+
 // answer notes a reply, and tells whether the message is to follow.
 func (k *truth) answer(asked string, code int, open *[]string, lmtp bool) bool {
-	fate := map[int]string{2: "accepted", 3: "accepted", 4: "temporary", 5: "permanent"}[code/100]
+	fate := fateOfCode(code)
 	verb, rcpt, _ := strings.Cut(asked, " ")
 	switch verb {
 	case "greeting", "EHLO", "LHLO", "MAIL":
@@ -235,9 +256,11 @@ func (k *truth) answer(asked string, code int, open *[]string, lmtp bool) bool {
 			k.fates["everybody"] = fate
 		}
 	case "RCPT":
-		if code/100 > 3 {
+		switch {
+		case k.fates[rcpt] != "": // MAIL was refused
+		case code/100 > 3:
 			k.fates[rcpt] = fate
-		} else {
+		default:
 			*open = append(*open, rcpt)
 		}
 	case "DATA":
@@ -264,7 +287,7 @@ func (k *truth) answer(asked string, code int, open *[]string, lmtp bool) bool {
 // client has had all that was said.
 func (k *truth) judge(rcpt, got string, heardOut bool) string {
 	said := k.fates["everybody"]
-	if said == "" {
+	if said == "" || k.fates[rcpt] == "accepted" { // in a transaction before
 		said = k.fates[rcpt]
 	}
 	switch {
@@ -272,13 +295,13 @@ func (k *truth) judge(rcpt, got string, heardOut bool) string {
 		return "an error is of a class"
 	case got == "accepted" && said != "accepted":
 		return "it was never accepted"
-	case got == "unknown" && !k.heard && !k.blind:
+	case got == "unknown" && !k.heard[rcpt] && !k.blind:
 		return "the message was never sent"
 	case said == "accepted" && (got == "temporary" || got == "permanent"):
 		return "it was accepted"
 	case said == "" && got == "permanent":
 		return "nobody has refused it"
-	case said == "" && k.heard && got == "temporary" && !k.closing && !k.unsure:
+	case said == "" && k.heard[rcpt] && got == "temporary" && !k.closing && !k.unsure:
 		return "it may have been delivered"
 	case said != "" && heardOut && got != said && !k.odd:
 		return "the server has said: " + said
