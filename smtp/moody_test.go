@@ -21,6 +21,7 @@ type moody struct {
 	mood func(verb, arg string) int
 
 	taken map[string]int // "sender recipient message" to how often; read it when served
+	last  string         // the last message, all of it
 	hasty string         // what was said before the reply to it was in, without PIPELINING
 
 	rd     *bufio.Reader
@@ -125,6 +126,7 @@ func (m *moody) say(verb, arg string, yes int) bool {
 
 // take is the end of a message, which is known by its first line.
 func (m *moody) take(message string) {
+	m.last = message
 	message, _, _ = strings.Cut(message, "\r\n")
 	each := [][]string{m.to}
 	if m.lmtp {
