@@ -230,15 +230,25 @@ func TestServeHookURL(t *testing.T) {
 	}
 }
 
+// accepting is a command that accepts all, reads nothing, and is there on every system.
+func accepting(t *testing.T) string {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "'" + path + "' version"
+}
+
 // Attachments come with their content on request. A command that reads nothing is no error.
 func TestServeHookContent(t *testing.T) {
 	dir := t.TempDir()
-	s := start(t, t.TempDir(), "--on-mail", "content:"+script(t, "cat >"+dir+"/in"))
+	s := start(t, t.TempDir(), "--on-mail", "content:"+script(t, `IFS= read -r line; printf %s "$line" >`+dir+"/in"))
 	s.deliver([]byte("Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename=a.txt\r\n\r\none\r\n--b--\r\n"))
 	if b, err := os.ReadFile(filepath.Join(dir, "in")); err != nil || !strings.Contains(string(b), `"content":"b25l"`) {
 		t.Errorf("it was told %s, %v", b, err)
 	}
-	s = start(t, t.TempDir(), "--on-mail", "true")
+	s = start(t, t.TempDir(), "--on-mail", accepting(t))
 	s.deliver([]byte("Subject: " + strings.Repeat("long ", 1_000) + "\r\n\r\n" + strings.Repeat("text\r\n", 100_000)))
 }
 

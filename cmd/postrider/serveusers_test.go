@@ -244,7 +244,7 @@ func TestFoundFileRunsNothing(t *testing.T) {
 func TestServeFileKeys(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	ini := filepath.Join(t.TempDir(), "my.ini")
-	write(t, ini, "data = "+data+"\naccept = example.com, example.net\nweb = off\nprint = full\non_rcpt = true\n")
+	write(t, ini, "data = "+data+"\naccept = example.com, example.net\nweb = off\nprint = full\non_rcpt = "+accepting(t)+"\n")
 	cmd := command(t, "serve", "--smtp", "127.0.0.1:0", ini)
 	cmd.Env = append(cmd.Env, "POSTRIDER_PRINT=line")
 	p := peers.Start(t, cmd)
