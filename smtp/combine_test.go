@@ -268,3 +268,62 @@ func TestFailoverRemembers(t *testing.T) {
 		})
 	}
 }
+
+// A sender that has answered is there, whatever it said: it is asked first again.
+func TestFailoverWhoAnswered(t *testing.T) {
+	asked := 0
+	first := &smtptest.Recorder{OnRcpt: func(string) error { asked++; return smtp.Errorf(450, "4.2.0", "busy") }}
+	s := smtp.Failover(first, &smtptest.Recorder{})
+	for range 2 {
+		if _, err := s.Send(t.Context(), toBob, text("x\r\n")); err != nil {
+			t.Error(err)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("the first was asked %d times, want 2", asked)
+	}
+}
+
+// Everybody is told the worst fate of those who got it in their place.
+func TestRedirectTellsTheWorst(t *testing.T) {
+	refusing := &smtptest.Recorder{OnRcpt: func(rcpt string) error {
+		if rcpt == "second@test.example" {
+			return smtp.Errorf(550, "5.1.1", "nobody")
+		}
+		return nil
+	}}
+	env := smtp.NewEnvelope("ann@example.com", "bob@example.net", "cy@example.net")
+	results, err := smtp.Redirect(refusing, "first@test.example", "second@test.example").Send(t.Context(), env, text("x\r\n"))
+	if classes(err) != "permanent" || len(results) != 2 {
+		t.Fatalf("got %+v, %v, want both refused", results, err)
+	}
+	for i, r := range results {
+		if r.Rcpt != env.To[i].Address || classes(r.Err) != "permanent" {
+			t.Errorf("got %+v, want %s refused", r, env.To[i].Address)
+		}
+	}
+	if m := refusing.Messages(); len(m) != 1 {
+		t.Errorf("%d messages were sent, want 1", len(m))
+	}
+}
+
+// Whose time does not come is deferred, and nothing is sent; what a domain is limited to
+// holds however many there are.
+func TestRateLimitEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &smtptest.Recorder{}
+		for name, l := range map[string]*smtp.RateLimit{"in all": {Sender: server, PerSecond: 0.01}, "a domain": {Sender: server, PerDomain: 0.01}} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			for i, want := range []string{"", "temporary"} {
+				results, err := l.Send(ctx, toBob, text("x\r\n"))
+				if classes(err) != want || len(results) != 1 {
+					t.Errorf("%s, message %d: got %v, %v, want %q", name, i+1, results, err, want)
+				}
+			}
+		}
+		if n := len(server.Messages()); n != 2 {
+			t.Errorf("%d messages were sent, want 2", n)
+		}
+	})
+}

@@ -32,7 +32,7 @@ func TestParams(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"BY=", "BY=1", "BY=1;X", "BY=0;R", "BY=-1;R", "BY=1234567890;N", "BY=--1;N", "BY=-+1;N", "BY=+-1;N", "BY=+;N", "HOLDFOR=0", "HOLDFOR=060", "HOLDFOR=-1", "HOLDFOR=1234567890",
-		"HOLDUNTIL=tomorrow", "HOLDFOR=1 HOLDUNTIL=2030-01-02T03:04:05Z", "MT-PRIORITY=10", "MT-PRIORITY=", "MT-PRIORITY=+1", "MT-PRIORITY=-0", "MT-PRIORITY=00",
+		"HOLDUNTIL=tomorrow", "HOLDFOR=1 HOLDUNTIL=2030-01-02T03:04:05Z", "MT-PRIORITY=10", "MT-PRIORITY=", "MT-PRIORITY=+1", "MT-PRIORITY=-0", "MT-PRIORITY=00", "SIZE=1 SIZE=1", "SMTPUTF8 REQUIRETLS SMTPUTF8",
 	} {
 		var o MailOptions
 		if e := parseParams(&o, " "+bad, mailParams, all); e == nil || e.Code != 501 {

@@ -6,7 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
+	"strings"
 	"testing"
+
+	"golang.org/x/time/rate"
 
 	"github.com/postrider/postrider/internal/peers"
 )
@@ -114,6 +118,60 @@ func TestAddressLiteral(t *testing.T) {
 		}
 		if checkHello(want) != nil {
 			t.Errorf("%q cannot be said", want)
+		}
+	}
+}
+
+// Who wants a fresh connection where all there may be are idle gets leave to make one in
+// the place of one of them, and there are never more than MaxConns.
+func TestFreshInPlaceOfIdle(t *testing.T) {
+	tr := &Transport{MaxConns: 2}
+	for range 2 {
+		here, there := net.Pipe()
+		defer here.Close()
+		there.Close()
+		tr.conns = append(tr.conns, &pooled{Client: newClient(new(Dialer), here, "")})
+	}
+	tr.mu.Lock()
+	p, ok := tr.find(&lease{fresh: true})
+	tr.mu.Unlock()
+	if p != nil || !ok || len(tr.conns)+tr.dials != 2 {
+		t.Errorf("got %v, %v, with %d connections and %d being made; want leave to make one of two", p, ok, len(tr.conns), tr.dials)
+	}
+	tr.begun.Wait()
+}
+
+// What is remembered of domains is bounded: those that have been silent are forgotten.
+func TestDomainsForgotten(t *testing.T) {
+	l := &RateLimit{PerDomain: 0.001, domains: map[string]*rate.Limiter{}}
+	for i := range maxDomains {
+		l.domain(strconv.Itoa(i))
+	}
+	busy := l.domain("busy.example")
+	if n := len(l.domains); n != 1 {
+		t.Errorf("%d domains are remembered, want the busy one alone", n)
+	}
+	if !busy.Allow() || busy.Allow() {
+		t.Error("the limit is not that of a new domain")
+	}
+	for i := range maxDomains {
+		l.domain(strconv.Itoa(i))
+	}
+	if l.domain("busy.example") != busy {
+		t.Error("the busy one is forgotten, and may go on as if it had said nothing")
+	}
+}
+
+// An enhanced code is one only in the form and the class that it must have; anything else
+// is text (RFC 2034, 4; RFC 3463, 2).
+func TestEnhanced(t *testing.T) {
+	for text, want := range map[string]EnhancedCode{
+		"5.1.1 no": "5.1.1", "5.1.1": "5.1.1", "5.123.456 no": "5.123.456", "5.0.0 ": "5.0.0",
+		"": "", "5": "", "5.": "", "5.1": "", "5.1.": "", "5..1 no": "", "5.1.1.1 no": "", "5.1234.1 x": "", "5.1.1234 x": "", "5.123.4567": "",
+		"2.1.1 no": "", "4.1.1 no": "", "5-1.1 no": "", "5.a.1 no": "", "5.1.-1 x": "", "5.1.1no": "", "x.1.1 no": "", " 5.1.1 no": "",
+	} {
+		if got, rest := parseEnhanced(550, text); got != want || want == "" && rest != text || want != "" && strings.HasPrefix(rest, "5") {
+			t.Errorf("%q: got %q and %q, want %q", text, got, rest, want)
 		}
 	}
 }

@@ -341,3 +341,62 @@ func TestGiveUpWaiting(t *testing.T) {
 		tr.Close()
 	})
 }
+
+// Rate holds over all connections, and a message whose time does not come is deferred
+// without a connection.
+func TestTransportRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dialer()
+		d.NetDial = func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			go (&moody{conn: there, extensions: "PIPELINING", mood: func(string, string) int { return 0 }}).serve()
+			return here, nil
+		}
+		tr := &smtp.Transport{Dialer: d, Rate: 2}
+		begin := time.Now()
+		var all sync.WaitGroup
+		for range 7 {
+			all.Go(func() {
+				if _, err := tr.Send(t.Context(), toBob, text("x\r\n")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(begin).Round(10 * time.Millisecond); took != 3*time.Second {
+			t.Errorf("seven messages at two a second took %v, want 3s: the first is free", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := tr.Send(ctx, toBob, text("x\r\n")); classes(err) != "temporary" || !strings.Contains(err.Error(), "rate") {
+			t.Errorf("no time for it: got %v", err)
+		}
+		tr.Close() // which would wait for ever for what was not ended
+		if _, err := tr.Send(t.Context(), toBob, text("x\r\n")); classes(err) != "permanent" {
+			t.Errorf("closed: got %v, want it permanent", err)
+		}
+	})
+}
+
+// Port 465 is TLS from the first octet, any other is not, where nothing else is said (RFC
+// 8314, 3.3).
+func TestPort465(t *testing.T) {
+	config := serverTLS(t)
+	implicit := serve(t, &smtp.Server{TLSConfig: config}, smtp.Policy{ImplicitTLS: true})
+	clear := serve(t, &smtp.Server{TLSConfig: config}, smtp.Policy{})
+	for addr, at := range map[string]string{"localhost:465": implicit, "localhost:587": clear, "localhost": clear} {
+		d := &smtp.Dialer{TLSConfig: clientTLS(t, config), Hostname: "c.example.org"}
+		d.NetDial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, at)
+		}
+		c, err := d.Dial(t.Context(), addr)
+		if err != nil {
+			t.Errorf("%s: %v", addr, err)
+			continue
+		}
+		if c.TLS() == nil {
+			t.Errorf("%s: no TLS", addr)
+		}
+		c.Close()
+	}
+}
