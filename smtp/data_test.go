@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-// A message that is written verb by verb, on a server that takes its time.
+// A message that is written verb by verb, or piece by piece, on a server that takes its time or refuses it half-way.
 
 // writing returns the writer after DATA, and the server's end of the pipe, from which what
 // is said is read and forgotten.
@@ -98,4 +99,79 @@ func TestTimeAfterTheEnd(t *testing.T) {
 			t.Errorf("it waited for %v, want a minute", took)
 		}
 	})
+}
+
+// A server that refuses a chunk gets no further one (RFC 3030, 2), neither the rest of the
+// message nor its end; the transaction is reset, and the connection is as good as before.
+func TestChunkRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		chunks := 0
+		m := &moody{conn: there, extensions: "PIPELINING CHUNKING", mood: func(verb, _ string) int {
+			if verb == "BDAT" {
+				chunks++
+				return 552
+			}
+			return 0
+		}}
+		var server sync.WaitGroup
+		server.Go(m.serve)
+		c, err := dialer().Client(t.Context(), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := writerTo(func(w io.Writer) (total int64, err error) {
+			for range 5 {
+				n, err := io.WriteString(w, strings.Repeat("0123456789abcde\r\n", 20_000))
+				if total += int64(n); err != nil {
+					return total, err
+				}
+				time.Sleep(time.Second) // the reply comes
+			}
+			return total, nil
+		})
+		results, err := c.Send(t.Context(), toBob, slow)
+		if classes(err) != "permanent" || results[0].Reply.Code != 552 || chunks != 1 {
+			t.Errorf("got %v, %+v after %d chunks, want the 552 to the first", err, results[0].Reply, chunks)
+		}
+		if _, err := c.Send(t.Context(), toBob, text("next\r\n")); err != nil || len(m.taken) != 1 {
+			t.Errorf("the next message: got %v, %d taken", err, len(m.taken))
+		}
+		c.Quit(t.Context())
+		server.Wait()
+	})
+}
+
+// Commit that says no abandons a large message too, whether it is at its end or goes out
+// with its envelope, and nothing of it is delivered.
+func TestCommitRefused(t *testing.T) {
+	stop := errors.New("stopped by the user")
+	for _, extensions := range []string{"", "PIPELINING", "CHUNKING", "PIPELINING CHUNKING"} {
+		for name, msg := range map[string]string{"small": "x\r\n", "large": strings.Repeat("0123456789abcde\r\n", 40_000)} {
+			here, there := smtp.Connection(t)
+			m := &moody{conn: there, extensions: extensions, mood: func(string, string) int { return 0 }}
+			var server sync.WaitGroup
+			server.Go(m.serve)
+			d := dialer()
+			asked := 0
+			d.Commit = func(_ context.Context, env *smtp.Envelope) error {
+				if asked++; env.To[0].Address != "bob@example.net" {
+					t.Errorf("asked about %+v", env)
+				}
+				return stop
+			}
+			c, err := d.Client(t.Context(), here)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Send(t.Context(), toBob, text(msg)); classes(err) != "temporary" || !errors.Is(err, stop) || asked != 1 {
+				t.Errorf("%q, %s: got %v, asked %d times; want it temporary, with the reason", extensions, name, err, asked)
+			}
+			c.Close()
+			server.Wait()
+			if len(m.taken) != 0 {
+				t.Errorf("%q, %s: delivered", extensions, name)
+			}
+		}
+	}
 }

@@ -33,6 +33,7 @@ func TestEndlessReplies(t *testing.T) {
 	for name, text := range map[string]string{
 		"continuation lines": "250-and so on\r\n", "empty continuations": "250-\r\n", "a line": "250 xxxxxxxxxxxxxxxx", "no line": "x",
 		"zeros": "\x00", "line feeds": "\n", "carriage returns": "\r", "other codes": "250-a\r\n550-b\r\n", "digits": "2",
+		"long lines": "250-" + strings.Repeat("x", 4000) + "\r\n",
 	} {
 		for at := range phases {
 			t.Run(name, func(t *testing.T) { endlessReply(t, text, at) })

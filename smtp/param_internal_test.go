@@ -164,6 +164,7 @@ func TestParamsOutOfRange(t *testing.T) {
 		"on no occasion there is": {Notify: 1 << 7},
 		"an address of no kind":   {Original: "ann@example.com"},
 		"a kind of no address":    {Original: "rfc822;"},
+		"a kind of two words":     {Original: "rfc 822;ann@example.com"},
 	} {
 		if line, err := appendParams(nil, &o, "", rcptParams, all); !errors.Is(err, ErrPermanent) {
 			t.Errorf("%s: got %q, %v, want ErrPermanent", name, line, err)

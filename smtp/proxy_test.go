@@ -219,3 +219,112 @@ func TestAuthToAnybody(t *testing.T) {
 	}
 	c.Close()
 }
+
+// A proxy that is no proxy, or never done, or gone, holds nothing up and gets nothing: what
+// it says is bounded, and the password goes only to an https proxy that has proved itself.
+func TestFalseProxies(t *testing.T) {
+	config := serverTLS(t)
+	heard := make(chan string, 1)
+	listen := func(conn net.Conn) { // what comes in TLS from who does not look at the certificate
+		b, err := io.ReadAll(tls.Server(conn, config))
+		heard <- fmt.Sprint(string(b), err != nil)
+		conn.Close()
+	}
+	for name, c := range map[string]struct {
+		scheme string
+		proxy  func(net.Conn)
+		want   string
+	}{
+		"endless": {"http", func(conn net.Conn) {
+			defer conn.Close()
+			for _, err := io.WriteString(conn, "HTTP/1.1 200 fine\r\n"); err == nil; {
+				_, err = io.WriteString(conn, "X: y\r\n")
+			}
+		}, "too long"},
+		"refusing":            {"http", func(conn net.Conn) { io.WriteString(conn, "HTTP/1.1 403 not there\r\n\r\n"); conn.Close() }, "403 not there"},
+		"of another protocol": {"http", func(conn net.Conn) { io.WriteString(conn, "220 mx.example.com ESMTP\r\n\r\n"); conn.Close() }, "220 mx"},
+		"gone":                {"http", func(conn net.Conn) { conn.Close() }, ""},
+		"unverified":          {"https", listen, "certificate"},
+		"not there":           {"https", nil, "refused"},
+		"no SOCKS":            {"socks5", func(conn net.Conn) { io.WriteString(conn, "HTTP/1.1 400 no\r\n\r\n"); conn.Close() }, ""},
+	} {
+		at := "127.0.0.1:1"
+		if c.proxy != nil {
+			at = listener(t, c.proxy)
+		}
+		d := &smtp.Dialer{Proxy: &url.URL{Scheme: c.scheme, Host: at, User: url.UserPassword("ann", "secret")}}
+		_, err := d.Dial(t.Context(), "mx.example.com:25")
+		if classes(err) != "temporary" || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), at) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: got %v, want it temporary, with %q, the proxy and no password", name, err, c.want)
+		}
+	}
+	if got := <-heard; got != "true" {
+		t.Errorf("the unverified proxy heard %s, want nothing", got)
+	}
+	d := &smtp.Dialer{Proxy: &url.URL{Scheme: "http", Host: listener(t, func(conn net.Conn) { io.Copy(io.Discard, conn) })}}
+	if _, err := d.Dial(t.Context(), "mx.example.com\r\nX: y:25"); classes(err) != "temporary" || !strings.Contains(err.Error(), "address") {
+		t.Errorf("an address of two lines: got %v", err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	asked := make(chan struct{})
+	d.Proxy.Host = listener(t, func(conn net.Conn) { bufio.NewReader(conn).ReadByte(); close(asked) })
+	go func() { <-asked; cancel(nil) }()
+	if _, err := d.Dial(ctx, "mx.example.com:25"); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled while the proxy says nothing: got %v", err)
+	}
+}
+
+// What the caller's own check of TLS says counts beside the pins.
+func TestPinsAndVerifyConnection(t *testing.T) {
+	config := serverTLS(t)
+	cert, err := x509.ParseCertificate(config.Certificates[0].Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := serve(t, &smtp.Server{TLSConfig: config}, smtp.Policy{})
+	not := errors.New("not this one")
+	for _, want := range []error{nil, not} {
+		d := &smtp.Dialer{Pins: []string{smtp.Pin(cert)}, TLSConfig: clientTLS(t, config)}
+		d.TLSConfig.VerifyConnection = func(tls.ConnectionState) error { return want }
+		c, err := d.Dial(t.Context(), addr)
+		if !errors.Is(err, want) || (c == nil) != (want != nil) {
+			t.Errorf("it says %v: got %v", want, err)
+		}
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// TLS verifies the name that was dialled, or over the caller's own connection the one in
+// TLSConfig; where there is none nothing is taken on trust.
+func TestNameInTLS(t *testing.T) {
+	config := serverTLS(t)
+	addr := serve(t, &smtp.Server{TLSConfig: config}, smtp.Policy{})
+	for name, want := range map[string]string{"localhost": "", "mx.example.com": "mx.example.com", "": "ServerName"} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &smtp.Dialer{TLSConfig: clientTLS(t, config), TLS: smtp.TLSStartTLS}
+		d.TLSConfig.ServerName = name
+		c, err := d.Client(t.Context(), conn)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", name, err, want)
+		}
+		if c == nil {
+			continue
+		}
+		if results, _ := c.Send(t.Context(), toBob, text("x\r\n")); results[0].Host != name {
+			t.Errorf("%q: the result is of %q", name, results[0].Host)
+		}
+		c.Close()
+	}
+	c := dial(t, dialer(), addr)
+	if _, err := c.StartTLS(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("no configuration: got %v, want the name verified", err)
+	}
+	if _, err := c.Noop(t.Context()); classes(err) != "temporary" {
+		t.Errorf("after a failed handshake: got %v, want the connection at its end", err)
+	}
+}

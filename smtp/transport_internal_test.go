@@ -175,3 +175,20 @@ func TestEnhanced(t *testing.T) {
 		}
 	}
 }
+
+// A refusal for there being too many before says so by its enhanced code, whatever the
+// code; without one 452, and 552 of servers of before RFC 5321, 4.5.3.1.10.
+func TestTooMany(t *testing.T) {
+	for _, c := range []struct {
+		code     int
+		enhanced EnhancedCode
+		want     bool
+	}{
+		{452, "4.5.3", true}, {450, "4.5.3", true}, {550, "5.5.3", true}, {452, "", true}, {552, "", true},
+		{452, "4.2.2", false}, {452, "4.3.1", false}, {552, "5.2.2", false}, {450, "", false}, {550, "", false}, {250, "", false},
+	} {
+		if got := tooMany(Reply{c.code, c.enhanced, ""}); got != c.want {
+			t.Errorf("%d %s: got %v, want %v", c.code, c.enhanced, got, c.want)
+		}
+	}
+}
