@@ -83,6 +83,9 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 	return s.db().id(m.key), nil
 }
 
+// openBody asks where the body of a message is, and for it if it is in the database.
+const openBody = "SELECT file, iif(file='', data, NULL), begins FROM message LEFT JOIN body USING (key) WHERE key=?"
+
 // Open implements inbox.Store. A body that was in the database is a copy, and a
 // file that is open outlives its name: both can be read on after a Delete. QUIRK:
 // Windows refuses to remove a file that is open; the next start sweeps it away.
@@ -94,7 +97,7 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 	var file string
 	var data []byte
 	var begins sql.NullInt64
-	err = s.read.QueryRowContext(ctx, "SELECT file, iif(file='', data, NULL), begins FROM message LEFT JOIN body USING (key) WHERE key=?", key).Scan(&file, &data, &begins)
+	err = s.body.QueryRowContext(ctx, key).Scan(&file, &data, &begins)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, inbox.ErrNotFound
 	}

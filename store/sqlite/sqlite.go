@@ -105,6 +105,7 @@ type DB struct {
 	lock   *os.File
 	node   uint64 // the part of an id that is this database's own
 	read   *sql.DB
+	body   *sql.Stmt // what openBody says: the index asks it for each message
 	spool  *spool
 	packer *packer
 	search *search
@@ -146,6 +147,9 @@ func (d *DB) Close() error {
 // nobody else may write to what is still open here.
 func (d *DB) release() error {
 	var errs []error
+	if d.body != nil {
+		errs = append(errs, d.body.Close())
+	}
 	if d.read != nil {
 		errs = append(errs, d.read.Close())
 	}
@@ -194,6 +198,9 @@ func (d *DB) open(ctx context.Context) error {
 	}
 	if d.read, err = readers(d.file(), filepath.Join(d.dir, searchName)); err != nil {
 		return errors.Join(err, c.Close())
+	}
+	if d.body, err = d.read.PrepareContext(ctx, openBody); err != nil {
+		return errors.Join(damage(err), c.Close())
 	}
 	if err := d.sweep(ctx); err != nil {
 		return errors.Join(damage(err), c.Close())
