@@ -139,7 +139,7 @@ func (c *Config) tlsConfig() (*tls.Config, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("postrider: the certificate cannot be used: %w", err)
+		return nil, fmt.Errorf("postrider: %s with %s: the certificate cannot be used: %w", c.CertFile, c.KeyFile, err)
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.TLSConfig != nil {

@@ -131,6 +131,11 @@ func (c *Case) relays() bool {
 	return c.after == "stranger" || strings.Contains(strings.ToLower(c.lines), "{relay")
 }
 
+// mails tells whether the case says MAIL.
+func (c *Case) mails() bool {
+	return strings.Contains(strings.ToUpper(prelude(c.after)+c.lines), "C: MAIL FROM")
+}
+
 // script makes a dialogue of the case. A session that has not ended by itself is
 // ended with QUIT: a reply too many, or one too few, shows there.
 func (c *Case) script(values *strings.Replacer) (*dialogue.Script, error) {

@@ -96,7 +96,8 @@ type Result struct {
 
 // Run plays the cases one after the other, each on a connection of its own. Its
 // last pair holds an error if the suite could not be run at all, such as of a
-// server that is not there; a case that fails is no error. ctx ends it early.
+// server that is not there, or by a Config that cannot be (fs.ErrInvalid); a case that
+// fails is no error. ctx ends it early.
 //
 // What was yielded before an error holds: it is the machine's, or the context's.
 func Run(ctx context.Context, c Config) iter.Seq2[Result, error] {
@@ -125,6 +126,14 @@ func Run(ctx context.Context, c Config) iter.Seq2[Result, error] {
 // check refuses what no server could be tried with: the address that is not to be
 // reached is put into commands in many forms.
 func (c *Config) check() error {
+	if c.Rcpt != "" && address.Check(c.Rcpt) != nil {
+		return configErrorf("Rcpt is %q, want an address such as bob@example.net", c.Rcpt)
+	}
+	if c.Mailbox != "" {
+		if info, err := os.Stat(c.Mailbox); err != nil || !info.IsDir() {
+			return configErrorf("Mailbox is %q, want a directory that can be read", c.Mailbox)
+		}
+	}
 	if c.RelayTo == "" {
 		return nil
 	}
@@ -132,12 +141,20 @@ func (c *Config) check() error {
 	_, here := cutAddress(c.Rcpt)
 	switch {
 	case address.Check(c.RelayTo) != nil || local == "" || !address.IsASCII(c.RelayTo) || strings.ContainsAny(c.RelayTo, `"[`):
-		return fmt.Errorf("RelayTo is %q, want a plain address such as eve@example.org", c.RelayTo)
+		return configErrorf("RelayTo is %q, want a plain address such as eve@example.org", c.RelayTo)
 	case strings.EqualFold(domain, here):
-		return fmt.Errorf("RelayTo is at %s as Rcpt is, want another domain", domain)
+		return configErrorf("RelayTo is at %s as Rcpt is, want another domain", domain)
 	}
 	return nil
 }
+
+// A configError is a Config that no server can be tried with.
+type configError string
+
+func configErrorf(format string, args ...any) error { return configError(fmt.Sprintf(format, args...)) }
+
+func (e configError) Error() string        { return string(e) }
+func (e configError) Is(target error) bool { return target == fs.ErrInvalid }
 
 // wants tells whether a case is to be run.
 func (c *Config) wants(name string) bool {
@@ -178,6 +195,9 @@ func (c *Config) missing(one *Case, o *offers) string {
 		offered = o.secure
 	}
 	switch {
+	// RFC 4954, 6 and RFC 3207, 4: it cannot be found out what it would do then.
+	case one.after != "stranger" && one.mails() && o.asksFirst():
+		return "the server takes no mail from just anybody (530): it wants credentials or TLS first, which are not given"
 	case c.RelayTo == "" && one.relays():
 		return "it asks for mail to be passed on, and no address to relay to is given"
 	case c.Rcpt == "" && (one.after == "rcpt" || strings.Contains(one.lines, "{rcpt}")):

@@ -2,7 +2,9 @@ package conform_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/conform"
+	"github.com/postrider/postrider/sasl"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -165,6 +168,43 @@ func TestNobodyThere(t *testing.T) {
 	for r, err := range conform.Run(t.Context(), conform.Config{Addr: "127.0.0.1:1", Timeout: time.Second}) {
 		if err == nil {
 			t.Errorf("got %+v, want an error", r)
+		}
+	}
+}
+
+// A server that wants to know who is there, or wants TLS, before it takes mail is not held
+// to what it never gets to hear.
+func TestAsksFirst(t *testing.T) {
+	for name, policy := range map[string]smtp.Policy{"AUTH": {RequireAuth: true}, "TLS": {RequireTLS: true}, "nothing": {}} {
+		srv := &smtp.Server{Handler: &smtp.Hooks{}, AllowInsecureAuth: true, OnAuth: func(_ context.Context, _ *smtp.Conn, user, password string) error {
+			if user != "ann" || password != "secret" {
+				return sasl.ErrRefused
+			}
+			return nil
+		}}
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go srv.Serve(smtp.Listener{Listener: l, Policy: policy})
+		defer srv.Close()
+		for _, user := range []string{"", "ann"} {
+			if user != "" && name == "TLS" {
+				continue // there is none
+			}
+			asked := 0
+			c := conform.Config{Addr: l.Addr().String(), User: user, Password: "secret", Only: []string{"rset-*", "quit"}}
+			for r, err := range conform.Run(t.Context(), c) {
+				if err != nil || r.Outcome == conform.Fail {
+					t.Errorf("%s, user %q: %s: %s (%v)", name, user, r.Name, r.Detail, err)
+				}
+				if r.Outcome == conform.Skip && strings.Contains(r.Detail, "530") {
+					asked++
+				}
+			}
+			if (asked > 0) != (name != "nothing" && user == "") {
+				t.Errorf("%s, user %q: %d cases were skipped because something is asked first", name, user, asked)
+			}
 		}
 	}
 }

@@ -31,6 +31,7 @@ type offers struct {
 	self            string // the server's address as a literal
 	twin, twinASCII string // a domain that looks like the recipient's; "" if none does
 
+	asksFirst   func() bool // whether MAIL is refused to who has said what goes before most cases
 	anyPassword func() bool // whether a password that nobody has is taken
 	anyMailbox  func() bool // whether a recipient that nobody is, at the recipient's domain, is taken
 }
@@ -53,6 +54,7 @@ func (c *Config) probe(ctx context.Context) (*offers, error) {
 	}
 	defer client.Close()
 	o := &offers{clear: maps.Collect(client.Extensions()), implicit: c.implicit(), self: literal(conn.RemoteAddr())}
+	o.asksFirst = sync.OnceValue(func() bool { return c.User == "" && c.asksFirst(ctx, o) })
 	o.anyPassword = sync.OnceValue(func() bool { return c.takesPassword(ctx, o) })
 	o.anyMailbox = sync.OnceValue(func() bool { return c.takesMailbox(ctx, o) })
 	_, here := cutAddress(c.Rcpt)
@@ -113,6 +115,21 @@ func (c *Config) stranger(ctx context.Context, o *offers) *smtp.Client {
 		return nil
 	}
 	return client
+}
+
+// asksFirst tells whether a server wants to know who is there before it takes mail, or
+// wants TLS: 530 is the answer to both.
+func (c *Config) asksFirst(ctx context.Context, o *offers) bool {
+	_, client, err := c.hello(ctx)
+	if err != nil {
+		return false
+	}
+	defer client.Close()
+	if o.helloTLS && c.secure(ctx, client) != nil {
+		return false
+	}
+	r, _ := client.Mail(ctx, c.from(), nil)
+	return r.Code == 530
 }
 
 // takesPassword tells whether a user and a password out of nowhere are let in.

@@ -136,10 +136,14 @@ func (o *connectOptions) replyAdvice(err error) string {
 // networkAdvice is about getting there.
 func networkAdvice(err error) string {
 	dns, isDNS := errors.AsType[*net.DNSError](err)
+	// What is looked up for a port that is a word is no host.
+	isPort := isDNS && dns.Err == "unknown port"
 	timeout, isNet := errors.AsType[net.Error](err)
 	// The name comes before the connection, and why it failed before that it did: a
 	// lookup that timed out is a time-out too.
 	switch {
+	case isPort:
+		return "a port is a number: write HOST:PORT"
 	case isDNS && dns.IsNotFound:
 		return "there is no host of this name: check its spelling"
 	case isDNS:

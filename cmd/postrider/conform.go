@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,6 +90,9 @@ parts where the server takes any recipient at its domain. The exit code is 0 if 
 			if o.list {
 				return listCases(s.out)
 			}
+			if o.json && o.junit {
+				return usagef("--json and --junit both say in which form: give one of them")
+			}
 			return o.play(cmd, args[0], s)
 		},
 	}
@@ -136,7 +141,13 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 	var all []conform.Result
 	for r, err := range conform.Run(cmd.Context(), c) {
 		if err != nil {
-			return o.connect.explain(err)
+			switch err = o.connect.explain(err); {
+			case errors.Is(err, fs.ErrInvalid):
+				return usagef("%w", err)
+			case exitCode(err) == exitSoftware: // the server's doing, and not ours
+				return exitf(exitProtocol, "%w", err)
+			}
+			return err
 		}
 		count[r.Outcome]++
 		switch {

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -11,6 +13,7 @@ import (
 	_ "time/tzdata" // invitations name zones; a container may have none
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The command line, made of cobra's parts: a function builds each command and
@@ -73,9 +76,26 @@ postrider serve starts a mail server with a web inbox on this machine.`,
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; see %s --help", err, cmd.CommandPath())
+		return usagef("%w; see %s --help", plainly(err), cmd.CommandPath())
 	})
 	root.AddCommand(newServe(s), newPasswd(s), newSend(s), newSendmail(s), newVerify(s), newExpand(s), newNoop(s),
 		newCheck(s), newShow(s), newExport(s), newImport(s), newConform(s), newSink(s), newLoad(s), newVersion(s))
 	return root
+}
+
+// plainly says of a flag's value what it should be, and not in which function of Go it was
+// found to be none. Other errors are as they were.
+func plainly(err error) error {
+	wrong, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err
+	}
+	f := wrong.GetFlag()
+	want := map[string]string{
+		"bool": "it is true or false", "int": "it is a number", "int64": "it is a number", "duration": "give a time such as 30s or 5m",
+	}[f.Value.Type()]
+	if want == "" {
+		return err
+	}
+	return fmt.Errorf("--%s %q: %s", f.Name, wrong.GetValue(), want)
 }

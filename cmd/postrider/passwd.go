@@ -141,7 +141,10 @@ func putLine(name, line string) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".users-*") // 0600: the lines are for the server alone
 	if err != nil {
-		return exitf(exitCannotWrite, "%w", err)
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err // the name is one that nobody has given
+		}
+		return exitf(exitCannotWrite, "%s: no file can be made there: %w", filepath.Dir(name), err)
 	}
 	defer os.Remove(f.Name()) // it is gone if all went well
 	_, err = f.Write(b.Bytes())

@@ -310,12 +310,14 @@ func (v *server) reload() {
 	if v.webUsers != nil && v.webUsers != v.users {
 		files = append(files, v.webUsers)
 	}
+	said := "Read certificates and users again."
 	for _, f := range files {
 		if err := f.Reload(); err != nil {
 			v.log.Error("what was read before is kept", "err", err)
+			said = "Not all of the certificates and users could be read again: the log says why."
 		}
 	}
-	fmt.Fprintln(v.streams.out, "Read certificates and users again.")
+	fmt.Fprintln(v.streams.out, said)
 }
 
 // handler is what the SMTP servers hand mail to: who may be written to, whom to ask, and the inbox.

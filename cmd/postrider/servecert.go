@@ -65,7 +65,7 @@ func (c *keyPair) Reload() error {
 	}
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return exitf(exitConfig, "the certificate cannot be used: %w", err)
+		return exitf(exitConfig, "%s with %s: the certificate cannot be used: %w", c.certFile, c.keyFile, err)
 	}
 	c.pair.Store(&pair)
 	return nil

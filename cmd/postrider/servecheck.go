@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -136,7 +137,10 @@ func (v *server) files() error {
 		}
 		var err error
 		if *f.to, err = users.Open(f.path); err != nil {
-			if isFile(err) {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return exitf(exitNoInput, "--%s: there is no file %s; postrider passwd --users %s NAME makes it", f.flag, f.path, f.path)
+			case isFile(err):
 				return pathError(f.path, err)
 			}
 			return exitf(exitConfig, "--%s: %w", f.flag, err)

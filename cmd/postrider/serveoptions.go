@@ -99,7 +99,7 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, usagef("%s: %w", name, err))
+			errs = append(errs, usagef("%s: %w", name, plainly(err)))
 		}
 	})
 	return errors.Join(errs...)
@@ -115,6 +115,9 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 	text, err := readConfig(name)
 	if errors.Is(err, fs.ErrNotExist) && found {
 		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return exitf(exitNoInput, "there is no file %s; postrider serve --init %s writes one", name, name)
 	}
 	if err != nil {
 		return err
@@ -149,7 +152,7 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 			continue
 		}
 		if err := flags.Set(flag, value); err != nil {
-			return wrong(file.Wrong(strings.ReplaceAll(flag, "-", "_"), err.Error()))
+			return wrong(file.Wrong(strings.ReplaceAll(flag, "-", "_"), plainly(err).Error()))
 		}
 	}
 	return nil

@@ -53,15 +53,16 @@ func Parse(r io.Reader) (*File, error) {
 	if len(text) > maxSize {
 		return nil, fmt.Errorf("the configuration is longer than %d octets", maxSize)
 	}
+	// What each line is about is found first: the library says of a line without a key not which it is, and of a key that is
+	// there twice it keeps one of the two and says nothing.
+	f := &File{values: map[string]string{}, lines: map[string]int{}}
+	if err := f.locate(text); err != nil {
+		return nil, err
+	}
 	// One line is one key, so that a line can be told. A value may have # and ; in it unless a blank is before them.
 	file, err := ini.LoadSources(ini.LoadOptions{IgnoreContinuation: true, SpaceBeforeInlineComment: true}, text)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %s", strings.Join(strings.Fields(err.Error()), " "))
-	}
-	// A key that is there twice is found first, since the library keeps one of the two and says nothing.
-	f := &File{values: map[string]string{}, lines: map[string]int{}}
-	if err := f.locate(text); err != nil {
-		return nil, err
 	}
 	known := slices.Concat(Library(), Program())
 	slices.Sort(known)
@@ -92,9 +93,11 @@ func (f *File) locate(text []byte) error {
 		}
 		// Both marks of the format count, and the quotes that a key may stand in, or "port" and port would be two keys.
 		if name[0] != '[' {
-			if end := strings.IndexAny(name, "=:"); end >= 0 {
-				name = name[:end]
+			end := strings.IndexAny(name, "=:")
+			if end < 0 {
+				return fmt.Errorf("configuration, line %d: %.40q is neither KEY = VALUE nor a comment", n, name)
 			}
+			name = name[:end]
 			name = strings.Trim(strings.TrimSpace(name), "\"`'")
 		}
 		if before, twice := f.lines[name]; twice {

@@ -45,7 +45,7 @@ func TestParseRefuses(t *testing.T) {
 		{"port = 25\n\nprot = 3\n", "line 3: prot: unknown; there are accept, "},
 		{"port = 25\n[more]\nx = y\n", "line 2: [more]: there are no sections"},
 		{"port = 25\n;x\nport = 26\n", "line 3: port: it is in line 1 already"},
-		{"port\n", "configuration: "},
+		{"; x\nport\n", `configuration, line 2: "port" is neither KEY = VALUE nor a comment`},
 		{"= 3\n", "configuration"},
 		{strings.Repeat("#", 2<<20), "longer than 1048576 octets"},
 	} {
