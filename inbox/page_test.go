@@ -214,21 +214,47 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// rows returns the ids of the rows that a page of the list has.
+func rows(t *testing.T, r *running, path string) []string {
+	t.Helper()
+	a := r.ask("GET", path, "")
+	if a.StatusCode != 200 {
+		t.Fatalf("%s: %s %s", path, a.Status, a.body)
+	}
+	var ids []string
+	for _, row := range regexp.MustCompile(`<li[^>]* data-id="([^"]+)"`).FindAllStringSubmatch(a.body, -1) {
+		ids = append(ids, row[1])
+	}
+	return ids
+}
+
+// Beside a message is the list that it is in: a link to an old one leads to its
+// neighbours too.
+func TestListAround(t *testing.T) {
+	r := start(t, nil)
+	for range 60 {
+		r.mustDeliver("Subject: apple\n\nHello\n")
+	}
+	r.mustDeliver("Subject: pear\n\nHello\n")
+	all := rows(t, r, "/list?limit=1000")
+	for _, c := range []struct {
+		path string
+		want []string
+	}{
+		{all[3], all[:50]}, {all[55], all[55:]}, {all[55] + "?query=apple", all[55:]}, {all[60], all[60:]},
+		{all[55] + "?query=pear", all[:1]}, {all[55] + "?query=plum", nil}, {all[55] + "?before=" + all[50], all[51:]},
+	} {
+		if got := rows(t, r, "/messages/"+c.path); !slices.Equal(got, c.want) {
+			t.Errorf("beside %s are %d rows, %q, want %q", c.path, len(got), got, c.want)
+		}
+	}
+}
+
 // skip= leads into the middle of the list by time: to more of what is older the less of it
 // is left out, always in the list's order, and what is said of a part counts within it.
 func TestListAt(t *testing.T) {
 	r := start(t, nil)
-	rows := func(query string) []string {
-		a := r.ask("GET", "/list?limit=1000&"+query, "")
-		if a.StatusCode != 200 {
-			t.Fatalf("%s: %s %s", query, a.Status, a.body)
-		}
-		var ids []string
-		for _, row := range regexp.MustCompile(`data-id="([^"]+)"`).FindAllStringSubmatch(a.body, -1) {
-			ids = append(ids, row[1])
-		}
-		return ids
-	}
+	rows := func(query string) []string { return rows(t, r, "/list?limit=1000&"+query) }
 	if got := rows("skip=0.5"); len(got) != 0 {
 		t.Errorf("the middle of nothing has %q", got)
 	}

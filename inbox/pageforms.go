@@ -124,7 +124,12 @@ func (p *page) beside(fn func(*http.Request) (*view, error)) func(*http.Request)
 		if err != nil {
 			return nil, err
 		}
-		listed, err := p.list(r)
+		var listed *view
+		if v.Message != nil {
+			listed, err = p.listAround(r, v.Message.ID)
+		} else {
+			listed, err = p.list(r)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -40,6 +40,11 @@ func (p *page) list(r *http.Request) (*view, error) {
 			return nil, err
 		}
 	}
+	return p.listed(r, q)
+}
+
+// listed makes the view of what a query finds.
+func (p *page) listed(r *http.Request, q Query) (*view, error) {
 	// The list and its counts are read one after the other: mail that arrives between
 	// them is told of by an event, and then both are read again.
 	found, err := p.inbox.list(r.Context(), q)
@@ -109,6 +114,30 @@ func (p *page) seek(ctx context.Context, q *Query, skip string) error {
 		q.Before = id
 	}
 	return nil
+}
+
+// listAround makes the view of the list beside a message: the newest, unless it is
+// not among them. Then it is the first row, so that what is next to it is there.
+func (p *page) listAround(r *http.Request, id string) (*view, error) {
+	v, err := p.list(r)
+	if err != nil || slices.ContainsFunc(v.Rows, func(r row) bool { return r.ID == id }) {
+		return v, err
+	}
+	q, err := queryOf(r)
+	if err != nil {
+		return nil, err
+	}
+	// From below the message above it.
+	above, err := p.inbox.Store.List(r.Context(), Query{Match: q.Match, After: id, OldestFirst: true, Limit: 1})
+	if err != nil || len(above.Entries) == 0 {
+		return v, err
+	}
+	q.Before, q.After, q.OldestFirst = above.Entries[0].ID, "", false
+	around, err := p.listed(r, q)
+	if err != nil || len(around.Rows) == 0 || around.Rows[0].ID != id {
+		return v, err // the query does not find it
+	}
+	return around, nil
 }
 
 // one makes the view of a single row, for when its message has changed.

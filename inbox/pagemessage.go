@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,7 +25,7 @@ const (
 type message struct {
 	row
 	Mail        *mail.Message
-	To          []string
+	From, To    []mail.Address // as they may be shown
 	Tabs        []tab
 	View        string // the tab that is shown
 	Frame       string // URL of the HTML
@@ -79,14 +80,22 @@ func (p *page) pane(r *http.Request) (*view, error) {
 	return v, err
 }
 
+// shown returns addresses without what would make them look like others: a control
+// of direction in a name turns round the address that stands behind it.
+func shown(list []mail.Address) []mail.Address {
+	out := make([]mail.Address, len(list))
+	for i, a := range list {
+		out[i] = mail.Address{Name: oneLine(a.Name, 200), Address: oneLine(a.Address, 320)}
+	}
+	return out
+}
+
 // fill makes ready what the chosen tab shows.
 func (m *message) fill(b Body, r *http.Request) error {
 	// The head is the same above every tab, so that going from one to the next moves
 	// nothing.
 	m.attachments()
-	for _, a := range append(m.Mail.To, m.Mail.Cc...) {
-		m.To = append(m.To, a.String())
-	}
+	m.From, m.To = shown(m.Mail.From), shown(slices.Concat(m.Mail.To, m.Mail.Cc))
 	m.Findings = check(m.Mail, r.FormValue("view") == "checks")
 	for _, f := range m.Findings {
 		for i, d := range f.List {

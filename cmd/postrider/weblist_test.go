@@ -91,7 +91,7 @@ func testSearch(t *testing.T, w *web) {
 	w.rows(t, 2)
 	eval[bool](t, w.ctx, `document.activeElement.value = "", true`)
 	w.press(t, `walnut (from:ann`)
-	until(t, w.ctx, `document.querySelector("#list [role=alert]") !== null`)
+	until(t, w.ctx, `document.querySelector("#list [role=alert]")?.innerText.includes("(")`) // of all that was typed
 	if text := eval[string](t, w.ctx, `document.querySelector("#list").innerText`); !strings.Contains(text, "(") || !strings.Contains(text, "has:attachment") {
 		t.Errorf("the query is explained with\n%s", text)
 	}

@@ -301,9 +301,8 @@ export const counted = once(() => inTurn(async () => {
 // begin makes what the server rendered the window.
 export function begin() {
   localise(document)
-  const at = new URLSearchParams(location.search)
   total = Number($('.count', top).dataset.total)
-  before = at.get('order') === 'oldest' ? total : at.has('before') ? page : 0
+  before = !newer() ? 0 : older() ? page : total
   before = Math.max(0, Math.min(before, total - rows().length))
   adopt(document)
   measure()

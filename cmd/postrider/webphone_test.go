@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/postrider/postrider/mail"
+)
+
+// The page in the hand, and in the scripts that people write.
+
+// testScripts looks at mail in many scripts, at words without end, and at what is
+// made to look like something else: each piece stays in its place and in its order.
+func testScripts(t *testing.T, w *web) {
+	const long = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+	letter := func(from, subject, text string) []byte {
+		return written(t, &mail.Message{From: mail.List(from), To: mail.List("משה@דוגמה.קום, אבי@דוגמה.קום, Bob <bob@example.net>"), Subject: subject, Text: text,
+			Attachments: []mail.Attachment{mail.FromBytes("חשבונית 42.pdf", []byte("%PDF-1.4\n")), mail.FromBytes("Rechnung\u202Efdp.exe", []byte("x"))}})
+	}
+	w.deliver(
+		letter("김민수 <kim@example.com>", "회의 일정 안내드립니다", "안녕하세요.\n"),
+		letter("อาทิตย์ สมบูรณ์ <thai@example.com>", "ใบแจ้งหนี้สำหรับเดือนพฤศจิกายนกรุณาชำระเงินภายในวันที่กำหนด", "สวัสดี\n"),
+		letter("अमित शर्मा <amit@example.com>", "आपका ऑर्डर भेज दिया गया है", "नमस्ते\n"),
+		letter("מכירות <sales@example.com>", "חשבונית מספר 42 עבור ACME Ltd. (שולמה!)", "שלום Ann,\n\nהחשבונית מצורפת: https://example.com/42?x=1.\nתודה!\n\nThis paragraph is English.\n"),
+		letter("مكتب المبيعات <sales@example.com>", "تأكيد الطلب رقم 1042: تم الدفع (150 USD)", "مرحبا،\n\nشكرا لطلبك رقم 1042.\n"),
+		letter("山田太郎 <taro@example.com>", "【重要】お支払い手続きのお願い:ご注文番号2026年11月28日分の明細をご確認くださいませ", "お世話になっております。\n"),
+		letter("🎉 Party Planner 🎈 <party@example.com>", "👩‍👩‍👧‍👦 Family day 🏳️‍🌈 is here! 🎂🎂🎂", "🎉🎉🎉\n"),
+		letter(long+" <x@example.com>", long+long+long, long+long+long+"\n"),
+		letter("\"Ann \u202Emoc.elpmaxe@nna\" <evil@example.com>", "Invoice \u202Efdp.exe \u2066and more", "Hello.\n"),
+	)
+	w.open(t, "/")
+	w.rows(t, 9)
+	w.look(t, "scripts")
+	// left and right are where the letters of an element end up, in the order in which they are written.
+	const box = `const box = (selector, n = 0) => { const r = document.createRange(); r.selectNodeContents(document.querySelectorAll(selector)[n]); return r.getBoundingClientRect() }
+		const letter = (selector, i) => { const text = document.createTreeWalker(document.querySelector(selector), NodeFilter.SHOW_TEXT).nextNode(), r = document.createRange()
+			r.setStart(text, (i + text.length) % text.length); r.setEnd(text, (i + text.length) % text.length + 1); return r.getBoundingClientRect() }; `
+	for i := range 9 {
+		w.open(t, "/")
+		w.rows(t, 9)
+		eval[bool](t, w.ctx, fmt.Sprintf(`document.querySelector(".rows li:nth-child(%d) a").click(), true`, i+1))
+		until(t, w.ctx, `document.querySelector("article") !== null`)
+		name := fmt.Sprint("script-", i)
+		for what, script := range map[string]string{
+			"the sender's name does not stand before the address":          `box(".from b").left < box(".addr").left || box(".from b").top < box(".addr").top`,
+			"the sender's address is not read from the left to the right":  `letter(".addr", 0).left < letter(".addr", -1).left`,
+			"the recipients do not stand in their order":                   `box(".to bdi", 0).right < box(".to bdi", 1).left`,
+			"a name of a file is read from the right to the left":          `letter(".file[data-name$=exe] .name", 0).left < letter(".file[data-name$=exe] .name", -1).left`,
+			"the subject does not begin where its script does, or the row": `(rtl => (letter("article h1", 0).left > letter("article h1", -1).left) === rtl)(/^[\u0590-\u06ff]/.test(document.querySelector("article h1").textContent)) || document.querySelector("article h1").clientHeight > 40`,
+		} {
+			if !eval[bool](t, w.ctx, "(() => { "+box+"return "+script+" })()") {
+				t.Errorf("message %d: %s", i, what)
+			}
+		}
+		shoot(t, w.ctx, name, 320, "light")
+		shoot(t, w.ctx, name, 1280, "forced")
+	}
+}
+
+// testPhone goes from message to message on a phone, where there is one pane at a time.
+func testPhone(t *testing.T, w *web) {
+	w.notes(t, "medlar", 60) // more than are listed
+	w.open(t, "/?query=medlar")
+	w.rows(t, 50)
+	do(t, w.ctx, chromedp.EmulateViewport(390, 844))
+	w.click(t, ".rows li a")
+	w.title(t, "medlar number 001")
+	for i := 2; i <= 60; i++ {
+		w.click(t, "article [data-do=next]")
+		w.title(t, fmt.Sprintf("medlar number %03d", i))
+	}
+	w.click(t, "article [data-do=previous]")
+	w.title(t, "medlar number 059")
+	// What is pressed is as large as a finger, nothing covers it, and it covers nothing of the message.
+	for _, width := range []int64{320, 390, 520} {
+		do(t, w.ctx, chromedp.EmulateViewport(width, 844))
+		for _, small := range eval[[]string](t, w.ctx, `[...document.querySelectorAll(".steps .button")].filter(e => { const r = e.getBoundingClientRect()
+			return r.width < 44 || r.height < 44 || r.bottom > innerHeight || !e.contains(document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)) }).map(e => e.title)`) {
+			t.Errorf("at %d a finger does not hit %s", width, small)
+		}
+		if !eval[bool](t, w.ctx, `(() => { const pane = document.querySelector("#pane"); document.querySelector("pre.body").textContent = "line\n".repeat(99); pane.scrollTop = 1e6
+			return document.querySelector("article > :last-child").getBoundingClientRect().bottom <= document.querySelector(".steps .button").getBoundingClientRect().top })()`) {
+			t.Errorf("at %d the buttons cover the end of the message", width)
+		}
+	}
+	w.look(t, "phone")
+	do(t, w.ctx, chromedp.EmulateViewport(390, 844))
+	w.click(t, ".back")
+	until(t, w.ctx, `document.body.dataset.view === "list" && document.activeElement.closest("li")?.innerText.includes("medlar number 059")`)
+	// A link to a message that is not among the newest leads to its neighbours too.
+	w.open(t, "/messages/"+w.wait("medlar+003"))
+	w.notes(t, "quince", 60)
+	w.open(t, "/messages/"+w.wait("medlar+003"))
+	do(t, w.ctx, chromedp.EmulateViewport(390, 844))
+	w.click(t, "article [data-do=next]")
+	w.title(t, "medlar number 004")
+	w.click(t, "article [data-do=previous]")
+	w.title(t, "medlar number 003")
+	w.click(t, "article [data-do=previous]")
+	w.title(t, "medlar number 002")
+}
