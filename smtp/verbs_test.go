@@ -192,10 +192,7 @@ func TestCancelledIsOver(t *testing.T) {
 // Extensions may be looked through no further than one likes.
 func TestExtensions(t *testing.T) {
 	c := dial(t, dialer(), scripted(t, "S: 220 mx.example.com\nC: EHLO c.example.org\nS: 250-mx.example.com\nS: 250-size 7\nS: 250-X-TWO a b\nS: 250 DSN\nC: QUIT\nS: 221 bye\n"))
-	all := map[string]string{}
-	for name, params := range c.Extensions() {
-		all[name] = params
-	}
+	all := maps.Collect(c.Extensions())
 	if want := map[string]string{"SIZE": "7", "X-TWO": "a b", "DSN": ""}; !maps.Equal(all, want) {
 		t.Errorf("got %v, want %v", all, want)
 	}
