@@ -357,6 +357,8 @@ func (d *driver) say(ctx context.Context, line string) (Reply, error) {
 		return d.c.Verify(ctx, strings.TrimSuffix(arg, " SMTPUTF8"))
 	case "EXPN":
 		return d.c.Expand(ctx, strings.TrimSuffix(arg, " SMTPUTF8"))
+	case "HELP":
+		return d.c.Help(ctx, arg)
 	case "QUIT":
 		if arg == "" {
 			return d.c.Quit(ctx)

@@ -378,25 +378,70 @@ func TestTransportRate(t *testing.T) {
 	})
 }
 
-// Port 465 is TLS from the first octet, any other is not, where nothing else is said (RFC
-// 8314, 3.3).
-func TestPort465(t *testing.T) {
-	config := serverTLS(t)
-	implicit := serve(t, &smtp.Server{TLSConfig: config}, smtp.Policy{ImplicitTLS: true})
-	clear := serve(t, &smtp.Server{TLSConfig: config}, smtp.Policy{})
-	for addr, at := range map[string]string{"localhost:465": implicit, "localhost:587": clear, "localhost": clear} {
-		d := &smtp.Dialer{TLSConfig: clientTLS(t, config), Hostname: "c.example.org"}
-		d.NetDial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, at)
+// A connection brings no more messages than MaxPerConn, and no fewer.
+func TestMaxPerConn(t *testing.T) {
+	for most, want := range map[int]int{0: 1, 1: 7, 3: 3, 7: 1} {
+		var served sync.WaitGroup
+		dials := 0
+		d := dialer()
+		d.NetDial = func(context.Context, string, string) (net.Conn, error) {
+			here, there := smtp.Connection(t)
+			dials++
+			served.Go((&moody{conn: there, extensions: "PIPELINING", mood: func(string, string) int { return 0 }}).serve)
+			return here, nil
 		}
-		c, err := d.Dial(t.Context(), addr)
-		if err != nil {
-			t.Errorf("%s: %v", addr, err)
-			continue
+		tr := &smtp.Transport{Dialer: d, MaxPerConn: most}
+		for range 7 {
+			if _, err := tr.Send(t.Context(), toBob, text("x\r\n")); err != nil {
+				t.Error(err)
+			}
 		}
-		if c.TLS() == nil {
-			t.Errorf("%s: no TLS", addr)
+		tr.Close()
+		served.Wait()
+		if dials != want {
+			t.Errorf("seven messages, at most %d over a connection: %d connections, want %d", most, dials, want)
 		}
-		c.Close()
 	}
+}
+
+// Close waits for what is under way, which is not cut off, and lets nothing more begin.
+func TestCloseFinishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dialer()
+		var m *moody
+		d.NetDial = func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			m = &moody{conn: there, extensions: "PIPELINING", mood: func(verb, _ string) int {
+				if verb == "." {
+					time.Sleep(time.Minute)
+				}
+				return 0
+			}}
+			go m.serve()
+			return here, nil
+		}
+		tr := &smtp.Transport{Dialer: d}
+		sent := make(chan error, 1)
+		go func() {
+			_, err := tr.Send(t.Context(), toBob, text("x\r\n"))
+			sent <- err
+		}()
+		synctest.Wait()
+		begin := time.Now()
+		if err := tr.Close(); err != nil || time.Since(begin) < time.Minute {
+			t.Errorf("Close: got %v after %v, want it after the message's minute", err, time.Since(begin))
+		}
+		synctest.Wait()
+		select {
+		case err := <-sent:
+			if err != nil || len(m.taken) != 1 || !m.gone {
+				t.Errorf("the message: got %v, %d taken; QUIT was said: %v", err, len(m.taken), m.gone)
+			}
+		default:
+			t.Error("the message is still under way")
+		}
+		if _, err := tr.Send(t.Context(), toBob, text("x\r\n")); classes(err) != "permanent" {
+			t.Errorf("afterwards: got %v, want it permanent", err)
+		}
+	})
 }
