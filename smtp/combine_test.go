@@ -327,3 +327,22 @@ func TestRateLimitEnds(t *testing.T) {
 		}
 	})
 }
+
+// However many are accepted, a copy is sent once, and a domain is counted once.
+func TestOncePerMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := &smtptest.Recorder{}, &smtptest.Recorder{}
+		env := smtp.NewEnvelope("ann@example.com", "bob@example.net", "cy@example.net", "di@EXAMPLE.net")
+		limited := &smtp.RateLimit{Sender: smtp.Tee(first, second), PerDomain: 1}
+		begin := time.Now()
+		if _, err := limited.Send(t.Context(), env, text("x\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if n, copies := len(first.Messages()), len(second.Messages()); n != 1 || copies != 1 {
+			t.Errorf("sent %d times, copied %d times, want once each", n, copies)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("three of one domain took %v, want no wait", took)
+		}
+	})
+}

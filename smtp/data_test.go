@@ -175,3 +175,45 @@ func TestCommitRefused(t *testing.T) {
 		}
 	}
 }
+
+// Each reply has the time of its own phase, and the end of a message the longest, by DATA
+// and by chunks (RFC 5321, 4.5.3.2). Who has the message by then may have delivered it.
+func TestTimeOfEachPhase(t *testing.T) {
+	for _, c := range []struct {
+		extensions, verb string
+		limit            time.Duration
+		want             string
+	}{
+		{"", "MAIL", 3 * time.Minute, "temporary"}, {"", "RCPT", 4 * time.Minute, "temporary"}, {"", "DATA", 5 * time.Minute, "temporary"}, {"", ".", 7 * time.Minute, "unknown"},
+		{"PIPELINING", "RCPT", 4 * time.Minute, "temporary"}, {"PIPELINING", ".", 7 * time.Minute, "unknown"}, {"PIPELINING CHUNKING", ".", 7 * time.Minute, "unknown"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe()
+			over := make(chan struct{})
+			m := &moody{conn: there, extensions: c.extensions}
+			m.mood = func(verb, _ string) int {
+				if verb == c.verb {
+					m.w.Flush()
+					<-over
+				}
+				return 0
+			}
+			var server sync.WaitGroup
+			server.Go(m.serve)
+			d := dialer()
+			d.Timeouts = smtp.Timeouts{Greeting: time.Minute, Command: 2 * time.Minute, Mail: 3 * time.Minute, Rcpt: 4 * time.Minute, Data: 5 * time.Minute, Block: 6 * time.Minute, End: 7 * time.Minute}
+			client, err := d.Client(t.Context(), here)
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now()
+			_, err = client.Send(t.Context(), toBob, text("x\r\n"))
+			if took := time.Since(begin); took != c.limit || classes(err) != c.want {
+				t.Errorf("%q, %s: got %v after %v, want it %s after %v", c.extensions, c.verb, err, took, c.want, c.limit)
+			}
+			close(over)
+			client.Close()
+			server.Wait()
+		})
+	}
+}

@@ -79,3 +79,24 @@ func TestBothFamilies(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An address without a port is that of mail between hosts, or of LMTP; one of IPv6 may
+// stand with its brackets or without.
+func TestDefaultPorts(t *testing.T) {
+	for addr, want := range map[string]string{"mx.example.com": "25", "192.0.2.1": "25", "[2001:db8::1]": "25", "2001:db8::1": "25", "mx.example.com:2525": "2525", "[2001:db8::1]:26": "26"} {
+		for _, lmtp := range []bool{false, true} {
+			want := want
+			if lmtp && want == "25" {
+				want = "24"
+			}
+			var got string
+			d := &smtp.Dialer{LMTP: lmtp, NetDial: func(_ context.Context, network, addr string) (net.Conn, error) {
+				_, got, _ = net.SplitHostPort(addr)
+				return nil, net.ErrClosed
+			}}
+			if _, err := d.Dial(t.Context(), addr); got != want || classes(err) != "temporary" {
+				t.Errorf("%s, LMTP %v: dialled port %s (%v), want %s", addr, lmtp, got, err, want)
+			}
+		}
+	}
+}

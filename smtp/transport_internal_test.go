@@ -192,3 +192,14 @@ func TestTooMany(t *testing.T) {
 		}
 	}
 }
+
+// What a server queued a message as is told by itself, as the common ones have it.
+func TestQueueID(t *testing.T) {
+	for text, want := range map[string]string{
+		"2.0.0 Ok: queued as 4XyZ12": "4XyZ12", "ok queued as abc.": "abc", "OK id=1u2V3w-0004": "1u2V3w-0004", "ok id=7, thank you": "7", "ok": "", "": "",
+	} {
+		if got := queueID(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
