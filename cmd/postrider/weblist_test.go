@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -126,8 +128,19 @@ func testSheet(t *testing.T, w *web) {
 // testMany scrolls through more than is ever loaded at once, while more arrives.
 func testMany(t *testing.T, w *web) {
 	w.notes(t, "acorn", 180)
+	// The rows that the page came with stay when it begins to listen: what is being clicked on must not go away.
+	do(t, w.ctx, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `addEventListener("DOMContentLoaded", () => { window.came = document.querySelector(".rows li") })`,
+		})
+		return err
+	}))
 	w.open(t, "/?query=acorn")
 	w.rows(t, 50)
+	// This waits for its turn behind the list that is asked for then.
+	if !eval[bool](t, w.ctx, `import(document.querySelector("script[type=module]").src.replace("page.js", "list.js")).then(m => m.changed("")).then(() => window.came.isConnected)`, chromedp.EvalAwaitPromise) {
+		t.Error("the rows were drawn anew although nothing had changed")
+	}
 	for _, n := range []int{100, 150, 180} {
 		// Whoever wants to get to the end goes on scrolling until he is there.
 		until(t, w.ctx, fmt.Sprintf(`(document.querySelector("#list").scrollTop = 1e6, document.querySelectorAll(".rows li").length >= %d)`, n))

@@ -300,11 +300,11 @@ export const counted = once(() => inTurn(async () => {
 
 // begin makes what the server rendered the window.
 export function begin() {
-  localise(document)
   total = Number($('.count', top).dataset.total)
   before = !newer() ? 0 : older() ? page : total
   before = Math.max(0, Math.min(before, total - rows().length))
-  adopt(document)
+  adopt(document) // as the server wrote them: before their times are put into the reader's words
+  localise(document)
   measure()
   if (newer() && rows().length) list.scrollTop = rows()[0].offsetTop
   fill()
