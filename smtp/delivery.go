@@ -395,6 +395,7 @@ func (d *delivery) settle(err error) (again bool) {
 			c.stop(c.err)
 		}
 	}
+	// Send returns, and what it returns is the caller's.
 	if d.owes > 0 {
 		d.results = slices.Clone(d.results) // what still comes changes nothing
 	}

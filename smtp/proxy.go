@@ -15,6 +15,10 @@ import (
 )
 
 // Ways out through a proxy: SOCKS5 (RFC 1928, RFC 1929) and HTTP's CONNECT (RFC 9110, 9.3.6).
+//
+// The proxy gets the server's name and resolves it: this host may know no names of the
+// world outside. It sees what goes by, so that TLS with the server begins only behind it,
+// and what it says itself is bounded as a server's replies are.
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
@@ -85,6 +89,7 @@ func connect(ctx context.Context, u *url.URL, dial dialFunc, addr string) (net.C
 	if err != nil {
 		return nil, err
 	}
+	// Its time is that of connecting, of which it is a part.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	if u.Scheme == "https" {
 		conn = tls.Client(conn, &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12})
@@ -104,10 +109,12 @@ func connect(ctx context.Context, u *url.URL, dial dialFunc, addr string) (net.C
 // server's.
 func askToConnect(conn net.Conn, user *url.Userinfo, addr string) error {
 	request := "CONNECT " + addr + " HTTP/1.1\r\nHost: " + addr + "\r\n"
+	// At once, not when it is asked for: some proxies close the connection to ask.
 	if user != nil {
 		password, _ := user.Password()
 		request += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)) + "\r\n"
 	}
+	// The name is the caller's, perhaps somebody else's before: it must not end the line.
 	if strings.ContainsAny(addr, "\r\n \x00") {
 		return fmt.Errorf("address %q", addr)
 	}
