@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -174,4 +176,23 @@ func TestCommandsBetweenChunks(t *testing.T) {
 	if got := strings.Join(asked, ", "); delivered > 0 || !strings.Contains(got, "BDAT 5, NOOP no, NOOP , BDAT 6, BDAT 7 LAST") {
 		t.Errorf("delivered %d, asked %s", delivered, got)
 	}
+}
+
+// After a Handler that took long the client has the time of a command again, and no more.
+func TestPatienceAfterSlowHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		srv := quiet(&smtp.Server{Handler: &smtp.Hooks{OnSender: func(context.Context, *smtp.Conn, string, *smtp.MailOptions) error {
+			time.Sleep(time.Second) // the test's own clock
+			return nil
+		}}})
+		begin := time.Now()
+		go srv.ServeConn(there, smtp.Policy{})
+		go io.WriteString(here, "EHLO x\r\nMAIL FROM:<a@b>\r\n")
+		got, _ := io.ReadAll(here)
+		if took := time.Since(begin); took != 5*time.Minute+time.Second || !strings.HasSuffix(string(got), "421 4.4.2 nothing heard for too long\r\n") {
+			t.Errorf("got %q after %v, want 421 after 5 minutes and the Handler's second", got, took)
+		}
+		srv.Close()
+	})
 }

@@ -55,6 +55,9 @@ var proxyHeaders = map[string]string{
 	proxy2(0x22, 0x11, fourAddrs):                                     "bad",
 	proxy2(0x11, 0x11, fourAddrs):                                     "bad",
 	proxy2(0x21, 0x11, strings.Repeat("x", 5000)):                     "bad",
+	proxy2(0x20, 0x11, strings.Repeat("x", proxyMax)):                 "",
+	proxy2(0x20, 0x11, strings.Repeat("x", proxyMax+1)):               "bad",
+	"PROXY TCP6 nowhere elsewhere 1 25\r\n":                           "bad",
 }
 
 func TestReadProxy(t *testing.T) {
