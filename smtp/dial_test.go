@@ -62,24 +62,6 @@ func TestUnixSocketOut(t *testing.T) {
 	}
 }
 
-// A name of several addresses is tried at each of them (RFC 8305): where nobody listens on
-// one, the other serves.
-func TestBothFamilies(t *testing.T) {
-	addrs, err := net.DefaultResolver.LookupIPAddr(t.Context(), "localhost")
-	if err != nil || len(addrs) < 2 {
-		t.Skipf("localhost is %v (%v) here, and not of both families", addrs, err)
-	}
-	var box mailbox
-	addr := serve(t, &smtp.Server{Handler: box.hooks()}, smtp.Policy{}) // on 127.0.0.1 alone
-	_, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := dial(t, dialer(), "localhost:"+port).Send(t.Context(), toBob, text("x\r\n")); err != nil {
-		t.Error(err)
-	}
-}
-
 // An address without a port is that of mail between hosts, or of LMTP; one of IPv6 may
 // stand with its brackets or without.
 func TestDefaultPorts(t *testing.T) {
