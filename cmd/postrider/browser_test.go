@@ -40,12 +40,22 @@ func chromium(t testing.TB) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
+	// Started here: the context that starts it also ends it.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
 	return ctx
 }
+
+// patience is how long one step in the browser may take: it is for a browser that
+// hangs, whose test would otherwise say nothing until all of them end.
+const patience = 3 * time.Minute
 
 // do runs steps in the browser.
 func do(t testing.TB, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +64,8 @@ func do(t testing.TB, ctx context.Context, steps ...chromedp.Action[chromedp.Voi
 // eval returns what a script in the page evaluates to.
 func eval[T any](t testing.TB, ctx context.Context, script string, opts ...chromedp.EvaluateOption) T {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script, opts...))
 	if err != nil {
 		t.Fatalf("%s: %v", script, err)
@@ -68,6 +80,8 @@ func until(t testing.TB, ctx context.Context, script string) {
 		for (const end = Date.now() + 60000; Date.now() < end; await new Promise(done => setTimeout(done, 10))) if (%s) return true
 		throw new Error("waited in vain")
 	})()`, script)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](wait, chromedp.EvalAwaitPromise)); err != nil {
 		body, _ := chromedp.Run(ctx, chromedp.Evaluate[string]("document.body.innerText"))
 		t.Fatalf("until %s: %v\nthe page says:\n%s", script, err, body)

@@ -189,9 +189,9 @@ export async function neighbour(by) {
     if (at < 0) return all.find(row => row.offsetTop >= list.scrollTop) ?? all[0]
     const row = all[at + by], beyond = by > 0 ? 'older' : 'newer'
     if (row || tries || !$('a.' + beyond, list)) return row ?? all.at(by > 0 ? -1 : 0)
-    const edge = all.at(by > 0 ? -1 : 0)
+    const edge = () => rows().at(by > 0 ? -1 : 0)?.dataset.id, was = edge() // not the row itself: it may be drawn anew
     // Keys that are pressed meanwhile wait behind this, and find the rows that it has brought.
-    await inTurn(async () => { if (edge === rows().at(by > 0 ? -1 : 0) && $('a.' + beyond, list)) await extend(beyond, page) }).catch(() => {})
+    await inTurn(async () => { if (edge() === was && $('a.' + beyond, list)) await extend(beyond, page) }).catch(() => {})
   }
 }
 
