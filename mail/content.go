@@ -293,16 +293,23 @@ func (c *copyBuffers) copyBody(w io.Writer, r io.Reader, enc transferEncoding, t
 		written, err := io.CopyBuffer(w, r, c.in)
 		return written, true, err
 	}
-	// Attachments are encoded octet by octet as they are; text has its line ends made CRLF on the way.
-	var t transform.Transformer
+	return c.filter(w, r, bodyFilter(enc, text))
+}
+
+// bodyFilter returns what makes a body of its octets. Attachments are encoded octet by octet as they are; text has its
+// line ends made CRLF on the way.
+func bodyFilter(enc transferEncoding, text bool) transform.Transformer {
 	switch {
 	case enc == encBase64 && !text:
-		t = &transfer.Base64Encoder{}
+		return &transfer.Base64Encoder{}
 	case enc == encBase64 || enc == encQuoted:
-		t = transform.Chain(&transfer.EOL{}, bodyEncoder(enc))
-	default:
-		t = &transfer.EOL{}
+		return transform.Chain(&transfer.EOL{}, bodyEncoder(enc))
 	}
+	return &transfer.EOL{}
+}
+
+// filter writes what t makes of all that r holds.
+func (c *copyBuffers) filter(w io.Writer, r io.Reader, t transform.Transformer) (written int64, closed bool, err error) {
 	left := 0 // what the filter did not take yet
 	closed = true
 	for {

@@ -50,14 +50,7 @@ func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[
 			v.add(p.Parts, sub, inAlternative || sub == "alternative", text, html)
 			continue
 		}
-		// A multipart without parts is one whose boundary never came: it is shown as the text that it is.
-		isText := strings.HasPrefix(media, "text/plain") || strings.HasPrefix(media, "text/html") || strings.HasPrefix(media, "multipart/")
-		isMedia := strings.HasPrefix(media, "image/") || strings.HasPrefix(media, "audio/") || strings.HasPrefix(media, "video/")
-		// RFC 8621, 4.1.4: in related only the first part is shown by itself; a later text with a file name is
-		// a file.
-		inline := p.Disposition() != "attachment" && (isText || isMedia) &&
-			(i == 0 || kind != "related" && (isMedia || p.Name() == ""))
-		if !inline {
+		if !inline(p, kind, i == 0) {
 			v.Attachments = append(v.Attachments, p)
 			continue
 		}
@@ -87,7 +80,7 @@ func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[
 		if html != nil {
 			*html = append(*html, p)
 		}
-		if (text == nil || html == nil) && isMedia {
+		if (text == nil || html == nil) && isMedia(media) {
 			v.Attachments = append(v.Attachments, p)
 		}
 	}
@@ -100,6 +93,22 @@ func (v *View) add(parts []*Part, kind string, inAlternative bool, text, html *[
 			*html = append(*html, (*text)[textLen:]...)
 		}
 	}
+}
+
+// inline tells whether a part is shown by itself, in a multipart of the subtype kind.
+func inline(p *Part, kind string, first bool) bool {
+	media := p.Type()
+	// A multipart without parts is one whose boundary never came: it is shown as the text that it is.
+	isText := strings.HasPrefix(media, "text/plain") || strings.HasPrefix(media, "text/html") || strings.HasPrefix(media, "multipart/")
+	if p.Disposition() == "attachment" || !isText && !isMedia(media) {
+		return false
+	}
+	// RFC 8621, 4.1.4: in related only the first part is shown by itself; a later text with a file name is a file.
+	return first || kind != "related" && (isMedia(media) || p.Name() == "")
+}
+
+func isMedia(media string) bool {
+	return strings.HasPrefix(media, "image/") || strings.HasPrefix(media, "audio/") || strings.HasPrefix(media, "video/")
 }
 
 // A view fills a message's fields from its header and tree.
