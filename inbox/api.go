@@ -45,6 +45,7 @@ func (in *Inbox) apiRoutes(mux *http.ServeMux) {
 		"GET messages/{id}/raw":          in.apiRaw,
 		"GET messages/{id}/parts/{path}": in.apiPart,
 		"GET messages/{id}/session":      in.apiSession,
+		"GET messages/{id}/checks":       in.apiChecks,
 		"POST messages/{id}/release":     in.apiRelease,
 		"POST send":                      in.apiSend,
 		"GET tags":                       in.apiTags,
@@ -64,8 +65,25 @@ func (in *Inbox) apiRoutes(mux *http.ServeMux) {
 		})
 	}
 	mux.HandleFunc(apiPath, func(w http.ResponseWriter, r *http.Request) {
-		in.fail(w, r, refuse(http.StatusNotFound, "there is no %s %s", r.Method, oneLine(r.URL.Path, 100)))
+		err := refuse(http.StatusNotFound, "there is no %s", oneLine(r.URL.Path, 100))
+		if allowed := methods(mux, r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", ")) // RFC 9110, 15.5.6
+			err = refuse(http.StatusMethodNotAllowed, "there is no %s %s, only %s", r.Method, oneLine(r.URL.Path, 100), w.Header().Get("Allow"))
+		}
+		in.fail(w, r, err)
 	})
+}
+
+// methods returns those by which a path that nothing else answers could be asked.
+func methods(mux *http.ServeMux, r *http.Request) (list []string) {
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		other := *r
+		other.Method = method
+		if _, pattern := mux.Handler(&other); pattern != apiPath {
+			list = append(list, method)
+		}
+	}
+	return list
 }
 
 // A refusal is an error that the client is told, with its status.
@@ -312,6 +330,35 @@ func (in *Inbox) message(ctx context.Context, id string) (*messageJSON, error) {
 	j.Envelope = &mailjson.Envelope{Sender: e.Envelope.From, Recipients: s.Recipients}
 	j.Original = apiPath + "messages/" + e.ID + "/raw"
 	return j, nil
+}
+
+// apiChecks answers with what the page's checks find in a message, so that a test can
+// hold a template to them.
+func (in *Inbox) apiChecks(w http.ResponseWriter, r *http.Request) error {
+	type checkJSON struct {
+		Level   string   `json:"level"` // problem, advice or good
+		Title   string   `json:"title"`
+		Advice  string   `json:"advice"`
+		Details []string `json:"details"`
+	}
+	out := struct {
+		Checks []checkJSON `json:"checks"`
+	}{[]checkJSON{}}
+	err := in.read(r.Context(), r.PathValue("id"), func(_ Body, m *mail.Message) error {
+		for _, f := range check(m, true) {
+			details := []string{}
+			for _, d := range f.List {
+				details = append(details, d.Text)
+			}
+			out.Checks = append(out.Checks, checkJSON{f.Level, f.Title, f.Advice, details})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, out)
+	return nil
 }
 
 // decode reads a body of JSON into v. A misspelt name is an error: it would

@@ -27,7 +27,7 @@ func TestDocumented(t *testing.T) {
 	new(Inbox).apiRoutes(mux)
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		for _, path := range []string{"messages", "messages/wait", "messages/{id}", "messages/{id}/raw", "messages/{id}/parts/{path}",
-			"messages/{id}/session", "tags", "inboxes", "messages/{id}/release", "send", "faults", "events", "openapi.json"} {
+			"messages/{id}/session", "messages/{id}/checks", "tags", "inboxes", "messages/{id}/release", "send", "faults", "events", "openapi.json"} {
 			r := httptest.NewRequest(method, apiPath+strings.NewReplacer("{id}", "x", "{path}", "1").Replace(path), nil)
 			_, pattern := mux.Handler(r)
 			answered := pattern == method+" "+apiPath+path

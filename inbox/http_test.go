@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -219,6 +220,43 @@ func TestMessage(t *testing.T) {
 	for _, path := range []string{"messages/none", "messages/none/raw", "messages/none/parts/1", "nothing", "messages/" + id + "/x", "messages/..%2f..%2fetc"} {
 		want[failure](r, 404, "GET", api+path, "")
 	}
+	// By another method the answer names those that there are.
+	for path, allowed := range map[string]string{"messages": "GET, POST, PATCH, DELETE", "messages/" + id: "GET, PATCH, DELETE", "faults": "GET, PUT"} {
+		method := map[bool]string{true: "PUT", false: "POST"}[path != "faults"]
+		if a := r.ask(method, api+path, "{}"); a.StatusCode != 405 || a.Header.Get("Allow") != allowed || !strings.Contains(a.body, allowed) {
+			t.Errorf("%s %s: %s, Allow %q, %s; want 405 and %s", method, path, a.Status, a.Header.Get("Allow"), a.body, allowed)
+		}
+	}
+}
+
+// A program is told what a person sees on the page: what is wrong first, with what
+// to do about it and what it is about.
+func TestChecksJSON(t *testing.T) {
+	r := start(t, nil)
+	type answer struct {
+		Checks []struct {
+			Level, Title, Advice string
+			Details              []string
+		}
+	}
+	c := want[answer](r, 200, "GET", api+"messages/"+r.mustDeliver("From: ann@example.com\r\nContent-Type: text/html\r\n\r\n<img src=\"cid:none\" alt=\"\"><div style=\"display:flex\">x</div>\r\n")+"/checks", "").Checks
+	var levels []string
+	details := map[string]string{}
+	for _, f := range c {
+		levels = append(levels, f.Level)
+		if f.Details == nil || f.Level == "problem" && f.Advice == "" {
+			t.Errorf("%q has details %q and the advice %q", f.Title, f.Details, f.Advice)
+		}
+		details[f.Title] = strings.Join(f.Details, "; ")
+	}
+	rank := []string{"problem", "advice", "good"}
+	if !slices.IsSortedFunc(levels, func(a, b string) int { return slices.Index(rank, a) - slices.Index(rank, b) }) || levels[0] != "problem" || levels[len(levels)-1] != "good" {
+		t.Errorf("the levels are %q, want problems first", levels)
+	}
+	if details["1 picture is missing in the message"] != "cid:none" || !strings.HasPrefix(details["1 feature is not shown by every major client"], "display: flex: not in ") {
+		t.Errorf("the checks are %q", details)
+	}
+	want[failure](r, 404, "GET", api+"messages/none/checks", "")
 }
 
 func TestChange(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // How long messages are kept, and which of several inboxes they are put into.
@@ -12,7 +14,7 @@ import (
 // limit, so that the zero Retention keeps everything.
 type Retention struct {
 	Messages int           // so many
-	Age      time.Duration // since they arrived
+	Age      time.Duration // since they came into this inbox, whenever they were sent or received before
 	Bytes    int64         // octets of messages, together
 }
 
@@ -56,9 +58,14 @@ func (in *Inbox) overdue(ctx context.Context) ([]string, error) {
 	if in.Keep.Bytes == 0 {
 		tooLarge = 0
 	}
-	before := time.Time{}
+	// Ids begin with the time at which the message came in (ULID), and their order is
+	// the list's. The time it was received may be that of years ago, if it was put in
+	// from an archive: that it is old is then no reason to throw it away at once.
+	var before ulid.ULID
 	if in.Keep.Age > 0 {
-		before = time.Now().Add(-in.Keep.Age)
+		if err := before.SetTime(ulid.Timestamp(time.Now().Add(-in.Keep.Age))); err != nil {
+			return nil, err
+		}
 	}
 	page, err := in.Store.List(ctx, Query{Limit: pruneBatch, OldestFirst: true})
 	if err != nil {
@@ -67,7 +74,7 @@ func (in *Inbox) overdue(ctx context.Context) ([]string, error) {
 	var ids []string
 	for i := range page.Entries {
 		e := &page.Entries[i]
-		if tooMany <= 0 && tooLarge <= 0 && !e.Received.Before(before) {
+		if tooMany <= 0 && tooLarge <= 0 && e.ID >= before.String() {
 			break // what is newer is kept too
 		}
 		ids = append(ids, e.ID)

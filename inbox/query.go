@@ -260,7 +260,7 @@ func (p *parser) term(field string) (Expr, error) {
 	read := text
 	if name != "" {
 		if read = fields[name]; read == nil {
-			return Expr{}, p.wrong(at, "there is no field %q; to look for the text put it in quotes. The fields are %s", name, fieldList)
+			return Expr{}, p.wrong(at, "there is no field %q; to look for the text put it in quotes, for a field of the header write header:%[1]s=…. The fields are %s", name, fieldList)
 		}
 		if strings.HasPrefix(p.rest(), "(") && field == "" {
 			return p.group(name)
@@ -282,14 +282,15 @@ func (p *parser) term(field string) (Expr, error) {
 	return Expr{Op: Is, Term: t}, nil
 }
 
-// fieldName takes letters before a colon. 12:30 and http://… are no fields.
+// fieldName takes letters before a colon; those of a header's field may have hyphens
+// between them. 12:30 and http://… are no fields.
 func (p *parser) fieldName() (string, bool) {
 	name, rest, ok := strings.Cut(p.rest(), ":")
 	if !ok || name == "" || strings.HasPrefix(rest, "//") {
 		return "", false
 	}
 	for i := range len(name) {
-		if c := name[i] | 0x20; c < 'a' || c > 'z' {
+		if c := name[i] | 0x20; (c < 'a' || c > 'z') && (name[i] != '-' || i == 0) {
 			return "", false
 		}
 	}

@@ -79,7 +79,7 @@ func TestParseQueryErrors(t *testing.T) {
 		at    int
 		text  string // a part of it
 	}{
-		{"a fron:b", 3, `no field "fron"`}, {"from:", 1, "from: wants something"}, {"über from:", 6, "from: wants"}, {"from: a", 1, "from: wants"},
+		{"a fron:b", 3, `no field "fron"`}, {"Reply-To:b", 1, "header:reply-to=…"}, {"from:", 1, "from: wants something"}, {"über from:", 6, "from: wants"}, {"from: a", 1, "from: wants"},
 		{`a "b`, 3, "not closed"}, {`""`, 1, "nothing in these quotes"}, {"(a", 1, "no ) after it"}, {"a)", 2, "no ( before it"}, {"a ()", 3, "nothing in this"},
 		{"a OR", 3, "wants something after"}, {"OR a", 1, "wants something before"}, {"(a OR )", 4, "wants something after"}, {"a AND", 3, "wants something after"},
 		{"a -", 3, "follow at once"}, {"a - b", 3, "follow at once"}, {"NOT", 1, "follow at once"}, {"%", 1, "no letter or digit"},

@@ -1,14 +1,20 @@
 package inbox_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/postrider/postrider/inbox"
 	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/store/sqlite"
 )
 
 // The figures are in Prometheus's text format, and tell what has happened.
@@ -70,6 +76,57 @@ func TestKeep(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is old goes, though nothing arrives; what has only just come in stays, however
+// long ago it was received elsewhere.
+func TestKeepAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := sqlite.Open(t.Context(), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := &inbox.Inbox{Store: db.Inbox(), Keep: inbox.Retention{Age: time.Hour}, Logger: slog.New(slog.DiscardHandler)}
+		ctx, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- in.Run(ctx) }()
+		add := func(received time.Time) string {
+			id, err := in.Store.Add(t.Context(), &inbox.Arrival{Received: received, Envelope: *smtp.NewEnvelope("ann@example.com", "bob@example.net")}, strings.NewReader("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		left := func() (ids []string) {
+			page, err := in.Store.List(t.Context(), inbox.Query{OldestFirst: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Entries {
+				ids = append(ids, e.ID)
+			}
+			return ids
+		}
+		first := add(time.Now())
+		time.Sleep(30 * time.Minute)
+		second := add(time.Now().AddDate(-1, 0, 0))
+		for _, step := range []struct {
+			after time.Duration
+			want  []string
+		}{{28 * time.Minute, []string{first, second}}, {4 * time.Minute, []string{second}}, {26 * time.Minute, []string{second}}, {4 * time.Minute, nil}} {
+			time.Sleep(step.after)
+			if got := left(); !slices.Equal(got, step.want) {
+				t.Errorf("there are %q, want %q", got, step.want)
+			}
+		}
+		cancel()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // list lists what matches.
