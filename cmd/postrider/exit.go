@@ -40,15 +40,28 @@ const (
 // still found by errors.Is.
 type exitError struct {
 	code int
+	flag string // whose value is wrong, as its text begins behind the name; "": no flag's
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.flag != "" {
+		return "--" + e.flag + e.err.Error()
+	}
+	return e.err.Error()
+}
 func (e *exitError) Unwrap() error { return e.err }
 
 // exitf returns an error that ends the program with a code.
 func exitf(code int, format string, args ...any) error {
-	return &exitError{code, fmt.Errorf(format, args...)}
+	return &exitError{code, "", fmt.Errorf(format, args...)}
+}
+
+// flagf is for the value of a flag. It says the flag's name; what follows it, such as
+// ": why" or " %q: why", is the format's. Who has set it elsewhere than on the
+// command line is told where: see serveOptions.placed.
+func flagf(code int, flag, format string, args ...any) error {
+	return &exitError{code, flag, fmt.Errorf(format, args...)}
 }
 
 // usagef is for what the user can mend on the command line.

@@ -187,7 +187,7 @@ func TestLoadErrors(t *testing.T) {
 		{exitUsage, "no delay", []string{"sink", "--fault", "RCPT=300"}},
 		{exitUsage, "--odds", []string{"sink", "--odds", "2"}},
 		{exitUsage, "go together", []string{"sink", "--tls-cert", "x"}},
-		{exitUnavailable, "give another address with --listen\n", []string{"sink", "--listen", addr}},
+		{exitUnavailable, "is in use by another program: give another address\n", []string{"sink", "--listen", addr}},
 		{exitUsage, "HOST:PORT", []string{"sink", "--listen", "2526"}},
 		{exitCannotWrite, "--durable", []string{"sink", "--durable", file(t, "f", "") + "/d"}},
 	} {

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -93,9 +92,10 @@ func plainly(err error) error {
 	f := wrong.GetFlag()
 	want := map[string]string{
 		"bool": "it is true or false", "int": "it is a number", "int64": "it is a number", "duration": "give a time such as 30s or 5m",
+		"stringSlice": "a quote in it has no end, or is within a word",
 	}[f.Value.Type()]
 	if want == "" {
 		return err
 	}
-	return fmt.Errorf("--%s %q: %s", f.Name, wrong.GetValue(), want)
+	return flagf(exitUsage, f.Name, " %q: %s", wrong.GetValue(), want)
 }

@@ -100,7 +100,7 @@ func sendmail(ctx context.Context, args []string, s streams) error {
 	}
 	relay, err := connect.senders(strings.Fields(config.relay), told)
 	if err != nil {
-		return exitf(exitConfig, "relay, from %s: %w", config.from, err)
+		return exitf(exitConfig, "%s: %w", config.from, err)
 	}
 	defer relay.Close()
 	if o.smtp {
@@ -160,7 +160,7 @@ func findRelay() (relayConfig, error) {
 			c.host = ini.Value("hostname")
 		}
 		if c.relay == "" {
-			c.relay, c.from = ini.Value("relay"), path
+			c.relay, c.from = ini.Value("relay"), path+": "+ini.At("relay")
 		}
 	}
 	if strings.TrimSpace(c.relay) == "" {

@@ -151,6 +151,10 @@ func TestSendmailConfiguration(t *testing.T) {
 	if code, errs := call(); code != exitConfig || !strings.Contains(errs, "line 1: relais") {
 		t.Errorf("an unknown key: got exit code %d: %s", code, errs)
 	}
+	write("hostname = example.org\nrelay = gopher://127.0.0.1\n")
+	if code, errs := call(); code != exitConfig || !strings.HasPrefix(errs, "postrider: "+path+": configuration, line 2: relay: ") {
+		t.Errorf("a relay that is none: got exit code %d: %s", code, errs)
+	}
 }
 
 // -bs is a server on standard input and output.

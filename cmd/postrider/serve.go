@@ -119,7 +119,7 @@ SIGHUP has certificates and users read again.`,
 			if err := o.fromFile(args, cmd.Flags()); err != nil {
 				return err
 			}
-			return serve(cmd.Context(), o, s)
+			return o.placed(serve(cmd.Context(), o, s))
 		},
 	}
 	o.flags(cmd.Flags())
@@ -313,7 +313,7 @@ func (v *server) reload() {
 	said := "Read certificates and users again."
 	for _, f := range files {
 		if err := f.Reload(); err != nil {
-			v.log.Error("what was read before is kept", "err", err)
+			v.log.Error("what was read before is kept", "err", v.options.placed(err))
 			said = "Not all of the certificates and users could be read again: the log says why."
 		}
 	}

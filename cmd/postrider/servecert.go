@@ -58,14 +58,14 @@ func openKeyPair(certFile, keyFile string) (certificates, error) {
 // Reload reads the files again. After an error the certificate is that of before.
 func (c *keyPair) Reload() error {
 	// The file system says which of the two files it is; the certificate does not.
-	for _, name := range []string{c.certFile, c.keyFile} {
-		if _, err := readConfig(name); err != nil {
-			return err
+	for _, f := range []struct{ flag, name string }{{"tls-cert", c.certFile}, {"tls-key", c.keyFile}} {
+		if _, err := readConfig(f.name); err != nil {
+			return flagf(exitNoInput, f.flag, ": %w", err)
 		}
 	}
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
-		return exitf(exitConfig, "%s with %s: the certificate cannot be used: %w", c.certFile, c.keyFile, err)
+		return flagf(exitConfig, "tls-cert", ": %s with %s: the certificate cannot be used: %w", c.certFile, c.keyFile, err)
 	}
 	c.pair.Store(&pair)
 	return nil

@@ -36,21 +36,21 @@ func (o *serveOptions) check(ports []*port) error {
 	case len(ports) == 0:
 		return usagef("every port is off: there is nothing to serve")
 	case o.print != "line" && o.print != "full":
-		return usagef("--print %q: it is line or full", o.print)
+		return flagf(exitUsage, "print", " %q: it is line or full", o.print)
 	case o.data == "":
-		return usagef("--data is empty: give a directory")
+		return flagf(exitUsage, "data", " is empty: give a directory")
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return usagef("--tls-cert and --tls-key go together")
 	case o.tlsCert != "" && o.acme != nil:
-		return usagef("--tls-cert and --acme both say which certificate: give one of them")
+		return flagf(exitUsage, "acme", " and --tls-cert both say which certificate: give one of them")
 	case !o.tls() && slices.ContainsFunc(ports, func(p *port) bool { return p.flag == "smtps" }):
-		return usagef("--smtps needs --tls-cert and --tls-key, or --acme")
+		return flagf(exitUsage, "smtps", " needs --tls-cert and --tls-key, or --acme")
 	case o.users != "" && o.onAuth != "":
-		return usagef("--users and --on-auth both say who the users are: give one of them")
+		return flagf(exitUsage, "users", " and --on-auth both say who the users are: give one of them")
 	case o.hookTimeout <= 0 || o.hookTimeout > longestHook:
-		return usagef("--hook-timeout %v: give a time such as 30s, at most %v", o.hookTimeout, longestHook)
+		return flagf(exitUsage, "hook-timeout", " %v: give a time such as 30s, at most %v", o.hookTimeout, longestHook)
 	case o.hookLimit < 1:
-		return usagef("--hook-limit %d: give a number from 1", o.hookLimit)
+		return flagf(exitUsage, "hook-limit", " %d: give a number from 1", o.hookLimit)
 	}
 	return nil
 }
@@ -59,13 +59,13 @@ func (o *serveOptions) check(ports []*port) error {
 func (o *serveOptions) public(p *port) error {
 	switch {
 	case p.flag == "web" && o.webAuth == "":
-		return usagef("--web %s can be reached by others, and everybody could read the mail: say with --web-auth who may, or give a loopback address, or --open for a test server", p.addr)
+		return flagf(exitUsage, "web", " %s can be reached by others, and everybody could read the mail: say with --web-auth who may, or give a loopback address, or --open for a test server", p.addr)
 	case p.flag == "web":
 		return nil
 	case len(o.accept) == 0 && !o.verifies():
-		return usagef("--%s %s can be reached by others: say with --accept for which domains mail is accepted, or with --users who may send, or give --open for a test server", p.flag, p.addr)
+		return flagf(exitUsage, p.flag, " %s can be reached by others: say with --accept for which domains mail is accepted, or with --users who may send, or give --open for a test server", p.addr)
 	case len(o.accept) == 0 && !o.tls():
-		return usagef("--%s %s can be reached by others, and nobody could authenticate there: passwords need --tls-cert and --tls-key, or --acme, or --open for a test server", p.flag, p.addr)
+		return flagf(exitUsage, p.flag, " %s can be reached by others, and nobody could authenticate there: passwords need --tls-cert and --tls-key, or --acme, or --open for a test server", p.addr)
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func (o *serveOptions) ports() ([]*port, error) {
 				continue
 			}
 			if err := listen.Check(addr); err != nil {
-				return nil, usagef("--%s: %w, or %q", set.flag, err, off)
+				return nil, flagf(exitUsage, set.flag, ": %w, or %q", err, off)
 			}
 			ports = append(ports, &port{flag: set.flag, addr: addr})
 		}
@@ -139,11 +139,11 @@ func (v *server) files() error {
 		if *f.to, err = users.Open(f.path); err != nil {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				return exitf(exitNoInput, "--%s: there is no file %s; postrider passwd --users %s NAME makes it", f.flag, f.path, f.path)
+				return flagf(exitNoInput, f.flag, ": there is no file %s; postrider passwd --users %s NAME makes it", f.path, f.path)
 			case isFile(err):
-				return pathError(f.path, err)
+				return flagf(exitNoInput, f.flag, ": %w", pathError(f.path, err))
 			}
-			return exitf(exitConfig, "--%s: %w", f.flag, err)
+			return flagf(exitConfig, f.flag, ": %w", err)
 		}
 	}
 	secret, err := o.hookSecret()
@@ -163,7 +163,7 @@ func (v *server) files() error {
 			if errors.Is(err, hook.ErrNoSecret) {
 				err = fmt.Errorf("%w: give --hook-secret-file or POSTRIDER_HOOK_SECRET", err)
 			}
-			return usagef("--on-%s: %w", h.kind, err)
+			return flagf(exitUsage, "on-"+string(h.kind), ": %w", err)
 		}
 	}
 	return nil
@@ -171,17 +171,21 @@ func (v *server) files() error {
 
 // hookSecret reads the secret of the file or of the environment; nil if there is none.
 func (o *serveOptions) hookSecret() ([]byte, error) {
-	text, from := os.Getenv("POSTRIDER_HOOK_SECRET"), "POSTRIDER_HOOK_SECRET"
-	if o.hookSecretFile != "" {
-		b, err := readConfig(o.hookSecretFile)
+	const flag = "hook-secret-file"
+	if o.hookSecretFile == "" {
+		secret, err := hook.Secret(os.Getenv("POSTRIDER_HOOK_SECRET"))
 		if err != nil {
-			return nil, err
+			return nil, exitf(exitConfig, "POSTRIDER_HOOK_SECRET: %w", err)
 		}
-		text, from = string(b), "--hook-secret-file"
+		return secret, nil
 	}
-	secret, err := hook.Secret(text)
+	text, err := readConfig(o.hookSecretFile)
 	if err != nil {
-		return nil, exitf(exitConfig, "%s: %w", from, err)
+		return nil, flagf(exitNoInput, flag, ": %w", err)
+	}
+	secret, err := hook.Secret(string(text))
+	if err != nil {
+		return nil, flagf(exitConfig, flag, ": %w", err)
 	}
 	return secret, nil
 }
@@ -195,17 +199,17 @@ func listenError(flag, addr string, err error) error {
 		if flag == "listen" { // sink's, which has no other
 			hint = ""
 		}
-		return exitf(exitUnavailable, "%s is in use by another program: give another address with --%s%s", addr, flag, hint)
+		return flagf(exitUnavailable, flag, " %s is in use by another program: give another address%s", addr, hint)
 	case errors.Is(err, syscall.EACCES):
-		return exitf(exitNoPerm, "%s may not be opened by this user: ports below 1024 often are the system's", addr)
+		return flagf(exitNoPerm, flag, " %s may not be opened by this user: ports below 1024 often are the system's", addr)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return exitf(exitUnavailable, "%s is not an address of this machine", addr)
+		return flagf(exitUnavailable, flag, " %s is not an address of this machine", addr)
 	}
 	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
-		return exitf(exitNoHost, "--%s %s: %s", flag, addr, fmt.Sprint(dnsErr.Err))
+		return flagf(exitNoHost, flag, " %s: %s", addr, fmt.Sprint(dnsErr.Err))
 	}
 	if _, ok := errors.AsType[*net.AddrError](err); ok {
-		return usagef("--%s %q: it is HOST:PORT, or :PORT for all addresses of this machine", flag, addr)
+		return flagf(exitUsage, flag, " %q: it is HOST:PORT, or :PORT for all addresses of this machine", addr)
 	}
-	return exitf(exitUnavailable, "--%s %s: %w", flag, addr, err)
+	return flagf(exitUnavailable, flag, " %s: %w", addr, err)
 }

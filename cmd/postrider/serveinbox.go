@@ -44,7 +44,7 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 	}
 	rule, ok := rules()[o.inboxes]
 	if !ok {
-		return nil, usagef("--inboxes %q: it is domain, plus, user or listener", o.inboxes)
+		return nil, flagf(exitUsage, "inboxes", " %q: it is domain, plus, user or listener", o.inboxes)
 	}
 	in.Rule = rule
 	var faults []inbox.Fault
@@ -52,13 +52,13 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 		for text := range strings.SplitSeq(list, "|") {
 			f, err := inbox.ParseFault(text)
 			if err != nil {
-				return nil, usagef("--fault %q: %s", strings.TrimSpace(text), strings.TrimPrefix(err.Error(), "inbox: "))
+				return nil, flagf(exitUsage, "fault", " %q: %s", strings.TrimSpace(text), strings.TrimPrefix(err.Error(), "inbox: "))
 			}
 			faults = append(faults, f)
 		}
 	}
 	if err := in.SetFaults(faults); err != nil {
-		return nil, usagef("--fault: %s", strings.TrimPrefix(err.Error(), "inbox: "))
+		return nil, flagf(exitUsage, "fault", ": %s", strings.TrimPrefix(err.Error(), "inbox: "))
 	}
 	relays := strings.Fields(o.relay) // as sendmail reads the same key
 	if len(relays) == 0 {
@@ -66,7 +66,7 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 	}
 	relay, err := postrider.Open(relays[0], relays[1:]...)
 	if err != nil {
-		return nil, usagef("--relay: %w", err)
+		return nil, flagf(exitUsage, "relay", ": %w", err)
 	}
 	in.Relay = relay
 	return relay, nil
@@ -74,7 +74,7 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 
 // keepLimit reads one limit: a number of messages, a time or a size.
 func keepLimit(r *inbox.Retention, text string) error {
-	wrong := usagef("--keep %q: give messages as 10000, time as 30d or 12h, size as 500MB or 2GB", text)
+	wrong := flagf(exitUsage, "keep", " %q: give messages as 10000, time as 30d or 12h, size as 500MB or 2GB", text)
 	if n, err := strconv.Atoi(text); err == nil && n > 0 {
 		r.Messages = n
 		return nil

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +59,8 @@ type serveOptions struct {
 
 	hostname string // only in a file
 	maxSize  int64
+
+	places map[string]string // where a file has set a flag, by the flag: "mail.ini: configuration, line 7: on_mail"
 }
 
 // flags defines the flags and with them the defaults.
@@ -134,7 +138,7 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 		return wrong(err)
 	}
 	o.hostname, o.maxSize = c.Hostname, c.MaxSize
-	set := map[string]string{"smtp": c.Addr, "smtps": cmp.Or(c.TLSAddr, off), "tls-cert": c.CertFile, "tls-key": c.KeyFile}
+	set := map[string]string{"port": c.Addr, "tls_port": cmp.Or(c.TLSAddr, off), "tls_crt": c.CertFile, "tls_key": c.KeyFile}
 	for _, key := range mailini.Program() {
 		value := file.Value(key)
 		// Whoever can put a file where we are started must not have us run commands, or ask URLs for our users'
@@ -143,19 +147,36 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 			return wrong(file.Wrong(key, "a file that is merely found may not say whom to ask; postrider serve "+name+" takes it"))
 		}
 		if value != "" {
-			set[strings.ReplaceAll(key, "_", "-")] = value
+			set[key] = value
 		}
 	}
 	// The file stands below what was said on the command line and around it.
-	for flag, value := range set {
+	o.places = map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(set)) { // of two errors the same one is told each time
+		flag := cmp.Or(map[string]string{"port": "smtp", "tls_port": "smtps", "tls_crt": "tls-cert"}[key], strings.ReplaceAll(key, "_", "-"))
 		if flags.Changed(flag) {
 			continue
 		}
-		if err := flags.Set(flag, value); err != nil {
-			return wrong(file.Wrong(strings.ReplaceAll(flag, "-", "_"), plainly(err).Error()))
+		o.places[flag] = name + ": " + file.At(key)
+		if err := flags.Set(flag, set[key]); err != nil {
+			return o.placed(plainly(err))
 		}
 	}
 	return nil
+}
+
+// placed tells an error about a flag's value by the line of the file that has set it, where one has: whoever wrote it
+// there has given no flag, and no wrong command line.
+func (o *serveOptions) placed(err error) error {
+	e, ok := errors.AsType[*exitError](err)
+	if !ok || o.places[e.flag] == "" {
+		return err
+	}
+	code := e.code
+	if code == exitUsage {
+		code = exitConfig
+	}
+	return exitf(code, "%s%w", o.places[e.flag], e.err)
 }
 
 // tidy takes the blanks away that people put behind commas.

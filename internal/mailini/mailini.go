@@ -139,11 +139,14 @@ func (f *File) Bool(key string, absent bool) (bool, error) {
 	return v, nil
 }
 
-// Wrong makes an error about a key or a section, with its line. A line that the parser understood in another way than we
-// do is left out rather than guessed.
-func (f *File) Wrong(name, why string) error {
+// Wrong makes an error about a key or a section, with its line.
+func (f *File) Wrong(name, why string) error { return errors.New(f.At(name) + ": " + why) }
+
+// At says where a key or a section is, as errors begin. A line that the parser understood in another way than we do is
+// left out rather than guessed.
+func (f *File) At(name string) string {
 	if n, ok := f.lines[name]; ok {
-		return fmt.Errorf("configuration, line %d: %s: %s", n, name, why)
+		return fmt.Sprintf("configuration, line %d: %s", n, name)
 	}
-	return errors.New("configuration: " + strconv.Quote(name) + ": " + why)
+	return "configuration: " + strconv.Quote(name)
 }
