@@ -197,6 +197,7 @@ func TestTLS(t *testing.T) {
 		"refused":          {"S: 454 no\nC: EHLO x\nS: 250 in clear\nS: <close>\n", "S: 220 454\nC: <try-tls>\nC: EHLO x\nS: 250\n", "", ""},
 		"closed":           {"S: 220 go\nS: <close>\n", "S: 220\nC: <try-tls>\nC: EHLO x\nS: 250 <close>\n", "", ""},
 		"closed too early": {"S: 220 go\nS: <close>\n", "S: 220\nC: <try-tls>\nC: EHLO x\nS: 250\n", "", "end of the connection"},
+		"an alert":         {"S: 220 go\nC: text\nS| \\x15\\x03\\x03\\0\\x02\\x02\\n\nS: <close>\n", "S: 220\nC: text\nS: <close>\n", "", ""},
 		"no handshake":     {"S: 220 go\nS: <close>\n", "S: 220\nC: <tls>\nC: EHLO x\nS: 250\n", "", "no handshake:4: "},
 	} {
 		a, b := net.Pipe()

@@ -111,8 +111,12 @@ func (p *Player) ended(rest []Step) error {
 // is closed.
 func (p *Player) end(how string) {
 	conn := p.Conn
-	if secure, ok := conn.(*tls.Conn); ok && how != HalfClose {
+	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
+		// Both halves are closed, that of TLS and that below it: QUIRK: Exim waits for the second.
+		if how == HalfClose {
+			secure.CloseWrite()
+		}
 	}
 	switch half, ok := conn.(interface{ CloseWrite() error }); {
 	case how == HalfClose && ok:
@@ -273,11 +277,19 @@ func (p *Player) take(enough func([]byte) int) (string, error) {
 	}
 }
 
+// alert begins a record of TLS that says why there is none (RFC 8446, 5.1 and 6.2). It
+// may hold a LF: 10 is unexpected_message.
+const alert = "\x15\x03"
+
 // expectClose waits for the other side to end the connection. How it does so is
 // no matter: one that closes with unread input resets it, and a pipe has an error
-// of its own.
+// of its own. One that waits for a handshake may first say in TLS's words that there
+// is none.
 func (p *Player) expectClose() error {
 	got, err := p.line()
+	if err == nil && p.toTLS.Load() && strings.HasPrefix(got, alert) {
+		got, err = p.line()
+	}
 	if err == nil {
 		return fmt.Errorf("got %q, want the end of the connection", got)
 	}
