@@ -49,20 +49,12 @@ userdb {
 	proc.Accepts(addr)
 }
 
-func portOf(addr string) string {
-	_, port, _ := net.SplitHostPort(addr)
-	return port
-}
-
-// TestPostfixAuth authenticates to a Postfix that asks Dovecot, by each mechanism that the two have. What SCRAM says was
-// written by neither side of ours.
-func TestPostfixAuth(t *testing.T) {
-	peers.NeedRoot(t, "mail servers change their user")
-	const password = "s3 cret,=%"
-	dir, asked := openDir(t, "root"), peers.FreeAddr(t)
-	// Neither makes who guesses wait.
-	startDovecot(t, dir, asked, "ann:{PLAIN}"+password+"::::::\n", fmt.Sprintf(`protocols = none
-auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
+// startDovecotAuth starts one that only says who users are, and returns where it is asked. It makes nobody who guesses wait.
+func startDovecotAuth(t *testing.T, users, mechanisms string) (addr string) {
+	t.Helper()
+	addr = peers.FreeAddr(t)
+	startDovecot(t, openDir(t, "root"), addr, users, fmt.Sprintf(`protocols = none
+auth_mechanisms = %s
 auth_failure_delay = 0
 service anvil {
   unix_listener anvil-auth-penalty {
@@ -75,7 +67,21 @@ service auth {
     port = %s
   }
 }
-`, portOf(asked)))
+`, mechanisms, portOf(addr)))
+	return addr
+}
+
+func portOf(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}
+
+// TestPostfixAuth authenticates to a Postfix that asks Dovecot, by each mechanism that the two have. What SCRAM says was
+// written by neither side of ours.
+func TestPostfixAuth(t *testing.T) {
+	peers.NeedRoot(t, "mail servers change their user")
+	const password = "s3 cret,=%"
+	asked := startDovecotAuth(t, "ann:{PLAIN}"+password+"::::::\n", "plain login cram-md5 scram-sha-1 scram-sha-256")
 	id := newIdentity(t)
 	uid, gid := ids(t, "nobody")
 	postfix := launchPostfix(t, "virtual unix - n n - - virtual\n", func(dir string) string {

@@ -4,8 +4,6 @@ package interop
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,15 +16,8 @@ func TestEximExternal(t *testing.T) {
 	peers.NeedRoot(t, "mail servers change their user")
 	peers.Find(t, peers.Exim)
 	id := newIdentity(t)
-	dir := openDir(t, "nobody") // Exim reads the key as the user that it has become
-	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for from, to := range map[string]string{id.certFile: cert, id.keyFile: key} {
-		text, err := os.ReadFile(from)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, to, string(text))
-	}
+	own := readableBy(t, id, "nobody") // Exim reads the key as the user that it has become
+	cert, key := own.certFile, own.keyFile
 	addr := startExim(t, fmt.Sprintf(`tls_advertise_hosts = *
 tls_certificate = %[1]s
 tls_privatekey = %[2]s

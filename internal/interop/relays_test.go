@@ -206,16 +206,23 @@ keep_environment =
 
 func startOpenSMTPDRelay(t *testing.T, next string, secure bool) string {
 	t.Helper()
-	dir, addr := own(t, "opensmtpd", "opensmtpq"), peers.FreeAddr(t)
-	_, port, _ := strings.Cut(addr, ":")
 	// The certificate is the test's own, which the machine does not know.
 	scheme, verify := "smtp+notls", ""
 	if secure {
 		scheme, verify = "smtp+tls", " tls no-verify"
 	}
-	conf := filepath.Join(dir, "smtpd.conf")
-	write(t, conf, fmt.Sprintf("listen on 127.0.0.1 port %s hostname opensmtpd.example.com\naction out relay host \"%s://%s\"%s\nmatch from any for any action out\n", port, scheme, next, verify))
-	p := peers.Start(t, inNamespace(t, dir, peers.Find(t, peers.OpenSMTPD), "-d", "-f", conf))
+	return startOpenSMTPD(t, func(port string) string {
+		return fmt.Sprintf("listen on 127.0.0.1 port %s hostname opensmtpd.example.com\naction out relay host \"%s://%s\"%s\nmatch from any for any action out\n", port, scheme, next, verify)
+	})
+}
+
+// startOpenSMTPD starts an OpenSMTPD that is private to the test. conf is told the port on which it is to listen.
+func startOpenSMTPD(t *testing.T, conf func(port string) string) (addr string) {
+	t.Helper()
+	dir, addr := own(t, "opensmtpd", "opensmtpq"), peers.FreeAddr(t)
+	file := filepath.Join(dir, "smtpd.conf")
+	write(t, file, conf(portOf(addr)))
+	p := peers.Start(t, inNamespace(t, dir, peers.Find(t, peers.OpenSMTPD), "-d", "-f", file))
 	p.Accepts(addr)
 	return addr
 }
