@@ -327,10 +327,11 @@ func (c *Client) handshake(ctx context.Context, config *tls.Config) (err error) 
 // not offer are left out, but for those that the message cannot do without
 // (SMTPUTF8, REQUIRETLS): ErrUnsupported.
 func (c *Client) Mail(ctx context.Context, from string, opts *MailOptions) (Reply, error) {
-	if opts == nil {
-		opts = new(MailOptions)
+	var own MailOptions
+	if opts != nil {
+		own = *opts
 	}
-	line, err := c.mailLine(from, opts)
+	line, err := c.mailLine(from, &own)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -341,10 +342,11 @@ func (c *Client) Mail(ctx context.Context, from string, opts *MailOptions) (Repl
 
 // Rcpt says RCPT. nil options are none.
 func (c *Client) Rcpt(ctx context.Context, to string, opts *RcptOptions) (Reply, error) {
-	if opts == nil {
-		opts = new(RcptOptions)
+	var own RcptOptions
+	if opts != nil {
+		own = *opts
 	}
-	line, err := c.rcptLine(to, opts)
+	line, err := c.rcptLine(to, &own)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -355,6 +357,7 @@ func (c *Client) Rcpt(ctx context.Context, to string, opts *RcptOptions) (Reply,
 	return r, err
 }
 
+// mailLine writes a MAIL command; opts are the caller's own (appendParams).
 func (c *Client) mailLine(from string, opts *MailOptions) (string, error) {
 	from, err := c.spell(from, true)
 	if err != nil {
@@ -366,16 +369,21 @@ func (c *Client) mailLine(from string, opts *MailOptions) (string, error) {
 	if opts.RequireTLS && c.tls == nil { // RFC 8689, 2
 		return "", permanent("REQUIRETLS outside TLS", ErrUnsupported)
 	}
-	line, err := appendParams([]byte("MAIL FROM:<"+from+">"), opts, opts.Extra, mailParams, c.has)
+	var room [256]byte // of the stack: what is longer is rare
+	line := append(append(append(room[:0], "MAIL FROM:<"...), from...), '>')
+	line, err = appendParams(line, opts, opts.Extra, mailParams, c.has)
 	return string(line), err
 }
 
+// rcptLine writes a RCPT command; opts are the caller's own (appendParams).
 func (c *Client) rcptLine(to string, opts *RcptOptions) (string, error) {
 	to, err := c.spell(to, false)
 	if err != nil {
 		return "", err
 	}
-	line, err := appendParams([]byte("RCPT TO:<"+to+">"), opts, opts.Extra, rcptParams, c.has)
+	var room [256]byte
+	line := append(append(append(room[:0], "RCPT TO:<"...), to...), '>')
+	line, err = appendParams(line, opts, opts.Extra, rcptParams, c.has)
 	return string(line), err
 }
 

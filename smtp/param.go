@@ -334,9 +334,8 @@ func parseParams[O any](o *O, s string, table []param[O], offered func(extension
 
 // appendParams writes the parameters that o says and the server takes, and those in
 // extra. It fails for one that the message cannot do without, and for a value that the
-// parameter cannot have.
+// parameter cannot have. o must be the caller's own: each value is read back into it.
 func appendParams[O any](b []byte, o *O, extra string, table []param[O], offered func(extension string) bool) ([]byte, error) {
-	var back *O
 	for i := range table {
 		row := &table[i]
 		value, said := row.format(o)
@@ -352,12 +351,10 @@ func appendParams[O any](b []byte, o *O, extra string, table []param[O], offered
 		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 			return b, permanent("the value of "+row.keyword+" holds a space or a control character", nil)
 		}
-		// What we would not take we do not say: one grammar for both sides. Into one place,
-		// because some parameters exclude each other.
-		if back == nil {
-			back = new(O)
-		}
-		if row.parse(back, value) != nil {
+		// What we would not take we do not say: one grammar for both sides. It is read into o,
+		// because some parameters exclude each other, and because anything else would be an
+		// allocation for each envelope.
+		if row.parse(o, value) != nil {
 			return b, permanent(row.keyword+"="+value, errValue)
 		}
 		b = append(append(b, ' '), row.keyword...)

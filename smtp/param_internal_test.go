@@ -2,6 +2,8 @@ package smtp
 
 import (
 	"errors"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +170,47 @@ func TestParamsOutOfRange(t *testing.T) {
 	} {
 		if line, err := appendParams(nil, &o, "", rcptParams, all); !errors.Is(err, ErrPermanent) {
 			t.Errorf("%s: got %q, %v, want ErrPermanent", name, line, err)
+		}
+	}
+}
+
+// What is read back is read into a copy: an envelope is the caller's, and may be sent by
+// several at once. It costs the commands and nothing else.
+func TestParamsReadBack(t *testing.T) {
+	c := NewClient(nil)
+	c.extensions = map[string]string{"8BITMIME": "", "FUTURERELEASE": "", "DSN": "", "RRVS": ""}
+	env := NewEnvelope("ann@example.com", "bob@example.net")
+	env.Options = MailOptions{Body: "8bitmime", HoldFor: 1500 * time.Millisecond}
+	env.To[0].Options = RcptOptions{ValidSince: time.Unix(1e9, 1).UTC(), Notify: NotifyFailure}
+	want := *env
+	want.To = slices.Clone(env.To)
+	s := &sending{c: c, env: env, opts: env.Options, results: make([]Result, 1)}
+	if _, err := s.spell(); err != nil || s.mail != "MAIL FROM:<ann@example.com> BODY=8bitmime HOLDFOR=1" {
+		t.Errorf("got %q, %v", s.mail, err)
+	}
+	if !reflect.DeepEqual(*env, want) {
+		t.Errorf("the envelope became %+v, want it as it was: %+v", *env, want)
+	}
+	opts := MailOptions{Body: Body8BitMIME}
+	if n := testing.AllocsPerRun(100, func() { c.mailLine("ann@example.com", &opts) }); n > 1 {
+		t.Errorf("got %v allocations for a command, want 1", n)
+	}
+}
+
+// BenchmarkEnvelope writes the commands of an envelope whose options are the usual ones.
+func BenchmarkEnvelope(b *testing.B) {
+	c := NewClient(nil)
+	c.extensions = map[string]string{"SIZE": "", "8BITMIME": "", "DSN": ""}
+	env := NewEnvelope("ann@example.com", "bob@example.net", "eve@example.net")
+	env.Options = MailOptions{Size: 12345, Body: Body8BitMIME, Return: ReturnHeader}
+	for i := range env.To {
+		env.To[i].Options.Notify = NotifyFailure
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		s := &sending{c: c, env: env, opts: env.Options, results: make([]Result, len(env.To))}
+		if _, err := s.spell(); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -49,6 +49,7 @@ type sending struct {
 	ctx     context.Context
 	env     *Envelope
 	opts    MailOptions // the envelope's, completed
+	to      RcptOptions // a recipient's, while its command is written
 	msg     io.WriterTo
 	spooled bool     // msg is ours
 	mail    string   // the MAIL command
@@ -114,7 +115,8 @@ func (s *sending) spell() (rest []int, err error) {
 	for i := range s.env.To {
 		to := &s.env.To[i]
 		s.results[i] = Result{Rcpt: to.Address, Host: s.c.host}
-		line, err := s.c.rcptLine(to.Address, &to.Options)
+		s.to = to.Options
+		line, err := s.c.rcptLine(to.Address, &s.to)
 		if err != nil {
 			s.results[i].Err = err
 			continue
