@@ -288,6 +288,9 @@ func (c *Conn) path(arg, prefix string, params func(rest string) *Error, utf8 fu
 
 // mail carries out MAIL (RFC 5321, 4.1.1.2): it opens the transaction, if the Handler does.
 func (c *Conn) mail(arg string) {
+	if c.serial == 0 {
+		growStack(0)
+	}
 	// One after the other in the same place; what the one before has held is gone.
 	t := &c.space
 	*t = transaction{rcpts: t.rcpts[:0]}

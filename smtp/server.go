@@ -232,7 +232,6 @@ func (s *Server) open(l net.Listener) (context.Context, error) {
 
 // session runs one session, unless there are too many.
 func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
-	growStack(0)
 	c := newConn(s, nc, p)
 	if !c.proxied() {
 		nc.Close()
@@ -269,9 +268,9 @@ func (s *Server) session(base context.Context, nc net.Conn, p Policy) {
 	}
 }
 
-// growStack has the stack of a goroutine that begins made as large as its session will need.
-// It would otherwise be doubled and copied two or three times, each time with more frames
-// to move: a twentieth of what a session with one message costs.
+// growStack has the stack of a session made as large as a message will need, when the first begins: a session that
+// waits keeps a small one. It would otherwise be doubled and copied two or three times, each time with more frames to
+// move: a twentieth of what a session with one message costs.
 //
 //go:noinline
 func growStack(i int) byte {
