@@ -51,7 +51,7 @@ var faults = map[string]fault{
 	"the null path is a recipient": {"rcpt-*", []edit{{"smtp/command.go", "case to == \"\":", "case !FAULT && to == \"\":"}}},
 	"addresses hold control characters": {"sender-*", []edit{
 		{"internal/address/address.go", "case r < ' ' || r == 0x7f || r", "case !FAULT && (r < ' ' || r == 0x7f) || r"},
-		{"smtp/command.go", "case strings.ContainsFunc(line, isControl):", "case !FAULT && strings.ContainsFunc(line, isControl):"},
+		{"smtp/command.go", "case hasControl(line):", "case !FAULT && hasControl(line):"},
 	}},
 	"the size that is said is not heard":     {"size-*", []edit{{"smtp/command.go", "case t.opts.Size > c.server.maxSize():", "case !FAULT && t.opts.Size > c.server.maxSize():"}}},
 	"parameters may be repeated":             {"size-*", []edit{{"smtp/param.go", "case seen&(1<<row) != 0:", "case !FAULT && seen&(1<<row) != 0:"}}},

@@ -105,7 +105,7 @@ func (c *Conn) command(line string) {
 	case notSMTP(name, arg):
 		c.giveUp(&Error{Code: 421, Enhanced: "5.7.0", Text: "this is a mail server"})
 		return
-	case strings.ContainsFunc(line, isControl):
+	case hasControl(line):
 		// No verb has a use for one, and what is done with the text further on, by a terminal
 		// or in a log, is not ours to know.
 		c.wrong(501, "5.5.2", "a command holds no control characters")
@@ -244,14 +244,22 @@ func (c *Conn) greet(name string, right, extended bool) {
 	c.say(250, "", string(text))
 }
 
-// isControl tells what neither a command nor a name may hold (RFC 5321, 4.1.1 and 4.1.2).
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+// hasControl tells what neither a command nor a name may hold (RFC 5321, 4.1.1 and 4.1.2).
+// Each command passes here, so that it looks at octets and not at runes.
+func hasControl(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
 
 // badHello tells what no name in a greeting may be: what is more than one word, or could
 // end a line or a field further on. RFC 5321, 4.1.4 forbids to refuse mail because a name
 // is not that of the client's address; a domain has 255 octets at most (4.5.3.1.2).
 func badHello(name string) bool {
-	return strings.ContainsFunc(name, func(r rune) bool { return r == ' ' || isControl(r) }) || len(name) > 255
+	return strings.Contains(name, " ") || hasControl(name) || len(name) > 255
 }
 
 // path reads "FROM:<path> parameters" or "TO:<path> parameters". UTF-8 is

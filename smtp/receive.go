@@ -80,7 +80,8 @@ func (b *body) Read(p []byte) (int, error) {
 
 // WriteTo implements io.WriterTo, for io.Copy without a copy in between. What w waits for
 // is none of the session's business, which may end the body meanwhile.
-func (b *body) WriteTo(w io.Writer) (total int64, err error) {
+func (b *body) WriteTo(w io.Writer) (int64, error) {
+	total := int64(0)
 	for {
 		b.mu.Lock()
 		piece, err := b.next()
