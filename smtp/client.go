@@ -366,8 +366,18 @@ func (c *Client) mailLine(from string, opts *MailOptions) (string, error) {
 	if opts.Body == BodyBinaryMIME && !c.has("BINARYMIME") {
 		return "", permanent("BINARYMIME is needed", ErrUnsupported)
 	}
-	if opts.RequireTLS && c.tls == nil { // RFC 8689, 2
+	// RFC 8689, 4.2.1: TLS with somebody whose certificate was looked at.
+	if opts.RequireTLS && c.tls == nil {
 		return "", permanent("REQUIRETLS outside TLS", ErrUnsupported)
+	}
+	if opts.RequireTLS && c.anybody {
+		return "", permanent("REQUIRETLS, but nobody has verified who the server is", ErrUnsupported)
+	}
+	if from == "" && (opts.HoldFor > 0 || !opts.HoldUntil.IsZero()) { // RFC 4865, 5.1.1
+		return "", permanent("a report is not to be held", nil)
+	}
+	if e := beyond(opts, c.Extension); e != nil {
+		return "", e
 	}
 	var room [256]byte // of the stack: what is longer is rare
 	line := append(append(append(room[:0], "MAIL FROM:<"...), from...), '>')

@@ -308,7 +308,7 @@ func (c *Conn) mail(arg string) {
 	if !ok {
 		return
 	}
-	beyond := c.beyond(&t.opts)
+	tooMuch := beyond(&t.opts, c.server.offers)
 	switch {
 	case t.opts.Size > c.server.maxSize():
 		c.refuse(&Error{Code: 552, Enhanced: "5.3.4", Text: "the message is too big"}) // RFC 1870, 6.1
@@ -316,8 +316,8 @@ func (c *Conn) mail(arg string) {
 	case t.opts.Body == BodyBinaryMIME && !c.offered("BINARYMIME"):
 		c.wrong(501, "5.5.4", "BINARYMIME is not offered")
 		return
-	case beyond != nil:
-		c.refuse(beyond)
+	case tooMuch != nil:
+		c.refuse(tooMuch)
 		return
 	case c.server.Handler == nil:
 		c.refuse(&Error{Code: 554, Enhanced: "5.3.2", Text: "this server takes no mail"})

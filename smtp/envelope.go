@@ -44,13 +44,13 @@ type MailOptions struct {
 	Size       int64         // octets of the message (RFC 1870); 0: not told
 	Body       Body          // RFC 6152; "": not told, which means 7BIT
 	UTF8       bool          // the message needs SMTPUTF8 (RFC 6531)
-	RequireTLS bool          // TLS all the way or not at all (RFC 8689)
+	RequireTLS bool          // TLS all the way or not at all (RFC 8689): said inside TLS, to a server that is verified
 	Return     Return        // what a report gives back (RFC 3461, 4.3); "": not told
 	EnvelopeID string        // goes into reports (RFC 3461, 4.4), at most 100 octets; "": none
 	Auth       string        // who submitted it (RFC 4954, 5); "": not told, "<>": unknown
 	By         DeliverBy     // until when (RFC 2852)
 	HoldFor    time.Duration // not to be sent on before this has passed (RFC 4865): 1 to 999,999,999 whole seconds; 0: at once
-	HoldUntil  time.Time     // the same as a time; zero: at once. Only one of them may be set.
+	HoldUntil  time.Time     // the same as a time; zero: at once. Only one of them may be set, By must be later, and a report is never held.
 	Priority   int           // -9 to 9 (RFC 6710); 0: not told, which means normal
 	// Extra are further parameters as they are written, such as "XCLASS=A XSECRET": a
 	// Client says them unseen. A Server refuses what it does not know.
@@ -59,7 +59,8 @@ type MailOptions struct {
 }
 
 // DeliverBy says until when a message is to be delivered and what else shall happen
-// (RFC 2852, 4). One that is to be returned fails where DELIVERBY is not offered.
+// (RFC 2852, 4). One that is to be returned fails where DELIVERBY is not offered, or with
+// a least time that is longer.
 type DeliverBy struct {
 	Within time.Duration // up to 999,999,999 whole seconds; with ByNotify it may be over already, with ByReturn not
 	Mode   ByMode        // "": no time is told

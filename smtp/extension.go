@@ -51,7 +51,7 @@ func ifHandler(extension string) func(*Conn) (string, bool) {
 }
 
 // futureRelease announces how long a message may be held at most, in seconds, and
-// until when that is (RFC 4865, 4): both must be told.
+// until when that is (RFC 4865, 3): both must be told.
 func (c *Conn) futureRelease() (params string, ok bool) {
 	params, ok = c.server.offers("FUTURERELEASE")
 	seconds, until := holdLimits(params)
@@ -61,8 +61,8 @@ func (c *Conn) futureRelease() (params string, ok bool) {
 	return params, ok && params != ""
 }
 
-// holdLimits reads what a Handler offers FUTURERELEASE with; both are zero where it
-// says nothing that can be read, and nothing is then held against it.
+// holdLimits reads what FUTURERELEASE is offered with; both are zero where that says
+// nothing that can be read, and nothing is then held against it.
 func holdLimits(params string) (longest time.Duration, latest time.Time) {
 	first, second, _ := strings.Cut(params, " ")
 	seconds, err := parseSeconds(first)
@@ -76,20 +76,29 @@ func holdLimits(params string) (longest time.Duration, latest time.Time) {
 	return longest, latest
 }
 
-// beyond tells what of a MAIL goes beyond what the Handler's extensions were
-// announced with; nil if nothing does.
-func (c *Conn) beyond(o *MailOptions) *Error {
+// beyond tells what of a MAIL goes beyond what the extensions were announced with; nil if
+// nothing does. A server refuses it, and a client does not say it (RFC 4865, 4).
+func beyond(o *MailOptions, offers func(extension string) (params string, ok bool)) *Error {
 	if o.HoldFor > 0 || !o.HoldUntil.IsZero() {
-		params, _ := c.server.offers("FUTURERELEASE")
-		// RFC 4865, 4: it is refused rather than held for less.
+		params, _ := offers("FUTURERELEASE")
+		// RFC 4865, 4.2: it is refused rather than held for less.
 		if longest, latest := holdLimits(params); longest > 0 && (o.HoldFor > longest || o.HoldUntil.After(latest)) {
 			return &Error{Code: 501, Enhanced: "5.5.4", Text: "no message is held for so long"}
 		}
+		hold := o.HoldFor
+		if hold == 0 {
+			hold = time.Until(o.HoldUntil)
+		}
+		// RFC 4865, 5.2: one of the two would have to be passed over.
+		if o.By.Mode != "" && o.By.Within <= hold {
+			return &Error{Code: 501, Enhanced: "5.5.4", Text: "a message cannot be delivered before it is released"}
+		}
 	}
 	if o.By.Mode == ByReturn {
-		params, _ := c.server.offers("DELIVERBY")
-		// RFC 2852, 3: the least time in which anything can be returned. With ByNotify
-		// the report is what tells of it.
+		params, _ := offers("DELIVERBY")
+		// RFC 2852, 2: the least time in which anything can be returned, and what later
+		// documents may add behind a comma. With ByNotify the report is what tells of it.
+		params, _, _ = strings.Cut(params, ",")
 		if least, err := parseSeconds(params); err == nil && o.By.Within < time.Duration(least)*time.Second {
 			return &Error{Code: 554, Enhanced: "5.4.7", Text: "no message is delivered or returned so soon"}
 		}

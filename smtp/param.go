@@ -61,7 +61,7 @@ var mailParams = []param[MailOptions]{
 		parse:  func(o *MailOptions, v string) error { o.UTF8 = true; return bare(v) },
 		format: func(o *MailOptions) (string, bool) { return "", o.UTF8 },
 	},
-	{ // RFC 8689, 3
+	{ // RFC 8689, 2
 		keyword: "REQUIRETLS", extension: "REQUIRETLS", must: needed[MailOptions],
 		parse:  func(o *MailOptions, v string) error { o.RequireTLS = true; return bare(v) },
 		format: func(o *MailOptions) (string, bool) { return "", o.RequireTLS },
@@ -118,7 +118,7 @@ var mailParams = []param[MailOptions]{
 			return o.By.String(), true
 		},
 	},
-	{ // RFC 4865, 4
+	{ // RFC 4865, 3
 		keyword: "HOLDFOR", extension: "FUTURERELEASE", must: needed[MailOptions],
 		parse: func(o *MailOptions, v string) error {
 			// One of the two, whichever is said first.
@@ -133,7 +133,7 @@ var mailParams = []param[MailOptions]{
 			return strconv.FormatInt(int64(o.HoldFor/time.Second), 10), o.HoldFor > 0
 		},
 	},
-	{ // RFC 4865, 4; the time is RFC 3339's
+	{ // RFC 4865, 3; the time is RFC 3339's
 		keyword: "HOLDUNTIL", extension: "FUTURERELEASE", must: needed[MailOptions],
 		parse: func(o *MailOptions, v string) error {
 			at, err := time.Parse(time.RFC3339, v)
@@ -150,7 +150,7 @@ var mailParams = []param[MailOptions]{
 			return o.HoldUntil.UTC().Format(time.RFC3339), true
 		},
 	},
-	{ // RFC 6710, 5
+	{ // RFC 6710, 7
 		keyword: "MT-PRIORITY", extension: "MT-PRIORITY",
 		// From -9 to 9; neither a plus sign nor a negative nothing is in the grammar.
 		parse: func(o *MailOptions, v string) (err error) {
@@ -251,7 +251,7 @@ func parseBy(v string) (d DeliverBy, err error) {
 	return d, nil
 }
 
-// parseSeconds reads up to nine digits (RFC 2852, 4; RFC 4865, 4).
+// parseSeconds reads up to nine digits (RFC 2852, 4; RFC 4865, 3).
 func parseSeconds(v string) (int64, error) {
 	if len(v) < 1 || len(v) > 9 || strings.Trim(v, "0123456789") != "" {
 		return 0, errValue

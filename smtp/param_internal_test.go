@@ -117,7 +117,7 @@ func TestParamsExtra(t *testing.T) {
 	}
 }
 
-// What no server could take is not said to one: RFC 2852, 4, RFC 4865, 4, RFC 6710, 5 and
+// What no server could take is not said to one: RFC 2852, 4, RFC 4865, 3, RFC 6710, 7 and
 // RFC 3461, 4.
 func TestParamsOutOfRange(t *testing.T) {
 	all := func(string) bool { return true }
@@ -170,6 +170,61 @@ func TestParamsOutOfRange(t *testing.T) {
 	} {
 		if line, err := appendParams(nil, &o, "", rcptParams, all); !errors.Is(err, ErrPermanent) {
 			t.Errorf("%s: got %q, %v, want ErrPermanent", name, line, err)
+		}
+	}
+}
+
+// What a server has said that it will refuse is not said to it: RFC 4865, 4.1 and 5, and
+// RFC 2852, 4.1.4.1.
+func TestParamsBeyond(t *testing.T) {
+	c := NewClient(nil)
+	in := func(d time.Duration) time.Time { return time.Now().Add(d) }
+	for name, x := range map[string]struct {
+		from, hold, by string // what the server announces
+		opts           MailOptions
+		want           bool
+	}{
+		"held as long as it can be": {"ann@example.com", "600 2999-01-01T00:00:00Z", "", MailOptions{HoldFor: 10 * time.Minute}, true},
+		"held longer":               {"ann@example.com", "600 2999-01-01T00:00:00Z", "", MailOptions{HoldFor: 601 * time.Second}, false},
+		"held until the last":       {"ann@example.com", "600 2030-01-01T00:00:00Z", "", MailOptions{HoldUntil: time.Unix(1893456000, 0)}, true},
+		"held a second longer":      {"ann@example.com", "600 2030-01-01T00:00:00Z", "", MailOptions{HoldUntil: time.Unix(1893456001, 0)}, false},
+		"nobody says how long":      {"ann@example.com", "", "", MailOptions{HoldFor: 999 * time.Hour}, true},
+		"a report that is held":     {"", "600", "", MailOptions{HoldFor: time.Minute}, false},
+		"a report held until then":  {"", "600", "", MailOptions{HoldUntil: in(time.Minute)}, false},
+		"a report":                  {"", "600", "60", MailOptions{Size: 1}, true},
+		"in time":                   {"ann@example.com", "", "60", MailOptions{By: DeliverBy{Within: time.Minute, Mode: ByReturn}}, true},
+		"too soon":                  {"ann@example.com", "", "60", MailOptions{By: DeliverBy{Within: 59 * time.Second, Mode: ByReturn}}, false},
+		"too soon, and more to say": {"ann@example.com", "", "60,X", MailOptions{By: DeliverBy{Within: 59 * time.Second, Mode: ByReturn}}, false},
+		"soon, to be told":          {"ann@example.com", "", "60", MailOptions{By: DeliverBy{Within: 59 * time.Second, Mode: ByNotify}}, true},
+		"no least time":             {"ann@example.com", "", ",X", MailOptions{By: DeliverBy{Within: time.Second, Mode: ByReturn}}, true},
+		"late when it is released":  {"ann@example.com", "600", "", MailOptions{HoldFor: time.Minute, By: DeliverBy{Within: time.Minute, Mode: ByNotify}}, false},
+		"late, by the clock":        {"ann@example.com", "600", "", MailOptions{HoldUntil: in(time.Minute), By: DeliverBy{Within: time.Second, Mode: ByReturn}}, false},
+		"released in time":          {"ann@example.com", "600", "", MailOptions{HoldUntil: in(time.Minute), By: DeliverBy{Within: time.Hour, Mode: ByReturn}}, true},
+	} {
+		c.extensions = map[string]string{"SIZE": "", "FUTURERELEASE": x.hold, "DELIVERBY": x.by}
+		if line, err := c.mailLine(x.from, &x.opts); (err == nil) != x.want || err != nil && !errors.Is(err, ErrPermanent) {
+			t.Errorf("%s: got %q, %v, want it said: %v", name, line, err, x.want)
+		}
+	}
+}
+
+// Limits are obeyed that are well-formed, and the others not there (RFC 9422, 3.7).
+func TestParseLimits(t *testing.T) {
+	for params, want := range map[string]limits{
+		"":                                       {},
+		"RCPTMAX=20 MAILMAX=5":                   {mails: 5, rcpts: 20},
+		"rcptdomainmax=999999  X-Y_1=a=b NEW":    {domains: 999999},
+		"RCPTMAX=1000000 MAILMAX=5":              {mails: 5},
+		"RCPTMAX=0 MAILMAX=05 RCPTDOMAINMAX=1":   {domains: 1},
+		"RCPTMAX=+5 MAILMAX=-5 RCPTDOMAINMAX=5x": {},
+		"MAILMAX=5 RCPTMAX":                      {mails: 5},
+		"MAILMAX=5 RCPTMAX=":                     {},
+		"MAILMAX=5; RCPTMAX=7":                   {},
+		"MAILMAX=5 =7":                           {},
+		"MAILMAX=5 RCPT.MAX=7":                   {},
+	} {
+		if got := parseLimits(params); got != want {
+			t.Errorf("LIMITS %s: got %+v, want %+v", params, got, want)
 		}
 	}
 }

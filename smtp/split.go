@@ -16,13 +16,18 @@ type limits struct {
 	domains int // domains of recipients in a session
 }
 
-// parseLimits reads the parameters of LIMITS. What is not known, or no number, is
-// passed over (RFC 9422, 3).
+// parseLimits reads the parameters of LIMITS. One that is not known, or has no value that
+// it can have, is passed over; what is no list of parameters says nothing at all (RFC 9422,
+// 3.7).
 func parseLimits(params string) (l limits) {
 	for word := range strings.FieldsSeq(params) {
-		name, value, _ := strings.Cut(word, "=")
+		name, value, given := strings.Cut(word, "=")
+		if !isLimit(name) || given && value == "" || strings.Contains(value, ";") {
+			return limits{}
+		}
+		// RFC 9422, 4: one to six digits, of which the first is not 0.
 		n, err := strconv.Atoi(value)
-		if err != nil || n < 1 || len(value) > 6 {
+		if err != nil || len(value) > 6 || value[0] < '1' || value[0] > '9' {
 			continue
 		}
 		switch strings.ToUpper(name) {
@@ -35,6 +40,13 @@ func parseLimits(params string) (l limits) {
 		}
 	}
 	return l
+}
+
+// isLimit tells whether name can be a limit's (RFC 9422, 3).
+func isLimit(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
 }
 
 // next parts those off who can be in the next transaction. Those whom this session does

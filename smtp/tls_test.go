@@ -285,8 +285,8 @@ func TestWrapTLS(t *testing.T) {
 // opaque is a connection that tells nothing of what it is.
 type opaque struct{ net.Conn }
 
-// REQUIRETLS is said where the server has it, and what is sent without TLS is not sent
-// (RFC 8689, 2).
+// REQUIRETLS is said where the server has it, and not without TLS with a server whose
+// certificate was looked at (RFC 8689, 4.2.1).
 func TestRequireTLS(t *testing.T) {
 	config := serverTLS(t)
 	env := &smtp.Envelope{From: "ann@example.com", To: toBob.To, Options: smtp.MailOptions{RequireTLS: true}}
@@ -294,7 +294,12 @@ func TestRequireTLS(t *testing.T) {
 		offers bool
 		mode   smtp.TLSMode
 		want   string
-	}{"in TLS": {true, smtp.TLSStartTLS, ""}, "in clear": {true, smtp.TLSNone, "permanent"}, "not offered": {false, smtp.TLSStartTLS, "permanent"}} {
+	}{
+		"in TLS":      {true, smtp.TLSStartTLS, ""},
+		"in clear":    {true, smtp.TLSNone, "permanent"},
+		"not offered": {false, smtp.TLSStartTLS, "permanent"},
+		"with anyone": {true, smtp.TLSOpportunistic, "permanent"},
+	} {
 		var got []smtp.MailOptions
 		h := offering{Hooks: &smtp.Hooks{OnData: func(_ context.Context, _ *smtp.Conn, env *smtp.Envelope, r io.Reader) (string, error) {
 			got = append(got, env.Options)
