@@ -1,12 +1,16 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,60 +34,64 @@ const (
 	maxUnindexed = 100
 )
 
-// apiRoutes adds the paths of the interface. Handlers return their errors, so that
-// there is one place that turns an error into a status.
+// apiRoutes adds the paths of the interface, each with the parameters that it knows.
+// Handlers return their errors, so that there is one place that turns an error into a
+// status.
 func (in *Inbox) apiRoutes(mux *http.ServeMux) {
 	for pattern, handler := range map[string]func(w http.ResponseWriter, r *http.Request) error{
-		"GET messages":                   in.apiList,
-		"POST messages":                  in.apiInject,
-		"PATCH messages":                 in.apiUpdateMany,
-		"DELETE messages":                in.apiDeleteMany,
-		"GET messages/wait":              in.apiWait,
-		"GET messages/{id}":              in.apiMessage,
-		"PATCH messages/{id}":            in.apiUpdate,
-		"DELETE messages/{id}":           in.apiDelete,
-		"GET messages/{id}/raw":          in.apiRaw,
-		"GET messages/{id}/parts/{path}": in.apiPart,
-		"GET messages/{id}/session":      in.apiSession,
-		"GET messages/{id}/checks":       in.apiChecks,
-		"POST messages/{id}/release":     in.apiRelease,
-		"POST send":                      in.apiSend,
-		"GET tags":                       in.apiTags,
-		"GET inboxes":                    in.apiInboxes,
-		"GET faults":                     in.apiFaults,
-		"PUT faults":                     in.apiSetFaults,
-		"GET events":                     in.apiEvents,
-		"GET openapi.json":               in.apiDocument,
+		"GET messages?query&limit&before&after&order": in.apiList,
+		"POST messages?received":                      in.apiInject,
+		"PATCH messages?query&all":                    in.apiUpdateMany,
+		"DELETE messages?query&all":                   in.apiDeleteMany,
+		"GET messages/wait?query&after&timeout":       in.apiWait,
+		"GET messages/{id}":                           in.apiMessage,
+		"PATCH messages/{id}":                         in.apiUpdate,
+		"DELETE messages/{id}":                        in.apiDelete,
+		"GET messages/{id}/raw":                       in.apiRaw,
+		"GET messages/{id}/parts/{path}":              in.apiPart,
+		"GET messages/{id}/session":                   in.apiSession,
+		"GET messages/{id}/checks":                    in.apiChecks,
+		"POST messages/{id}/release":                  in.apiRelease,
+		"POST send":                                   in.apiSend,
+		"GET tags":                                    in.apiTags,
+		"GET inboxes":                                 in.apiInboxes,
+		"GET faults":                                  in.apiFaults,
+		"PUT faults":                                  in.apiSetFaults,
+		"GET events":                                  in.apiEvents,
+		"GET openapi.json":                            in.apiDocument,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
+		path, names, _ := strings.Cut(path, "?")
 		mux.HandleFunc(method+" "+apiPath+path, func(w http.ResponseWriter, r *http.Request) {
 			// Nothing here is a document: should a browser show it as one, it does nothing.
 			w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
-			if err := handler(w, r); err != nil {
+			err := knownOnly(r, strings.FieldsFunc(names, func(c rune) bool { return c == '&' }))
+			if err == nil {
+				err = handler(w, r)
+			}
+			if err != nil {
 				in.fail(w, r, err)
 			}
 		})
 	}
 	mux.HandleFunc(apiPath, func(w http.ResponseWriter, r *http.Request) {
-		err := refuse(http.StatusNotFound, "there is no %s", oneLine(r.URL.Path, 100))
-		if allowed := methods(mux, r); len(allowed) > 0 {
-			w.Header().Set("Allow", strings.Join(allowed, ", ")) // RFC 9110, 15.5.6
-			err = refuse(http.StatusMethodNotAllowed, "there is no %s %s, only %s", r.Method, oneLine(r.URL.Path, 100), w.Header().Get("Allow"))
-		}
-		in.fail(w, r, err)
+		in.fail(w, r, unknown(w, r, mux))
 	})
 }
 
-// methods returns those by which a path that nothing else answers could be asked.
-func methods(mux *http.ServeMux, r *http.Request) (list []string) {
-	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		other := *r
-		other.Method = method
-		if _, pattern := mux.Handler(&other); pattern != apiPath {
-			list = append(list, method)
+// knownOnly refuses a request with a parameter that is not known: a misspelt query would
+// otherwise be none, and the answer about any message.
+func knownOnly(r *http.Request, known []string) error {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "the parameters cannot be read: %v", err)
+	}
+	for name := range values {
+		if !slices.Contains(known, name) {
+			return refuse(http.StatusBadRequest, "there is no parameter %q here; there are: %s", oneLine(name, 50), cmp.Or(strings.Join(known, ", "), "none"))
 		}
 	}
-	return list
+	return nil
 }
 
 // A refusal is an error that the client is told, with its status.
@@ -220,9 +228,11 @@ func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
 
 // queryOf reads the parameters of a list.
 func queryOf(r *http.Request) (Query, error) {
-	q := Query{Before: r.FormValue("before"), After: r.FormValue("after")}
+	// Of the URL alone: the body of a request is never searched for parameters.
+	values := r.URL.Query()
+	q := Query{Before: values.Get("before"), After: values.Get("after")}
 	var err error
-	if q.Match, err = ParseQuery(r.FormValue("query"), time.Now()); err != nil {
+	if q.Match, err = ParseQuery(values.Get("query"), time.Now()); err != nil {
 		return q, err
 	}
 	for _, id := range []string{q.Before, q.After} {
@@ -230,14 +240,14 @@ func queryOf(r *http.Request) (Query, error) {
 			return q, refuse(http.StatusBadRequest, "before and after are ids of messages")
 		}
 	}
-	switch r.FormValue("order") {
+	switch values.Get("order") {
 	case "", "newest":
 	case "oldest":
 		q.OldestFirst = true
 	default:
 		return q, refuse(http.StatusBadRequest, "order is newest or oldest")
 	}
-	if text := r.FormValue("limit"); text != "" {
+	if text := values.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > MaxLimit {
 			return q, refuse(http.StatusBadRequest, "limit is a number from 1 to %d", MaxLimit)
@@ -366,13 +376,28 @@ func (in *Inbox) apiChecks(w http.ResponseWriter, r *http.Request) error {
 func decode(w http.ResponseWriter, r *http.Request, v any, what string) error {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPatch))
 	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return err
+	err := d.Decode(v)
+	if err == nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			return nil
 		}
-		return refuse(http.StatusBadRequest, "the body is not JSON with %s", what)
+		err = cmp.Or(err, errors.New("something follows it"))
 	}
-	return nil
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return err
+	}
+	return refuse(http.StatusBadRequest, "the body is JSON with %s: %s", what, jsonProblem(err))
+}
+
+// jsonProblem says what is wrong with JSON in words that are not Go's.
+func jsonProblem(err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Sprintf("%s cannot be a %s", cmp.Or(e.Field, "it"), e.Value)
+	}
+	if errors.Is(err, io.EOF) {
+		return "it is empty"
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mailjson: "), "json: ")
 }
 
 // document is the OpenAPI description of the interface.

@@ -107,8 +107,9 @@ func (in *Inbox) apiDeleteMany(w http.ResponseWriter, r *http.Request) error {
 // many reads which messages are meant: a forgotten parameter must not empty the
 // inbox.
 func many(r *http.Request) (Expr, error) {
-	query, err := ParseQuery(r.FormValue("query"), time.Now())
-	if err == nil && (r.FormValue("all") == "true") == (query.Op != Every) {
+	values := r.URL.Query()
+	query, err := ParseQuery(values.Get("query"), time.Now())
+	if err == nil && (values.Get("all") == "true") == (query.Op != Every) {
 		err = refuse(http.StatusBadRequest, "say which messages: query=…, or all=true for every one")
 	}
 	return query, err

@@ -72,6 +72,30 @@ func TestOpenAPI(t *testing.T) {
 			}
 		}
 	}
+	// Of the parameters that are described each is known, and no others are.
+	web := &Inbox{}
+	web.setUp()
+	for path, methods := range doc.Paths {
+		for method, text := range methods {
+			var of struct {
+				Parameters []struct{ Name, In string }
+			}
+			if method == "parameters" || json.Unmarshal(text, &of) != nil {
+				continue
+			}
+			described := "none"
+			for _, p := range of.Parameters {
+				if p.In == "query" {
+					described = strings.TrimPrefix(described+", "+p.Name, "none, ")
+				}
+			}
+			w := httptest.NewRecorder()
+			web.ServeHTTP(w, httptest.NewRequest(strings.ToUpper(method), "http://localhost"+strings.TrimSuffix(apiPath, "/")+path+"?nonsense=1", nil))
+			if !strings.Contains(w.Body.String(), "there are: "+described+`"}`) {
+				t.Errorf("%s %s describes the parameters %s; asked with another it says %s", method, path, described, w.Body)
+			}
+		}
+	}
 	if len(doc.Paths) < 11 {
 		t.Errorf("the document has %d paths", len(doc.Paths))
 	}

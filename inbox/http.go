@@ -28,7 +28,39 @@ func (in *Inbox) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", in.ready)
 	mux.HandleFunc("GET /metrics", in.metrics)
-	return in.guard(http.NewCrossOriginProtection().Handler(mux))
+	own := http.NewCrossOriginProtection()
+	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in.shut(w, r, http.StatusForbidden, "This request comes from another site, and may change nothing here.")
+	}))
+	return in.guard(own.Handler(mux))
+}
+
+// shut answers a request that reaches nothing, in the form that its path promises.
+func (in *Inbox) shut(w http.ResponseWriter, r *http.Request, status int, text string) {
+	if strings.HasPrefix(r.URL.Path, apiPath) {
+		in.fail(w, r, refuse(status, "%s", text))
+		return
+	}
+	plain(w, status, text+"\n")
+}
+
+// unknown is what is said of a path that nothing answers, or not by that method
+// (RFC 9110, 15.5.6).
+func unknown(w http.ResponseWriter, r *http.Request, mux *http.ServeMux) error {
+	_, own := mux.Handler(r)
+	var allowed []string
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		other := *r
+		other.Method = method
+		if _, pattern := mux.Handler(&other); pattern != own {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return refuse(http.StatusNotFound, "there is no %s", oneLine(r.URL.Path, 100))
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return refuse(http.StatusMethodNotAllowed, "there is no %s %s, only %s", r.Method, oneLine(r.URL.Path, 100), strings.Join(allowed, ", "))
 }
 
 // ServeHTTP implements http.Handler.
@@ -49,8 +81,8 @@ func (in *Inbox) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		if !in.ours(r.Host) {
-			plain(w, http.StatusMisdirectedRequest, "This inbox is not known by the name "+oneLine(r.Host, 100)+
-				". If it should be, start it with --web-host and that name.\n")
+			in.shut(w, r, http.StatusMisdirectedRequest, "This inbox is not known by the name "+oneLine(r.Host, 100)+
+				". If it should be, start it with --web-host and that name.")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -59,7 +59,10 @@ func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /messages/{id}/html", p.frame)
 	mux.HandleFunc("GET /messages/{id}/parts/{path}/thumb", p.thumb)
 	mux.HandleFunc("GET /messages/{id}/parts/{path}/show", p.showPart)
-	mux.HandleFunc("/", p.handle("page", func(*http.Request) (*view, error) { return nil, ErrNotFound }))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		err := unknown(w, r, mux)
+		p.handle("page", func(*http.Request) (*view, error) { return nil, err })(w, r)
+	})
 }
 
 // asset returns the URL of a file of the page. It changes with the files, so that
@@ -133,6 +136,8 @@ func (p *page) handle(name string, fn func(r *http.Request) (*view, error)) http
 				v.Problem = "This message is not here. It may have been deleted."
 			case name == "pane":
 				v.Problem = text
+			case status == http.StatusNotFound, status == http.StatusMethodNotAllowed:
+				v.Problem = "There is no page at this address."
 			default:
 				v.Wrong = text
 			}

@@ -156,7 +156,7 @@ func (u *upload) json(ctx context.Context, in *Inbox, body io.Reader) error {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return err
 		}
-		return refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "mailjson: "))
+		return refuse(http.StatusBadRequest, "the body is the JSON of a message: %s", jsonProblem(err))
 	}
 	if err := u.takeAlong(ctx, in, j.Attachments); err != nil {
 		return err
@@ -166,14 +166,31 @@ func (u *upload) json(ctx context.Context, in *Inbox, body io.Reader) error {
 		u.msg, err = m.Freeze()
 	}
 	if err != nil {
-		return refuse(http.StatusBadRequest, "%v", err)
+		return refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "mail: "))
 	}
 	u.Envelope = envelopeOf(m)
-	if e := j.Envelope; e != nil && e.Sender != "" {
+	e := cmp.Or(j.Envelope, &mailjson.Envelope{})
+	if e.Sender != "" {
 		u.Envelope.From = e.Sender
 	}
-	if e := j.Envelope; e != nil && len(e.Recipients) > 0 {
+	if len(e.Recipients) > 0 {
 		u.Envelope.To = smtp.NewEnvelope("", e.Recipients...).To
+	}
+	return u.check()
+}
+
+// check refuses addresses of an envelope that no session could have brought.
+func (u *upload) check() error {
+	for _, address := range u.recipients() {
+		if err := (mail.Address{Address: address}).Validate(); err != nil {
+			return refuse(http.StatusBadRequest, "recipients: %s", strings.TrimPrefix(err.Error(), "mail: "))
+		}
+	}
+	if u.Envelope.From == "" {
+		return nil // the null reverse-path (RFC 5321, 4.5.5)
+	}
+	if err := (mail.Address{Address: u.Envelope.From}).Validate(); err != nil {
+		return refuse(http.StatusBadRequest, "sender: %s", strings.TrimPrefix(err.Error(), "mail: "))
 	}
 	return nil
 }

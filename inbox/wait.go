@@ -31,7 +31,7 @@ func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q.Limit, q.OldestFirst = 1, q.After != ""
-	timeout, err := timeoutOf(r.FormValue("timeout"))
+	timeout, err := timeoutOf(r.URL.Query().Get("timeout"))
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func timeoutOf(text string) (time.Duration, error) {
 		d, err = time.Duration(n)*time.Second, nil
 	}
 	if err != nil || d < 0 || d > maxWaitTime {
-		return 0, refuse(http.StatusBadRequest, "timeout is a duration such as 20s, of %v at most", maxWaitTime)
+		return 0, refuse(http.StatusBadRequest, "timeout is a duration such as 20s, of %.0f minutes at most", maxWaitTime.Minutes())
 	}
 	return d, nil
 }

@@ -99,6 +99,19 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// A message that arrived elsewhere keeps when it did, in UTC.
+func TestMboxArrived(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mbox")
+	box := local.Mbox{Path: path, Arrived: time.Date(2020, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600))}
+	if _, err := box.Send(t.Context(), envelope(), literal(raw)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(path)
+	if line, _, _ := strings.Cut(string(got), "\n"); err != nil || line != "From ann@example.com Thu Jan  2 02:04:05 2020" {
+		t.Errorf("the separator is %q: %v", line, err)
+	}
+}
+
 // A composed message is frozen and written; what its author cannot mean is refused for good.
 func TestComposed(t *testing.T) {
 	for name, s := range senders(t) {

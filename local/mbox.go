@@ -18,6 +18,9 @@ import (
 // processes at once. What could not be written completely is taken off again.
 type Mbox struct {
 	Path string // the file; made if it is not there
+	// Arrived is when a message arrived, for the line before it, to the second; the zero time is that of writing it, as
+	// it is where this is the message's last station.
+	Arrived time.Time
 }
 
 // Send implements smtp.Sender. It waits for the lock as long as ctx lets it.
@@ -77,7 +80,7 @@ func (m Mbox) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, ma
 	return f.Sync()
 }
 
-// separator returns the line before a message: the sender and the time in UTC, as asctime has it (RFC 4155, A). Before it
+// separator returns the line before a message: the sender and the time of arrival in UTC, as asctime has it (RFC 4155, A). Before it
 // is an empty line, which another program may have left out.
 func (m Mbox) separator(f *os.File, size int64, from string) string {
 	gap := ""
@@ -92,7 +95,11 @@ func (m Mbox) separator(f *os.File, size int64, from string) string {
 	if from = oneLine(from); from == "" {
 		from = "MAILER-DAEMON"
 	}
-	return fmt.Sprintf("%sFrom %s %s\n", gap, from, time.Now().UTC().Format(time.ANSIC))
+	at := m.Arrived
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return fmt.Sprintf("%sFrom %s %s\n", gap, from, at.UTC().Format(time.ANSIC))
 }
 
 const (

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Files and directories of messages: the mbox of RFC 4155 and its older kin, and the maildir of qmail.
@@ -27,8 +28,9 @@ var errNoMbox = errors.New("mail: no mbox: it does not begin with a line \"From 
 
 // Mbox walks over the messages of an mbox, in one pass and constant memory. Each is read up to where the next one begins,
 // without the line that separates them and its empty line; what is not read is passed over. A message is good until the
-// next step. An error, with a nil reader, is one of r's, or says that r holds something else; an empty file is an empty
-// mbox.
+// next step. It also has the method Arrived() time.Time: when the line that separates them says that it was delivered, in
+// UTC unless it names a zone (RFC 4155, A); the zero time if it does not say. An error, with a nil reader, is one of r's, or
+// says that r holds something else; an empty file is an empty mbox.
 func Mbox(r io.Reader) iter.Seq2[io.Reader, error] { return readMbox(r, false) }
 
 // MboxCL2 is [Mbox] for the kind that goes by Content-Length and quotes no lines. It is for files whose program is known to
@@ -47,7 +49,7 @@ func readMbox(r io.Reader, lengths bool) iter.Seq2[io.Reader, error] {
 			return
 		}
 		for {
-			m := &mboxMessage{box: b}
+			m := &mboxMessage{b, b.arrived}
 			b.message, b.begins, b.blank, b.ended, b.header, b.left = m, true, nil, false, lengths, 0
 			if !yield(m, nil) {
 				return
@@ -72,6 +74,7 @@ type mbox struct {
 	out       []byte       // of the message, to be given
 	ended     bool         // the message has
 	separated bool         // by a separator: another one follows
+	arrived   time.Time    // what the last separator says
 	err       error        // io.EOF at the end
 
 	lengths bool  // messages are read by their Content-Length, and nothing is quoted
@@ -88,11 +91,14 @@ func (b *mbox) first() bool {
 			return false
 		case isBlankLine(string(line)):
 			continue
+		}
 		// QUIRK: editors on Windows put a byte order mark before it.
-		case !bytes.HasPrefix(bytes.TrimPrefix(line, []byte("\ufeff")), []byte("From ")):
+		line = bytes.TrimPrefix(line, []byte("\ufeff"))
+		if !bytes.HasPrefix(line, []byte("From ")) {
 			b.err = errNoMbox
 			return false
 		}
+		b.arrived, _ = readSeparator(line, true)
 		return true
 	}
 }
@@ -120,12 +126,13 @@ func (b *mbox) step() {
 			continue
 		}
 		line, begins := b.line()
+		arrived, separates := readSeparator(line, b.blank != nil)
 		switch {
 		case b.err != nil && len(line) == 0:
 			b.ended, b.separated = true, false // an empty line at the end is the mbox's
 			return
-		case begins && isSeparator(line, b.blank != nil):
-			b.ended, b.separated = true, true
+		case begins && separates:
+			b.ended, b.separated, b.arrived = true, true, arrived
 			return
 		case begins && b.blank == nil && isBlankLine(string(line)):
 			b.blank = bytes.Clone(line)
@@ -180,31 +187,37 @@ func (b *mbox) pass() {
 	b.message = nil
 }
 
-// isSeparator says that a line begins a message: "From ", a sender, a date in the form of C's asctime, maybe more.
+// readSeparator says whether a line begins a message, and its date: "From ", a sender, a date in the form of C's asctime, maybe more.
 // QUIRK: senders have spaces ("ann at example.com", which archives write); Netscape wrote "From - " with or without a
 // date, and Google's export has an identifier and no date. behind says that an empty line is before it, which RFC 4155
 // wants and old files do not have.
-func isSeparator(line []byte, behind bool) bool {
+func readSeparator(line []byte, behind bool) (time.Time, bool) {
 	rest, ok := bytes.CutPrefix(line, []byte("From "))
 	if !ok || len(line) > 998 {
-		return false
+		return time.Time{}, false
 	}
 	words := strings.Fields(string(rest))
 	if len(words) == 1 {
-		return words[0] == "-" || behind && strings.Contains(words[0], "@")
+		return time.Time{}, words[0] == "-" || behind && strings.Contains(words[0], "@")
 	}
 	for i, word := range words {
 		if len(word) >= 3 && strings.Contains("SunMonTueWedThuFriSat", word[:3]) && i+4 <= len(words) {
-			if _, ok := parseDate(strings.Join(words[i:], " ")); ok {
-				return true
+			if at, ok := parseDate(strings.Join(words[i:], " ")); ok {
+				return at, true
 			}
 		}
 	}
-	return false
+	return time.Time{}, false
 }
 
 // An mboxMessage is one message of an mbox.
-type mboxMessage struct{ box *mbox }
+type mboxMessage struct {
+	box     *mbox
+	arrived time.Time
+}
+
+// Arrived returns when the message was delivered, as Mbox says.
+func (m *mboxMessage) Arrived() time.Time { return m.arrived }
 
 // Read implements io.Reader.
 func (m *mboxMessage) Read(p []byte) (int, error) {

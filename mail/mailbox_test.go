@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/fstest"
 	"testing/iotest"
+	"time"
 )
 
 func mboxMessages(t *testing.T, messages iter.Seq2[io.Reader, error]) []string {
@@ -57,6 +58,23 @@ func TestMbox(t *testing.T) {
 		if got := mboxMessages(t, Mbox(iotest.OneByteReader(strings.NewReader(c.in)))); !slices.Equal(got, c.want) {
 			t.Errorf("%.300q, byte by byte: got %.300q", c.in, got)
 		}
+	}
+}
+
+// What separates messages says when each was delivered, if it says anything.
+func TestMboxArrived(t *testing.T) {
+	const in = "\ufeffFrom ann@example.com Sat Nov 21 09:00:05 2026\nA: b\n\nx\n\nFrom a at b.c  Sat Nov 21 09:00:00 2026 +0100\nA: b\n\nFrom here\n\n" +
+		"From 1574@xxx Mon Jan 05 10:20:30 +0000 2015\nA: b\n\n\nFrom -\nA: b\n\nx\n"
+	want := []string{"2026-11-21T09:00:05Z", "2026-11-21T09:00:00+01:00", "2015-01-05T10:20:30Z", "0001-01-01T00:00:00Z"}
+	var got []string
+	for m, err := range Mbox(strings.NewReader(in)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, m.(interface{ Arrived() time.Time }).Arrived().Format(time.RFC3339))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("they arrived %q, want %q", got, want)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/inbox"
 	"github.com/postrider/postrider/inbox/client"
+	"github.com/postrider/postrider/local"
 	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/mail/transfer"
 	"github.com/postrider/postrider/smtp"
@@ -49,7 +50,8 @@ func newExport(s streams) *cobra.Command {
 	cmd := o.command("export TARGET", "Write messages of an inbox to files", `Writes the messages of an inbox to TARGET: eml:DIR is a file each, mbox:FILE one file,
 maildir:DIR a maildir; it may be any URL that messages can be sent to. Those of an mbox
 and a maildir begin with the fields Return-Path and Delivered-To, which hold the
-envelope. The oldest come first. --query exports what it finds.`,
+envelope, and keep when they arrived: in the line before the message, or as the time
+of the file. The oldest come first. --query exports what it finds.`,
 		`  postrider export mbox:all.mbox
   postrider export --url http://127.0.0.1:8025 --query "from:shop after:7d" eml:shop`,
 		func(cmd *cobra.Command, args []string) error {
@@ -67,8 +69,9 @@ func newImport(s streams) *cobra.Command {
 	return o.command("import FILE...", "Put messages from files into an inbox", `Puts messages into an inbox: each FILE is a message, an mbox, a maildir or a directory
 of .eml files; - is standard input. The envelope is taken from Return-Path and
 Delivered-To, as export writes them, else from the message's own fields. When one
-arrived is the time of its file in a maildir, else what its topmost Received field
-says, else its Date; before: and after: go by when it came into the inbox, now.`,
+arrived is the time of its file in a maildir or of the line before it in an mbox, else
+what its topmost Received field says, else its Date; before: and after: go by when it
+came into the inbox, now.`,
 		`  postrider import --data postrider-data old.mbox Maildir message.eml`,
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -135,6 +138,9 @@ func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 // export writes what the query finds to a target.
 func (o *archiveOptions) export(ctx context.Context, target string, s streams) (err error) {
+	if _, err := inbox.ParseQuery(o.query, time.Now()); err != nil {
+		return usagef("--query: %w", err)
+	}
 	to, err := postrider.Open(target)
 	if err != nil {
 		return usagef("%s: %w", target, err)
@@ -152,10 +158,10 @@ func (o *archiveOptions) export(ctx context.Context, target string, s streams) (
 	n := 0
 	for m, err := range c.All(ctx, o.query) {
 		if err != nil {
-			return exitf(exitUnavailable, "after %s: %w", count(n, "message"), err)
+			return exitf(archiveCode(err, exitUnavailable), "after %s: %w", count(n, "message"), err)
 		}
 		if err := o.copyOut(ctx, c, to, &m); err != nil {
-			return exitf(exitIO, "%s, after %s: %w", m.ID, count(n, "message"), err)
+			return exitf(archiveCode(err, exitIO), "%s, after %s: %w", m.ID, count(n, "message"), err)
 		}
 		n++
 	}
@@ -163,7 +169,17 @@ func (o *archiveOptions) export(ctx context.Context, target string, s streams) (
 	return nil
 }
 
-// copyOut writes one message.
+// archiveCode is the exit code of an error: that of the system's where it says more
+// than otherwise.
+func archiveCode(err error, otherwise int) int {
+	if code := exitCode(err); code == exitTempFail || code == exitNoInput {
+		return code
+	}
+	return otherwise
+}
+
+// copyOut writes one message, which keeps when it arrived where the target has a place
+// for that.
 func (o *archiveOptions) copyOut(ctx context.Context, c *client.Client, to smtp.Sender, m *client.Summary) error {
 	raw, err := c.Raw(ctx, m.ID)
 	if errors.Is(err, client.ErrNotFound) {
@@ -177,7 +193,14 @@ func (o *archiveOptions) copyOut(ctx context.Context, c *client.Client, to smtp.
 	if len(env.To) == 0 {
 		env.To = smtp.NewEnvelope("", "nobody@localhost").To // what was injected need not have any
 	}
-	_, err = to.Send(ctx, env, copier{raw})
+	if box, ok := to.(local.Mbox); ok {
+		box.Arrived = m.Received
+		to = box
+	}
+	results, err := to.Send(ctx, env, copier{raw})
+	if box, ok := to.(local.Maildir); ok && err == nil {
+		err = os.Chtimes(filepath.Join(box.Dir, "new", results[0].ID), time.Time{}, m.Received)
+	}
 	return err
 }
 
@@ -188,6 +211,12 @@ func (r copier) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.Reader
 
 // imports puts all messages of files into the inbox.
 func (o *archiveOptions) imports(ctx context.Context, names []string, s streams) (err error) {
+	// Looked for first: a name that is misspelt must not make an inbox.
+	for _, name := range names {
+		if _, err := os.Stat(name); name != "-" && err != nil {
+			return exitf(exitNoInput, "%w", err)
+		}
+	}
 	c, end, err := o.open(ctx, s)
 	if err != nil {
 		return err
@@ -207,23 +236,29 @@ func (o *archiveOptions) imports(ctx context.Context, names []string, s streams)
 			return nil
 		})
 		if err != nil {
-			return exitf(exitIO, "%s, after %s: %w", name, count(n, "message"), err)
+			return exitf(archiveCode(err, exitIO), "%s, after %s: %w", name, count(n, "message"), err)
 		}
 	}
 	fmt.Fprintf(s.out, "Imported %s.\n", count(n, "message"))
 	return nil
 }
 
-// arrivedAt returns when a message arrived that is a file of a maildir: a delivery
-// makes the file, and moving it keeps its time. Elsewhere the time of a file is that
-// of a copy, and it is zero.
-func arrivedAt(r io.Reader) time.Time {
-	if f, ok := r.(fs.File); ok {
-		if info, err := f.Stat(); err == nil && info.ModTime().Before(time.Now()) {
-			return info.ModTime()
+// arrivedAt returns when a message arrived: by the line before it in an mbox, by the
+// time of its file in a maildir, which a delivery makes and moving it keeps. Elsewhere
+// the time of a file is that of a copy, and it is zero; so is what is no past time.
+func arrivedAt(r io.Reader) (at time.Time) {
+	switch m := r.(type) {
+	case interface{ Arrived() time.Time }:
+		at = m.Arrived()
+	case fs.File:
+		if info, err := m.Stat(); err == nil {
+			at = info.ModTime()
 		}
 	}
-	return time.Time{}
+	if at.Year() < 1970 || at.After(time.Now()) {
+		return time.Time{}
+	}
+	return at
 }
 
 // eachMessage walks over the messages of a file or directory.

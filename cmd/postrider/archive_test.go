@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,50 @@ func TestExportImport(t *testing.T) {
 		if out, err := command(t, wrong...).CombinedOutput(); err == nil || strings.Count(string(out), "\n") > 2 {
 			t.Errorf("%q: %v, %q; want one line about it", wrong, err, out)
 		}
+	}
+}
+
+// When a message arrived goes out with it and comes back, however often: an mbox has it
+// to the second, a maildir as its file system has it.
+func TestArchiveTimes(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	run := func(args ...string) {
+		t.Helper()
+		if out, err := command(t, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	// What a message says of itself is another time. The last two say none that can be: by the line before it, and at all.
+	const first, second, third = "2020-01-02T03:04:05Z", "2021-06-07T06:09:10Z", "2019-03-04T05:06:07Z"
+	const says = "Received: by mx.example.com; Mon, 4 Mar 2019 05:06:07 +0000\nDate: Fri, 1 Mar 2019 00:00:00 +0000\n\nHello\n\n"
+	mbox := "From ann@example.com Thu Jan  2 03:04:05 2020\n" + says + "From ann@example.com Mon Jun  7 08:09:10 2021 +0200\n" + says + "From ann@example.com Thu Jan  2 03:04:05 2120\n" + says
+	if err := os.WriteFile(path("old"), []byte(mbox), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run("import", "--data", path("a"), path("old"))
+	run("export", "--data", path("a"), "mbox:"+path("mbox"))
+	run("import", "--data", path("b"), path("mbox"))
+	run("export", "--data", path("b"), "maildir:"+path("maildir"))
+	run("import", "--data", path("c"), path("maildir"))
+	for name, addr := range map[string]*served{"an mbox": start(t, path("b")), "a maildir": start(t, path("c"))} {
+		all, err := (&client.Client{URL: addr.web}).List(t.Context(), "")
+		var got []string
+		for _, m := range all {
+			got = append(got, m.Received.UTC().Format(time.RFC3339Nano))
+		}
+		if want := []string{third, second, first}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("out of %s come messages received %q (%v), want %q", name, got, err, want)
+		}
+	}
+	for code, args := range map[int][]string{exitNoInput: {"import", "--data", path("none"), path("nothing")}, exitUsage: {"export", "--data", path("a"), "--query", "foo:x", "mbox:" + path("x")},
+		exitTempFail: {"export", "--url", "http://127.0.0.1:1", "mbox:" + path("x")}} {
+		if got, _, said := exit(t, command(t, args...)); got != code {
+			t.Errorf("%q: exit code %d, want %d: %s", args, got, code, said)
+		}
+	}
+	if _, err := os.Stat(path("none")); err == nil {
+		t.Error("to import what is not there has made an inbox")
 	}
 }
 
