@@ -3,10 +3,7 @@ package local
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/postrider/postrider/internal/disk"
@@ -35,7 +32,7 @@ func (m Maildir) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) 
 func (m Maildir) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, may commit, name string) error {
 	// Readers expect all three, and a maildir without cur is none to them.
 	for _, sub := range []string{"tmp", "new", "cur"} {
-		if err := os.MkdirAll(filepath.Join(m.Dir, sub), 0o700); err != nil {
+		if err := disk.MakeDir(filepath.Join(m.Dir, sub), 0o700); err != nil {
 			return err
 		}
 	}
@@ -86,7 +83,7 @@ func (e EML) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]s
 }
 
 func (e EML) write(ctx context.Context, msg io.WriterTo, may commit, name string) error {
-	if err := os.MkdirAll(e.Dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.MakeDir(e.Dir, 0o700); err != nil {
 		return err
 	}
 	// Whoever looks for *.eml does not see it before it is complete.

@@ -8,8 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
+	"github.com/postrider/postrider/internal/disk"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -77,7 +79,13 @@ func (m Mbox) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, ma
 	if !may() {
 		return errCancelled
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if size == 0 { // and so may be new: its name is to survive too
+		disk.SyncDir(filepath.Dir(m.Path))
+	}
+	return nil
 }
 
 // separator returns the line before a message: the sender and the time of arrival in UTC, as asctime has it (RFC 4155, A). Before it

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/postrider/postrider/internal/disk"
 	"github.com/postrider/postrider/internal/human"
 	"github.com/postrider/postrider/smtp"
 )
@@ -188,7 +188,7 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 		return nil, nil, usagef("--odds %v: it is a number from 0 to 1", o.odds)
 	}
 	if o.durable != "" {
-		if err := os.MkdirAll(o.durable, 0o700); err != nil {
+		if err := disk.MakeDir(o.durable, 0o700); err != nil {
 			return nil, nil, exitf(exitCannotWrite, "--durable: %w", err)
 		}
 		k.keep = &keeper{dir: o.durable}

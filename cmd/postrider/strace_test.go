@@ -18,85 +18,35 @@ import (
 // were written, and synced by an fsync that had returned, before its 250 began
 // to be written.
 
-// A call is one system call. It begins and ends at a line of the trace; other
-// threads' calls may lie between.
-type call struct {
-	name, fd, args string
-	begin, end     int // end is 0 if it never returned
-	failed         bool
-}
-
-var (
-	traceLine = regexp.MustCompile(`^(\d+)\s+(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)$`)
-	traceEnd  = regexp.MustCompile(`\)\s+= (-?\d+)`)
-)
-
-// parseTrace reads what strace -f -o wrote.
-func parseTrace(t *testing.T, trace string) []*call {
-	t.Helper()
-	var calls []*call
-	open := map[string]*call{} // by thread
-	number := 0
-	for line := range strings.Lines(trace) {
-		number++
-		m := traceLine.FindStringSubmatch(strings.TrimSuffix(line, "\n"))
-		if m == nil {
-			continue // signals and exits
-		}
-		thread, resumed, name, rest := m[1], m[2], m[3], m[4]
-		c := open[thread]
-		if resumed == "" {
-			fd, _, _ := strings.Cut(strings.TrimRight(rest, ") "), ",")
-			fd, _, _ = strings.Cut(fd, ")")
-			fd, _, _ = strings.Cut(fd, " ")
-			c = &call{name: name, fd: fd, args: rest, begin: number}
-			calls = append(calls, c)
-		}
-		if c == nil {
-			continue
-		}
-		if strings.HasSuffix(strings.TrimSpace(rest), "<unfinished ...>") {
-			open[thread] = c
-			continue
-		}
-		delete(open, thread)
-		// The last one: what was written may look like an end too.
-		if ends := traceEnd.FindAllStringSubmatch(rest, -1); ends != nil {
-			c.end, c.failed = number, strings.HasPrefix(ends[len(ends)-1][1], "-")
-		}
-	}
-	return calls
-}
-
 // covered checks that what was written of a mark was synced before the reply
 // with an id was written. It returns how many writes the syncs covered.
-func covered(calls []*call, mark, id string) (writes int, err error) {
+func covered(calls []*peers.Call, mark, id string) (writes int, err error) {
 	reply := 0
 	for _, c := range calls {
-		if strings.HasPrefix(c.name, "write") && strings.Contains(c.args, `"250 `) && strings.Contains(c.args, id) {
-			reply = c.begin
+		if strings.HasPrefix(c.Name, "write") && strings.Contains(c.Args, `"250 `) && strings.Contains(c.Args, id) {
+			reply = c.Begin
 		}
 	}
 	if reply == 0 {
 		return 0, fmt.Errorf("no 250 with %s was written", id)
 	}
-	synced := map[string]*call{} // the sync that covers the first write to each descriptor
+	synced := map[string]*peers.Call{} // the sync that covers the first write to each descriptor
 	for _, c := range calls {
-		if !strings.Contains(c.name, "write") || !strings.Contains(c.args, mark) || c.begin > reply {
+		if !strings.Contains(c.Name, "write") || !strings.Contains(c.Args, mark) || c.Begin > reply {
 			continue
 		}
 		// Later transactions write the same page again, with more in it: what
 		// counts is the sync that follows the first time.
-		s, again := synced[c.fd]
+		s, again := synced[c.FD]
 		if !again {
 			s = nextSync(calls, c)
-			synced[c.fd] = s
+			synced[c.FD] = s
 		}
 		switch {
 		case s == nil: // standard output, or a file that is never synced and so does not count
-		case s.failed || s.end == 0 || s.end >= reply:
-			return writes, fmt.Errorf("%s of %s to descriptor %s at line %d was not synced before the 250 at line %d", c.name, mark, c.fd, c.begin, reply)
-		case c.end < s.begin:
+		case s.Failed || s.End == 0 || s.End >= reply:
+			return writes, fmt.Errorf("%s of %s to descriptor %s at line %d was not synced before the 250 at line %d", c.Name, mark, c.FD, c.Begin, reply)
+		case c.End < s.Begin:
 			writes++
 		}
 	}
@@ -105,9 +55,9 @@ func covered(calls []*call, mark, id string) (writes int, err error) {
 
 // nextSync returns the first sync of a descriptor that began after a write to it
 // had ended.
-func nextSync(calls []*call, write *call) *call {
+func nextSync(calls []*peers.Call, write *peers.Call) *peers.Call {
 	for _, c := range calls {
-		if (c.name == "fsync" || c.name == "fdatasync") && c.fd == write.fd && c.begin > write.end {
+		if (c.Name == "fsync" || c.Name == "fdatasync") && c.FD == write.FD && c.Begin > write.End {
 			return c
 		}
 	}
@@ -194,7 +144,7 @@ func TestSyncBeforeReply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls := parseTrace(t, string(text))
+	calls := peers.Calls(string(text))
 	for _, m := range done {
 		writes, err := covered(calls, m.mark, m.id)
 		if err != nil {
@@ -216,7 +166,7 @@ func TestSyncBeforeReply(t *testing.T) {
 	// against a trace in which the sync comes too late.
 	late := "1 pwrite64(7, \"mark-x-\", 7, 0) = 7\n2 write(5, \"250 2.0.0 01ID\\r\\n\", 16 <unfinished ...>\n" +
 		"1 fsync(7) = 0\n2 <... write resumed>) = 16\n"
-	if _, err := covered(parseTrace(t, late), "mark-x-", "01ID"); err == nil {
+	if _, err := covered(peers.Calls(late), "mark-x-", "01ID"); err == nil {
 		t.Error("a sync after the reply was not noticed")
 	}
 	syncs := bytes.Count(text, []byte("fsync(")) + bytes.Count(text, []byte("fdatasync("))
@@ -255,7 +205,7 @@ func TestSinkSyncBeforeReply(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls := parseTrace(t, string(text))
+	calls := peers.Calls(string(text))
 	for _, m := range done {
 		if writes, err := covered(calls, m.mark, m.id); err != nil || writes != 1 {
 			t.Errorf("%s: %d writes to its file were synced before its 250, %v; want 1", m.mark, writes, err)
@@ -268,7 +218,7 @@ func TestSinkSyncBeforeReply(t *testing.T) {
 		t.Errorf("%d messages were acknowledged, want %d", len(done), want)
 	}
 	t.Logf("%d messages, %d syncs of the directory", len(done), bytes.Count(text, []byte("<"+dir+">)")))
-	early := parseTrace(t, "1 fsync(7</kept>) = 0\n1 renameat(5, \".01ID.tmp\", 5, \"01ID\") = 0\n1 write(5, \"250 2.0.0 01ID\\r\\n\", 16) = 16\n")
+	early := peers.Calls("1 fsync(7</kept>) = 0\n1 renameat(5, \".01ID.tmp\", 5, \"01ID\") = 0\n1 write(5, \"250 2.0.0 01ID\\r\\n\", 16) = 16\n")
 	if nameSynced(early, "/kept", "01ID") == nil {
 		t.Error("a sync of the directory before the name was taken for one after it")
 	}
@@ -276,17 +226,17 @@ func TestSinkSyncBeforeReply(t *testing.T) {
 
 // nameSynced checks that the directory was synced between the name of a file with an id and
 // the reply that tells the id.
-func nameSynced(calls []*call, dir, id string) error {
-	var rename, sync *call
+func nameSynced(calls []*peers.Call, dir, id string) error {
+	var rename, sync *peers.Call
 	for _, c := range calls {
 		switch {
-		case strings.HasPrefix(c.name, "rename") && strings.Contains(c.args, id):
+		case strings.HasPrefix(c.Name, "rename") && strings.Contains(c.Args, id):
 			rename = c
-		case c.name == "fsync" && strings.HasSuffix(c.fd, "<"+dir+">") && rename != nil && rename.end != 0 && c.begin > rename.end && !c.failed && sync == nil:
+		case c.Name == "fsync" && strings.HasSuffix(c.FD, "<"+dir+">") && rename != nil && rename.End != 0 && c.Begin > rename.End && !c.Failed && sync == nil:
 			sync = c
-		case c.name == "write" && strings.Contains(c.args, `"250 `) && strings.Contains(c.args, id):
-			if sync == nil || sync.end == 0 || sync.end >= c.begin {
-				return fmt.Errorf("the directory was not synced between the name with %s and its 250 at line %d", id, c.begin)
+		case c.Name == "write" && strings.Contains(c.Args, `"250 `) && strings.Contains(c.Args, id):
+			if sync == nil || sync.End == 0 || sync.End >= c.Begin {
+				return fmt.Errorf("the directory was not synced between the name with %s and its 250 at line %d", id, c.Begin)
 			}
 			return nil
 		}
