@@ -53,10 +53,10 @@ func (f *aFlood) Write(p []byte) (int, error) {
 }
 func (f *aFlood) Close() error { return nil }
 
-// Whatever is said without end, the server ends it.
-func TestFloodsEnd(t *testing.T) {
+// floods are what is said first, and what is said without end then.
+var floods = func() map[string][2]string {
 	line := strings.Repeat("x", 1000)
-	for name, c := range map[string][2]string{
+	return map[string][2]string{
 		"nothing but text":    {"", line},
 		"empty lines":         {"", "\r\n"},
 		"unknown verbs":       {"", "WONDER\r\n"},
@@ -88,12 +88,22 @@ func TestFloodsEnd(t *testing.T) {
 		"NOOP between chunks": {envelope + "BDAT 1\r\nx", "NOOP\r\n"},
 		"MAIL between chunks": {envelope + "BDAT 1\r\nx", "MAIL FROM:<a@b>\r\n"},
 		"an endless chunk":    {envelope + "BDAT 900000000000 LAST\r\n", line},
-	} {
+	}
+}()
+
+// floodedServer refuses who authenticates, and takes messages up to 1 MiB.
+func floodedServer(h Handler) *Server {
+	return &Server{Handler: h, MaxSize: 1 << 20, Logger: slog.New(slog.DiscardHandler), AllowInsecureAuth: true,
+		OnAuth: func(context.Context, *Conn, string, string) error { return Errorf(535, "5.7.8", "no") }}
+}
+
+// Whatever is said without end, the server ends it.
+func TestFloodsEnd(t *testing.T) {
+	for name, c := range floods {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // failed AUTH takes its time
 				f := &aFlood{begin: c[0], again: c[1]}
-				srv := &Server{Handler: new(testHandler), MaxSize: 1 << 20, Logger: slog.New(slog.DiscardHandler), AllowInsecureAuth: true,
-					OnAuth: func(context.Context, *Conn, string, string) error { return Errorf(535, "5.7.8", "no") }}
+				srv := floodedServer(new(testHandler))
 				srv.ServeConn(f, Policy{})
 				srv.Close()
 				// A message is drained up to its limit once more, and then some while the client reads.
@@ -232,6 +242,39 @@ func TestSlowSenders(t *testing.T) {
 		t.Logf("%d KiB for each slow sender, both ends", used>>10/n)
 	}
 	honest(t, addr)
+}
+
+// All floods at once, each of which begins anew when the server has ended it, take no more memory than the sessions of
+// them may, and others are served meanwhile.
+func TestFloodsTogether(t *testing.T) {
+	var octets atomic.Int64
+	srv := floodedServer(counter(&octets))
+	addr := loaded(t, srv)
+	before := memory()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for _, c := range floods {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				srv.ServeConn(&aFlood{begin: c[0], again: c[1]}, Policy{})
+			}
+		})
+	}
+	for range 3 {
+		honest(t, addr)
+	}
+	used := memory() - before
+	cancel()
+	srv.Close() // a failed AUTH is answered late
+	all.Wait()
+	if got := octets.Load(); got < 3<<20 {
+		t.Errorf("got %d octets, want those of 3 honest clients at least", got)
+	}
+	if int64(used) > 16<<20 {
+		t.Errorf("%d floods take %d KiB", len(floods), used>>10)
+	} else {
+		t.Logf("%d KiB for %d floods", used>>10, len(floods))
+	}
 }
 
 // However sessions end, nothing of them is left.

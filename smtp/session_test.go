@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,5 +194,69 @@ func TestRelayBelievesNobody(t *testing.T) {
 		if got := s.env.Options.Auth; got != want {
 			t.Errorf("login %q: passed on AUTH=%q, want %q", login, got, want)
 		}
+	}
+}
+
+// One Server has several ports, each with its own policy, and Shutdown ends them all.
+func TestListenersOfOneServer(t *testing.T) {
+	var box mailbox
+	srv := quiet(&smtp.Server{Handler: box.hooks()})
+	strict, normalize, lmtp := serve(t, srv, smtp.Policy{}), serve(t, srv, smtp.Policy{Profile: smtp.Normalize}), serve(t, srv, smtp.Policy{LMTP: true})
+	closed := serve(t, srv, smtp.Policy{RequireTLS: true})
+	for addr, want := range map[string]string{strict: "554 5.6.0", normalize: "250 2.0.0", closed: "530 5.7.0"} {
+		c := raw(t, addr)
+		c.say("EHLO c.example.org", "250")
+		if addr != closed {
+			c.say("MAIL FROM:<ann@example.com>", "250")
+			c.say("RCPT TO:<bob@example.net>", "250")
+			c.say("DATA", "354")
+			c.say("a\nb\r\n.", want)
+		} else {
+			c.say("MAIL FROM:<ann@example.com>", want)
+		}
+		c.Close() // a session that has ended waits for it
+	}
+	raw(t, lmtp).say("LHLO c.example.org", "250")
+	if got := box.all(); len(got) != 1 || got[0].data != "a\r\nb\r\n" {
+		t.Errorf("got %+v, want the message that was repaired", got)
+	}
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	for _, addr := range []string{strict, normalize, lmtp, closed} {
+		if nc, err := net.Dial("tcp", addr); err == nil {
+			nc.Close()
+			t.Errorf("%s is still open", addr)
+		}
+	}
+}
+
+// counting is a connection that counts what is written to it.
+type counting struct {
+	net.Conn
+	writes atomic.Int32
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
+}
+
+// What comes in one write is answered in one (RFC 2920, 3.2).
+func TestRepliesInOneWrite(t *testing.T) {
+	here, there := net.Pipe()
+	counted := &counting{Conn: there}
+	go (&smtp.Server{Handler: new(mailbox).hooks()}).ServeConn(counted, smtp.Policy{})
+	defer here.Close()
+	c := &rawClient{t, here, bufio.NewReader(here)}
+	c.expect("220 ")
+	c.say("EHLO c.example.org", "250")
+	before := counted.writes.Load()
+	c.say("MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.net>\r\nRCPT TO:<eve@example.net>\r\nNOOP\r\nDATA", "250 2.1.0")
+	for _, want := range []string{"250 2.1.5", "250 2.1.5", "250 2.0.0", "354 "} {
+		c.expect(want)
+	}
+	if n := counted.writes.Load() - before; n != 1 {
+		t.Errorf("five replies came in %d writes, want one", n)
 	}
 }
