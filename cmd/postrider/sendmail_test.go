@@ -190,6 +190,7 @@ func TestQualify(t *testing.T) {
 		"friends: ann, bob;":              "friends: ann@h, bob@h;",
 		"undisclosed-recipients:;":        "undisclosed-recipients:;",
 		"a@[IPv6:::1], b":                 "a@[IPv6:::1], b@h",
+		"a[b], [c":                        "a[b], [c",
 		"<>":                              "<>",
 		"":                                "",
 		" , ":                             " , ",

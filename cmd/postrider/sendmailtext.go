@@ -76,7 +76,7 @@ func qualifyOne(entry, host string) string {
 		before := s
 		text := s.text(c)
 		switch {
-		case text && c == '@':
+		case text && (c == '@' || c == '['): // a literal is a domain's place, too, be there an @ before it or not
 			return entry
 		case text && c == '<':
 			end, open = i+1, true
