@@ -69,10 +69,10 @@ func (p *page) listed(r *http.Request, q Query) (*view, error) {
 		return v, nil
 	}
 	// Beyond a bound is at least the message that it is the id of.
-	if older := found.More; !q.OldestFirst && older || q.OldestFirst && q.After != "" {
+	if !q.OldestFirst && found.More || q.OldestFirst && q.After != "" {
 		v.Older = "/" + parameters(v.Query, "before", v.Rows[len(v.Rows)-1].ID)
 	}
-	if newer := found.More; q.OldestFirst && newer || q.Before != "" {
+	if q.OldestFirst && found.More || q.Before != "" {
 		v.Newer = "/" + parameters(v.Query, "order", "oldest", "after", v.Rows[0].ID)
 	}
 	return v, nil

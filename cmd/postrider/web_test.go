@@ -33,7 +33,7 @@ func TestWeb(t *testing.T) {
 	}{
 		{"read", []step{{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"pdf", testPDF}}},
 		{"list", []step{{"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet}, {"pick", testPick}, {"search", testSearch}, {"places", testPlaces}, {"many", testMany}}},
-		{"phone", []step{{"scripts", testScripts}, {"phone", testPhone}}},
+		{"phone", []step{{"fingers", testFingers}, {"scripts", testScripts}, {"phone", testPhone}}},
 		{"make", []step{{"faults", testFaults}, {"write", testWrite}, {"settings", testSettings}, {"import", testImport}}},
 		{"hostile", []step{{"strangers", testStrangers}, {"rebound", testRebound}, {"message", testHostile}, {"files", testHostileFiles}, {"links", testHostileLinks}}},
 	} {

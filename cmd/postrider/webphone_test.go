@@ -59,6 +59,52 @@ func testScripts(t *testing.T, w *web) {
 	}
 }
 
+// testFingers sees that all that is pressed on a phone is as large as a finger, 44 pixels
+// either way, wherever the page leads; links within a text are not.
+func testFingers(t *testing.T, w *web) {
+	w.deliver(written(t, files(t)), written(t, newsletter(t)))
+	w.wait("beans")
+	small := func(name string) {
+		t.Helper()
+		for _, width := range []int64{320, 390} {
+			shoot(t, w.ctx, name, width, "light")
+			for _, what := range eval[[]string](t, w.ctx, `[...document.querySelectorAll("a[href], button, summary, input, textarea, label:has([type=checkbox], [type=radio])")].flatMap(e => {
+				const r = e.getBoundingClientRect(), s = getComputedStyle(e), said = e.title || e.ariaLabel || e.innerText || e.name || e.className
+				if (!e.checkVisibility() || s.display === "inline" || e.closest("label") && e.matches("[type=checkbox], [type=radio]") || e.matches(".skip, [type=file]")) return []
+				return r.width < 44 || r.height < 44 ? [said.trim() + " of " + Math.round(r.width) + " × " + Math.round(r.height)] : [] })`) {
+				t.Errorf("%s at %d: a finger does not hit %s", name, width, what)
+			}
+		}
+	}
+	w.open(t, "/")
+	w.rows(t, 2)
+	small("fingers-list")
+	w.click(t, ".rows .pick")
+	until(t, w.ctx, `!document.querySelector("#picking").hidden`)
+	small("fingers-picked")
+	w.open(t, "/")
+	w.press(t, "m")
+	until(t, w.ctx, `document.querySelector("#places div").contains(document.activeElement)`)
+	small("fingers-places")
+	for name, path := range map[string]string{"compose": "/compose", "faults": "/faults", "forward": "/compose?how=forward&id=" + w.wait("beans")} {
+		w.open(t, path)
+		small("fingers-" + name)
+	}
+	for _, dialog := range []string{"settings", "tagging", "releasing", "sure", "keys"} {
+		w.open(t, "/")
+		eval[bool](t, w.ctx, `document.querySelector("#`+dialog+`").showModal(), true`)
+		small("fingers-" + dialog)
+	}
+	w.open(t, "/messages/"+w.wait("beans"))
+	eval[bool](t, w.ctx, `document.querySelector("article .menu").open = true`)
+	small("fingers-more")
+	for _, view := range []string{"html", "text", "headers", "source", "parts", "session", "checks"} {
+		w.open(t, "/messages/"+w.wait("Files")+"?view="+view)
+		small("fingers-" + view)
+	}
+	eval[bool](t, w.ctx, `fetch("/api/v1/messages?all=true", { method: "DELETE" }).then(() => true)`, chromedp.EvalAwaitPromise)
+}
+
 // testPhone goes from message to message on a phone, where there is one pane at a time.
 func testPhone(t *testing.T, w *web) {
 	w.notes(t, "medlar", 60) // more than are listed
