@@ -156,7 +156,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err := v.files(); err != nil {
 		return err
 	}
-	v.inbox = &inbox.Inbox{Hosts: o.webHosts, OnMail: v.printMail, Logger: v.log}
+	v.inbox = &inbox.Inbox{Hosts: o.webHosts, OnMail: frugal(v.printMail), Logger: v.log}
 	if v.relay, err = o.inbox.apply(v.inbox); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -70,6 +71,20 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 	}
 	in.Relay = relay
 	return relay, nil
+}
+
+// quietAfter is how long no mail has to have come for memory to be given back.
+const quietAfter = 2 * time.Second
+
+// frugal is fn, and gives memory back to the system once messages have stopped coming:
+// reading a burst of them leaves behind about as much as the inbox needs, which the
+// runtime would keep for the next one.
+func frugal(fn func(*inbox.Entry)) func(*inbox.Entry) {
+	quiet := time.AfterFunc(quietAfter, debug.FreeOSMemory) // what starting has left, too
+	return func(e *inbox.Entry) {
+		fn(e)
+		quiet.Reset(quietAfter)
+	}
 }
 
 // keepLimit reads one limit: a number of messages, a time or a size.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/inbox"
@@ -93,6 +95,33 @@ func TestServeInboxWrong(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Memory is given back when mail has stopped coming, and not between two messages.
+func TestFrugal(t *testing.T) {
+	given := func() uint32 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.NumForcedGC
+	}
+	synctest.Test(t, func(t *testing.T) {
+		told := 0
+		tell := frugal(func(*inbox.Entry) { told++ })
+		before := given()
+		for range 10 {
+			tell(nil)
+			time.Sleep(quietAfter - 1)
+		}
+		synctest.Wait()
+		if n := given() - before; n != 0 || told != 10 {
+			t.Errorf("memory was given back %d times between %d messages, want none between 10", n, told)
+		}
+		time.Sleep(2 * quietAfter)
+		synctest.Wait()
+		if n := given() - before; n != 1 {
+			t.Errorf("memory was given back %d times after them, want once", n)
+		}
+	})
 }
 
 func TestKeepLimit(t *testing.T) {

@@ -40,9 +40,10 @@ type packer struct {
 
 func newPacker() (*packer, error) {
 	// No checksum: a frame lies in a page or two beside its row, and a disk that
-	// changes octets is for SQLite to find. The window is the longest message that
-	// comes here.
-	large, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20),
+	// changes octets is for SQLite to find. Each encoder keeps its window: one as long as
+	// the longest message that comes here would take a megabyte for each processor, and
+	// what repeats farther apart than this are attachments, which is to say nothing.
+	large, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false), zstd.WithWindowSize(256<<10),
 		zstd.WithLowerEncoderMem(true), zstd.WithEncoderDictRaw(dictionaryID, []byte(dictionary)))
 	if err != nil {
 		return nil, err
