@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"context"
-	"encoding/json"
 	"hash/fnv"
 	"net/http"
 	"net/url"
@@ -263,15 +262,6 @@ func stamp(t time.Time) string { return t.Format("2 Jan 2006 15:04") }
 
 // The name of a row's element, for the script.
 func (r row) Element() string { return "m-" + r.ID }
-
-// TagsJSON is the tags for the script.
-func (r row) TagsJSON() string {
-	if len(r.Tags) == 0 {
-		return "[]"
-	}
-	b, _ := json.Marshal(r.Tags) // strings only
-	return string(b)
-}
 
 // TagLinks are the tags, each with a search for it.
 func (r row) TagLinks() []span {

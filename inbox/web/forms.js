@@ -1,6 +1,6 @@
 // What a person makes or changes by a form or a dialog. It goes the way of programs: as JSON.
 
-import { $, parse, piece, query, rowOf, withQuery } from './list.js'
+import { $, parse, piece, query, withQuery } from './list.js'
 import { api, ask, home, openID, pane, show, subjects, tell } from './page.js'
 
 // asked opens a dialog and says whether it was answered with yes. What was answered the last time is forgotten first: Esc
@@ -15,8 +15,9 @@ function asked(dialog) {
 export async function tag() {
   const ids = subjects()
   if (!ids.length) return
-  const of = id => JSON.parse(rowOf(id)?.dataset.tags || $(`article[data-id="${id}"]`)?.dataset.tags || '[]') ?? []
-  const typed = await tagsTyped(ids.length === 1 ? of(ids[0]) : [])
+  // As the server has them: those on the page may be older.
+  const one = ids.length === 1 ? await ask('GET', `${api}/${ids[0]}`) : { tags: [] }
+  const typed = one && await tagsTyped(one.tags)
   if (!typed) return
   for (const id of ids) {
     if (await ask('PATCH', `${api}/${id}`, ids.length === 1 ? { tags: typed } : { tag: typed }) && id === openID()) show(location.href, false)
@@ -38,17 +39,18 @@ export async function readAll() {
   if (done) tell(done.updated ? `${count(done.updated)} marked read.` : 'All of them were read.')
 }
 
+// What was found when it was asked is what is meant, wherever the way back has led meanwhile.
 export async function tagAll() {
-  const typed = await tagsTyped([])
-  const done = typed?.length && await ask('PATCH', found(), { tag: typed })
+  const all = found(), typed = await tagsTyped([])
+  const done = typed?.length && await ask('PATCH', all, { tag: typed })
   if (done) tell(`${count(done.updated)} tagged.`)
 }
 
 export async function empty() {
-  const dialog = $('#sure')
+  const dialog = $('#sure'), all = found()
   $('h2', dialog).textContent = query() ? `Delete all that “${query()}” finds?` : 'Delete all messages?'
   if (!await asked(dialog)) return
-  const done = await ask('DELETE', found())
+  const done = await ask('DELETE', all)
   if (!done) return
   tell(`${count(done.deleted)} deleted.`)
   home()
@@ -101,26 +103,32 @@ document.addEventListener('submit', event => {
   const run = forms[event.target.id]
   if (!run) return
   event.preventDefault()
-  run(event.target, event.submitter?.value)
+  // Once: a second click while it is under way would send a second message.
+  const form = event.target
+  if (form.ariaBusy) return
+  form.ariaBusy = 'true'
+  run(form, event.submitter?.value).catch(error => tell(`That did not work: ${error.message}`)).finally(() => { form.ariaBusy = null })
 })
 
 export async function misbehave(lines) {
   const set = await ask('PUT', '/api/v1/faults', { faults: lines.map(rule => ({ rule })) })
   if (!set) return
   tell(set.faults.length ? 'The server misbehaves from now on.' : 'The server behaves again.')
-  const page = parse((await piece('/faults')).html)
+  const answer = await piece('/faults').catch(() => null)
+  if (!answer?.ok) return
+  const page = parse(answer.html)
   $('#faulty').innerHTML = $('#faulty', page).innerHTML
-  if (location.pathname === '/faults') pane.innerHTML = $('#pane', page).innerHTML
+  if ($('#faults', pane)) pane.innerHTML = $('#pane', page).innerHTML
 }
 
 // links has the server look at a message's links: only when somebody asks.
 export async function links() {
-  const button = $('[data-do=links]', pane)
+  const button = $('[data-do=links]', pane), into = $('#links', pane) // the reader may be elsewhere when they have been looked at
   button.disabled = true
   const answer = await fetch(`/messages/${openID()}/links`, { method: 'POST' }).then(a => a.text()).catch(() => null)
   button.disabled = false
   if (answer === null) tell('The server does not answer.')
-  else $('#links', pane).innerHTML = answer
+  else into.innerHTML = answer
 }
 
 export async function release() {

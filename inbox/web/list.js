@@ -18,28 +18,32 @@ const tallest = 12e6 // pixels: what is taller, browsers do not lay out
 export const rows = () => [...list.querySelectorAll('li[data-id]')]
 export const rowOf = id => id && list.querySelector(`li[data-id="${CSS.escape(id)}"]`)
 export const query = () => new URLSearchParams(location.search).get('query')?.trim() ?? ''
-export const withQuery = more => { const p = new URLSearchParams({ ...(query() && { query: query() }), ...more }); return p.size ? '?' + p : '' }
+export const withQuery = (more, of = query()) => { const p = new URLSearchParams({ ...(of && { query: of }), ...more }); return p.size ? '?' + p : '' }
 export const parse = html => new DOMParser().parseFromString(html, 'text/html')
 const newer = (root = list) => $('a.newer', root), older = (root = list) => $('a.older', root)
 const idOf = row => row.dataset.id
 
+// A server that has not answered by then will not: what waits behind the request goes on.
+export const patience = () => AbortSignal.timeout(20000)
+
 export async function piece(url) {
-  const answer = await fetch(url, { headers: { Accept: 'text/html' } })
+  const answer = await fetch(url, { headers: { Accept: 'text/html' }, signal: patience() })
   return { ok: answer.ok, html: await answer.text() }
 }
 
 // once makes a function that is not called again while it is under way: calls meanwhile make one more round, so that a
-// flood of mail costs a few requests a second and no more.
+// flood of mail costs a few requests a second and no more. What fails is tried again a few times; after that the next
+// call does, or the stream's return.
 export function once(work, pause = 120) {
   let busy = false, again = false
   return async () => {
     again = true
     if (busy) return
     busy = true
-    while (again) {
+    for (let failed = 0; again;) {
       again = false
-      try { await work() } catch { break } // the server is away; the stream's return brings us back here
-      await new Promise(done => setTimeout(done, pause))
+      try { await work(); failed = 0 } catch { again = ++failed < 4 || again }
+      await new Promise(done => setTimeout(done, failed ? 1000 : pause))
     }
     busy = false
   }
@@ -65,6 +69,11 @@ export function localise(root) {
       : at.toDateString() === today ? { timeStyle: 'short' } : { day: 'numeric', month: 'short' })
   }
 }
+
+// What the rows answer. What is searched for may be another thing already: until the list has been read anew, all that is
+// asked about the window is asked in its own words.
+let listed = query()
+const ofWindow = more => withQuery(more, listed)
 
 // Where the window is: so many rows are before it, of so many in all. Both are estimates except at the ends.
 let before = 0, total = 0
@@ -103,7 +112,7 @@ function trim(atTop) {
 // link puts a link at one end of the window, to what is beyond it.
 function link(where) {
   const ends = rows()
-  const href = where === 'newer' ? '/' + withQuery({ order: 'oldest', after: idOf(ends[0]) }) : '/' + withQuery({ before: idOf(ends.at(-1)) })
+  const href = where === 'newer' ? '/' + ofWindow({ order: 'oldest', after: idOf(ends[0]) }) : '/' + ofWindow({ before: idOf(ends.at(-1)) })
   const a = $('a.' + where, list) ?? Object.assign(document.createElement('a'), { className: 'more ' + where, textContent: where === 'newer' ? 'Newer messages' : 'Older messages' })
   a.href = href
   if (!a.isConnected) where === 'newer' ? $('.rows', list).before(a) : $('.rows', list).after(a)
@@ -135,7 +144,7 @@ async function jump(to) {
   const all = rows(), index = Math.round(to * total), n = all.length
   const where = to <= 0 ? {} : to >= 1 ? { order: 'oldest' }
     : index < before ? { after: idOf(all[0]), skip: index / before } : { before: idOf(all.at(-1)), skip: (index - before - n) / (total - before - n) }
-  const answer = await piece('/list' + withQuery(where))
+  const answer = await piece('/list' + ofWindow(where))
   if (!answer.ok) return false
   put(parse(answer.html), to >= 1 ? Infinity : index)
   return true
@@ -178,7 +187,7 @@ export const end = oldest => inTurn(async () => {
   if (!rows().length) return
   if (oldest ? older() : newer()) await jump(oldest ? 1 : 0).catch(() => {})
   list.scrollTop = oldest ? foot() : 0
-  $('a', rows().at(oldest ? -1 : 0)).focus({ preventScroll: true })
+  rows().at(oldest ? -1 : 0)?.querySelector('a').focus({ preventScroll: true })
 })
 
 // neighbour is the row that is so many below or above; at the window's edge it is waited for.
@@ -195,30 +204,34 @@ export async function neighbour(by) {
   }
 }
 
-// reload fetches the list anew: the rows of the window, or with another query the newest.
-let another = false
+// reload fetches the list anew: the rows of the window, or with another query the newest. What has been typed meanwhile
+// has asked for a list of its own, and this one is of no use any more.
+let renewed = 0, seen = 0 // how often a list from the newest on was asked for, and which of these is shown
 export const reload = once(() => inTurn(async () => {
-  if (another) list.scrollTop = 0
+  const wanted = query(), turn = renewed, another = wanted !== listed || turn !== seen
   const held = !another && newer() && rows()[0]
   const limit = another ? page : Math.min(Math.max(rows().length, page), 1000)
-  another = false
-  const answer = await piece('/list' + withQuery({ limit, ...(held && { before: idOf(held) }) }))
+  const answer = await piece('/list' + withQuery({ limit, ...(held && { before: idOf(held) }) }, wanted))
   const fresh = parse(answer.html)
   if (held && $('.rows', fresh)) { // the first row itself is not before it
-    const one = await piece(`/messages/${idOf(held)}/row${withQuery()}`)
+    const one = await piece(`/messages/${idOf(held)}/row${withQuery({}, wanted)}`)
     const row = one.ok && $('li', parse(one.html))
     if (row) $('.rows', fresh).prepend(row)
   }
-  if (answer.ok && isAsShown(fresh)) { recount(fresh); measure(); return settle() }
+  if (query() !== wanted) return
+  if (answer.ok && !another && isAsShown(fresh)) { recount(fresh); measure(); return settle() }
+  if (another) list.scrollTop = 0
   put(fresh, held ? before : 0)
+  listed = wanted
+  seen = turn
   search.toggleAttribute('aria-invalid', !answer.ok)
   welcome()
   fill()
 }))
 
-// renew is reload for a list of something else.
+// renew is reload for a list from the newest on, whatever is shown.
 export function renew() {
-  another = true
+  renewed++
   reload()
 }
 
@@ -236,7 +249,7 @@ export const arrived = once(() => inTurn(async () => {
   const first = rows()[0]
   if (!first) return void reload()
   if (newer()) return void counted()
-  const answer = await piece('/list' + withQuery({ after: idOf(first) }))
+  const answer = await piece('/list' + ofWindow({ after: idOf(first) }))
   const fresh = parse(answer.html)
   if (!answer.ok || older(fresh)) return void reload() // more than a page of them
   recount(fresh)
@@ -270,14 +283,14 @@ function adopt(root) {
 
 // changed fetches one row again.
 export const changed = id => inTurn(async () => {
-  const answer = rowOf(id) && await piece(`/messages/${id}/row${withQuery()}`)
+  counted() // whether its row is here or not
+  const answer = rowOf(id) && await piece(`/messages/${id}/row${ofWindow()}`)
   const fresh = answer?.ok && $('li', parse(answer.html)), row = rowOf(id), focus = document.activeElement
   if (!fresh || !row) return
   const focused = row.contains(focus)
   row.replaceWith(fresh)
   if (focused) refocus(fresh, focus)
   adopt(list)
-  counted()
 }).catch(() => {}) // the server is away
 
 // gone takes rows away.
@@ -293,7 +306,7 @@ export function gone(...ids) {
 export const counted = once(() => inTurn(async () => {
   const first = rows()[0]
   if (!first) return void reload()
-  recount(parse((await piece('/list' + withQuery({ after: idOf(first), limit: 1 }))).html))
+  recount(parse((await piece('/list' + ofWindow({ after: idOf(first), limit: 1 }))).html))
   measure()
   settle()
 }))

@@ -1,7 +1,7 @@
 // The page's script. The server renders every piece; this fetches a piece again when something has happened and puts it in
 // its place. Nothing of a message is ever made into HTML here. The list, forms and settings have files of their own.
 
-import { $, arrived, begin, changed, counted, end, gone, list, localise, neighbour, once, parse, piece, query, reload, renew, rowOf, rows, withQuery } from './list.js'
+import { $, arrived, begin, changed, counted, end, gone, list, localise, neighbour, once, parse, patience, piece, query, reload, renew, rowOf, rows, withQuery } from './list.js'
 import { dropped, empty, links, misbehave, readAll, release, tag, tagAll } from './forms.js'
 import { look, looked, notify, setting, settings } from './settings.js'
 
@@ -9,9 +9,9 @@ export const pane = $('#pane')
 const side = $('#side'), top = $('#top'), places = $('#places'), say = $('#status'), live = $('#live'), search = $('.search input')
 const toast = $('#toast'), picking = $('#picking')
 export const api = '/api/v1/messages'
-const idle = pane.innerHTML // what the pane shows when nothing is open, if the page began so
-const beganIdle = document.body.dataset.view === 'list'
+let idle = document.body.dataset.view === 'list' && rows().length && pane.innerHTML // what the pane shows when nothing is open, if it is known
 let opening = 0 // counts what was asked for, so that a late answer does not replace a newer one
+let choices = 0 // counts where the reader went by name, so that a step that is still waiting does not lead on from there
 
 // Where we are: which message is open, which row has the focus, which are picked.
 const picked = new Set()
@@ -40,10 +40,12 @@ export function settle() {
 }
 
 // opened fills the menu beside the list, for what is in it takes counting.
+let counting = 0
 async function opened() {
+  const turn = ++counting
   if (!places.open) return
   const answer = await piece('/places' + withQuery()).catch(() => null)
-  if (!answer || !places.open) return
+  if (!answer?.ok || turn !== counting) return
   $('div', places).innerHTML = answer.html
   settle()
   $('button, a', $('div', places))?.focus()
@@ -51,22 +53,34 @@ async function opened() {
 
 // The first message ever takes the place of the words on how to send one.
 export function welcome() {
-  if (rows().length && !openID() && $('.art', pane)) piece('/').then(answer => { if (!openID()) pane.innerHTML = $('#pane', parse(answer.html)).innerHTML })
+  if (rows().length && $('.art', pane)) rest()
+}
+
+// rest shows what stands beside the list while nothing is open; whether there is mail decides what that is.
+async function rest() {
+  const turn = opening
+  if (!idle || !rows().length) {
+    const answer = await piece('/').catch(() => null)
+    const fresh = answer?.ok && $('#pane', parse(answer.html))
+    if (!fresh || turn !== opening) return
+    idle = $('.art', fresh) ? null : fresh.innerHTML
+    pane.innerHTML = fresh.innerHTML
+  } else pane.innerHTML = idle
 }
 
 // show opens a message, or another pane, beside the list.
 export async function show(url, push = true) {
   const turn = ++opening
-  const to = new URL(url, location)
-  let answer
-  try { answer = await piece(to.pathname + '/pane' + look(to).search) } catch { location = url; return }
+  const answer = await piece(look(searched(url)).href.replace(/(\?|$)/, '/pane$1')).catch(() => null)
   if (turn !== opening) return
+  if (!answer) return tell('That did not work: the server does not answer.')
+  const to = searched(url)
   const id = to.pathname.split('/')[2]
   const other = !id || openID() !== id
   const focused = !other && document.activeElement.closest?.('#pane a')?.getAttribute('href')
   pane.innerHTML = answer.html
   // Another view of the same message takes the place of the last, so that the way back leads to the list.
-  if (push) history[other ? 'pushState' : 'replaceState'](null, '', url)
+  if (push) history[other ? 'pushState' : 'replaceState'](null, '', to)
   document.body.dataset.view = 'message'
   if (other) {
     pane.scrollTop = 0
@@ -82,6 +96,14 @@ export async function show(url, push = true) {
   if ($('article', pane)?.dataset.unread === 'true') mark([openID()], false)
 }
 
+// searched is a URL with what is searched for now: a link may have been written before.
+function searched(url) {
+  const to = new URL(url, location)
+  if (query()) to.searchParams.set('query', query())
+  else to.searchParams.delete('query')
+  return to
+}
+
 // prepare sees to what only the browser can tell: whether it shows PDF.
 function prepare() {
   const pdf = !navigator.pdfViewerEnabled && $('.pdf', pane)
@@ -93,18 +115,21 @@ function prepare() {
 // home closes the message.
 export function home(push = true) {
   opening++
+  choices++
   const from = openID()
   if (push) history.pushState(null, '', '/' + withQuery())
   document.body.dataset.view = 'list'
-  if (beganIdle) pane.innerHTML = idle
-  else piece('/').then(answer => { pane.innerHTML = $('#pane', parse(answer.html)).innerHTML })
+  pane.replaceChildren()
+  rest()
   settle()
   rowOf(from)?.querySelector('a').focus()
 }
 
 // ask sends a change to the server; what it refuses is told.
 export async function ask(method, path, body, more) {
-  const answer = await fetch(path, { method, body: body && JSON.stringify(body), headers: body && { 'Content-Type': 'application/json' }, ...more }).catch(() => null)
+  // What is sent on takes as long as it takes.
+  const signal = method === 'POST' ? null : patience()
+  const answer = await fetch(path, { method, signal, body: body && JSON.stringify(body), headers: body && { 'Content-Type': 'application/json' }, ...more }).catch(() => null)
   const said = await answer?.json().catch(() => null)
   if (answer?.ok || said?.results) return said ?? true
   tell('That did not work: ' + (said?.error ?? answer?.status ?? 'the server does not answer'))
@@ -155,9 +180,11 @@ function remove(ids) {
   const end = finish = async () => {
     clearTimeout(timer)
     finish = null
-    for (const id of ids) await ask('DELETE', `${api}/${id}`, undefined, { keepalive: true })
+    // All at once: a page that is left sends no second request.
+    const done = await Promise.all(ids.map(id => ask('DELETE', `${api}/${id}`, undefined, { keepalive: true })))
     for (const id of ids) leaving.delete(id)
-    counted()
+    if (done.every(Boolean)) counted()
+    else reload() // what is still there comes back
   }
   tell(ids.length === 1 ? 'Deleted.' : `${ids.length} messages deleted.`, undo)
   undoLast = undo
@@ -186,8 +213,9 @@ function pickTo(id) {
 
 // step goes to the row below or above.
 async function step(by) {
+  const from = choices
   const link = (await neighbour(by))?.querySelector('a')
-  if (!link) return
+  if (!link || from !== choices) return
   link.focus()
   if ((wide() || openID()) && !picked.size) show(link.href)
 }
@@ -255,7 +283,7 @@ document.addEventListener('click', event => {
   if (link && !event.shiftKey) {
     event.preventDefault()
     if ('find' in link.dataset) { search.value = link.dataset.find; find() }
-    else if ('open' in link.dataset) { if (link.closest('.choices')) looked(new URL(link.href)); show(link.href) }
+    else if ('open' in link.dataset) { choices++; if (link.closest('.choices')) looked(new URL(link.href)); show(link.href) }
     else if (link.matches('.more')) list.scrollTop += link.matches('.older') ? list.clientHeight : -list.clientHeight
     else if (link.classList.contains('brand')) location = '/'
     else home()
@@ -267,6 +295,7 @@ document.addEventListener('click', event => {
 
 addEventListener('popstate', () => {
   search.value = query()
+  choices++
   if (location.pathname === '/') home(false)
   else show(location.href, false)
   reload()
@@ -297,8 +326,15 @@ stream.addEventListener('message', event => {
   arrived()
 })
 stream.addEventListener('update', event => changed(JSON.parse(event.data).id))
-stream.addEventListener('delete', event => { gone(JSON.parse(event.data).id); counted() })
+stream.addEventListener('delete', event => {
+  const { id } = JSON.parse(event.data)
+  if (id === openID() && !leaving.has(id)) tell('The message that is open has been deleted.')
+  gone(id)
+  counted()
+})
 stream.addEventListener('reset', reload)
+// A machine that has slept may hold a stream that is dead, and not know.
+document.addEventListener('visibilitychange', () => { if (!document.hidden) reload() })
 
 begin()
 prepare()
