@@ -94,7 +94,7 @@ func (f *File) locate(text []byte) error {
 		// Both marks of the format count, and the quotes that a key may stand in, or "port" and port would be two keys.
 		if name[0] != '[' {
 			end := strings.IndexAny(name, "=:")
-			if end < 0 {
+			if end <= 0 {
 				return fmt.Errorf("configuration, line %d: %.40q is neither KEY = VALUE nor a comment", n, name)
 			}
 			name = name[:end]

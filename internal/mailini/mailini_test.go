@@ -9,12 +9,12 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	f, err := mailini.Parse(strings.NewReader("# ours\n; port = 1\nport=2525 ; the usual one\nusers = /etc/a#b;c\n\"web_host\" = 'x'\r\non_mail = raw:/bin/deliver -d \"a b\"\naccept: a,b\ndata=\n"))
+	f, err := mailini.Parse(strings.NewReader("# ours\n; port = 1\nport=2525 ; the usual one\nusers = /etc/a#b;c\\\n\"web_host\" = 'x'\r\non_mail = raw:/bin/deliver -d \"a b\"\naccept: a,b\ndata=\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{
-		"port": "2525", "users": "/etc/a#b;c", "web_host": "x", "on_mail": `raw:/bin/deliver -d "a b"`, "accept": "a,b", "data": "", "web": "",
+		"port": "2525", "users": "/etc/a#b;c\\", "web_host": "x", "on_mail": `raw:/bin/deliver -d "a b"`, "accept": "a,b", "data": "", "web": "",
 	} {
 		if got := f.Value(key); got != want {
 			t.Errorf("%s: got %q, want %q", key, got, want)
@@ -46,8 +46,9 @@ func TestParseRefuses(t *testing.T) {
 		{"port = 25\n[more]\nx = y\n", "line 2: [more]: there are no sections"},
 		{"port = 25\n;x\nport = 26\n", "line 3: port: it is in line 1 already"},
 		{"; x\nport\n", `configuration, line 2: "port" is neither KEY = VALUE nor a comment`},
-		{"= 3\n", "configuration"},
-		{strings.Repeat("#", 2<<20), "longer than 1048576 octets"},
+		{"\n= 3\n", `configuration, line 2: "= 3" is neither KEY = VALUE nor a comment`},
+		{"x=3\n", "line 1: x: unknown"},
+		{strings.Repeat("#", 1<<20+1), "longer than 1048576 octets"},
 	} {
 		if _, err := mailini.Parse(strings.NewReader(c.text)); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%.40q: got %v, want %q in one line", c.text, err, c.want)
@@ -122,6 +123,9 @@ func TestReadingAndLists(t *testing.T) {
 				t.Errorf("%s is no key: %v", key, err)
 			}
 		}
+	}
+	if _, err := mailini.Parse(strings.NewReader(strings.Repeat("#", 1<<20))); err != nil {
+		t.Errorf("as long as may be: got %v", err)
 	}
 	f, err := mailini.Parse(strings.NewReader(""))
 	if err != nil || f.Has("port") || f.Value("port") != "" {

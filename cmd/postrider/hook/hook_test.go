@@ -165,6 +165,7 @@ func TestLimit(t *testing.T) {
 func TestCommandInput(t *testing.T) {
 	t.Setenv("POSTRIDER_SECRET", "x")
 	t.Setenv("MAIL_SENDER", "somebody else")
+	t.Setenv("LANG", "C.UTF-8")
 	dir := t.TempDir()
 	path := script(t, "cat >"+dir+"/in; env >"+dir+"/env; echo \"$#:$1:$2\" >"+dir+"/args")
 	q := Question{Env: []string{"MAIL_SENDER=ann@example.com", "MAIL_RECIPIENTS=a\nb"}, JSON: map[string]string{"subject": "x"}, Message: strings.NewReader("Subject: x\r\n\r\n")}
@@ -183,7 +184,7 @@ func TestCommandInput(t *testing.T) {
 			t.Errorf("%s: standard input was %q, want %q", text, got, want)
 		}
 		env := read("env")
-		if !strings.Contains(env, "MAIL_SENDER=ann@example.com\n") || !strings.Contains(env, "MAIL_RECIPIENTS=a\nb\n") || strings.Contains(env, "POSTRIDER_") || strings.Contains(env, "somebody") {
+		if !strings.Contains(env, "MAIL_SENDER=ann@example.com\n") || !strings.Contains(env, "MAIL_RECIPIENTS=a\nb\n") || !strings.Contains(env, "LANG=C.UTF-8\n") || strings.Contains(env, "POSTRIDER_") || strings.Contains(env, "somebody") {
 			t.Errorf("%s: the environment was\n%s", text, env)
 		}
 		if got := read("args"); got != "2:one \"word:\n" {
@@ -303,7 +304,7 @@ func TestStatuses(t *testing.T) {
 		enhanced smtp.EnhancedCode
 		asked    int
 	}{
-		{200, 0, "", 1}, {201, 0, "", 1}, {204, 0, "", 1}, {301, -1, "", 1}, {307, -1, "", 1}, {400, -1, "", 1}, {401, -1, "", 1},
+		{200, 0, "", 1}, {201, 0, "", 1}, {204, 0, "", 1}, {299, 0, "", 1}, {300, -1, "", 1}, {301, -1, "", 1}, {307, -1, "", 1}, {400, -1, "", 1}, {401, -1, "", 1},
 		{403, 550, "5.7.1", 1}, {404, 550, "5.1.1", 1}, {410, 550, "5.1.1", 1}, {422, 554, "5.6.0", 1},
 		{408, -1, "", 3}, {429, -1, "", 3}, {500, -1, "", 3}, {502, -1, "", 3}, {503, -1, "", 3},
 	} {
