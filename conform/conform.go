@@ -196,7 +196,7 @@ func (c *Config) missing(one *Case, o *offers) string {
 	}
 	switch {
 	// RFC 4954, 6 and RFC 3207, 4: it cannot be found out what it would do then.
-	case one.after != "stranger" && one.mails() && o.asksFirst():
+	case (c.User == "" && one.after != "stranger" || one.after == "secure-mail") && one.mails() && o.asksFirst():
 		return "the server takes no mail from just anybody (530): it wants credentials or TLS first, which are not given"
 	case c.RelayTo == "" && one.relays():
 		return "it asks for mail to be passed on, and no address to relay to is given"

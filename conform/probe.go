@@ -31,7 +31,7 @@ type offers struct {
 	self            string // the server's address as a literal
 	twin, twinASCII string // a domain that looks like the recipient's; "" if none does
 
-	asksFirst   func() bool // whether MAIL is refused to who has said what goes before most cases
+	asksFirst   func() bool // whether MAIL is refused to who has no credentials, in TLS where most cases are
 	anyPassword func() bool // whether a password that nobody has is taken
 	anyMailbox  func() bool // whether a recipient that nobody is, at the recipient's domain, is taken
 }
@@ -54,7 +54,7 @@ func (c *Config) probe(ctx context.Context) (*offers, error) {
 	}
 	defer client.Close()
 	o := &offers{clear: maps.Collect(client.Extensions()), implicit: c.implicit(), self: literal(conn.RemoteAddr())}
-	o.asksFirst = sync.OnceValue(func() bool { return c.User == "" && c.asksFirst(ctx, o) })
+	o.asksFirst = sync.OnceValue(func() bool { return c.asksFirst(ctx, o) })
 	o.anyPassword = sync.OnceValue(func() bool { return c.takesPassword(ctx, o) })
 	o.anyMailbox = sync.OnceValue(func() bool { return c.takesMailbox(ctx, o) })
 	_, here := cutAddress(c.Rcpt)

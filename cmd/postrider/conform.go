@@ -137,7 +137,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 		return err
 	}
 	begin := time.Now()
-	count := map[conform.Outcome]int{}
+	outcomes := map[conform.Outcome]int{}
 	var all []conform.Result
 	for r, err := range conform.Run(cmd.Context(), c) {
 		if err != nil {
@@ -149,7 +149,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 			}
 			return err
 		}
-		count[r.Outcome]++
+		outcomes[r.Outcome]++
 		switch {
 		case o.junit:
 			all = append(all, r)
@@ -162,11 +162,11 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 			return exitf(exitIO, "%w", err)
 		}
 	}
-	if len(count) == 0 {
+	if len(outcomes) == 0 {
 		return usagef("--run: no case has such a name; postrider conform --list prints them all")
 	}
 	if o.junit {
-		if err := printJUnit(s.out, addr, all, count, time.Since(begin)); err != nil {
+		if err := printJUnit(s.out, addr, all, outcomes, time.Since(begin)); err != nil {
 			return exitf(exitIO, "%w", err)
 		}
 	}
@@ -176,9 +176,9 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 		summary = s.err
 	}
 	fmt.Fprintf(summary, "%d passed, %d failed, %d skipped in %v\n",
-		count[conform.Pass], count[conform.Fail], count[conform.Skip], time.Since(begin).Round(10*time.Millisecond))
-	if n := count[conform.Fail]; n > 0 {
-		return exitf(exitFailed, "%d cases failed", n)
+		outcomes[conform.Pass], outcomes[conform.Fail], outcomes[conform.Skip], time.Since(begin).Round(10*time.Millisecond))
+	if n := outcomes[conform.Fail]; n > 0 {
+		return exitf(exitFailed, "%s failed", count(n, "case"))
 	}
 	return nil
 }

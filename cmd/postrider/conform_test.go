@@ -80,12 +80,12 @@ func TestConformFails(t *testing.T) {
 	}}
 	addr := listening(t, srv)
 	code, out, errOut := conformRun(t, addr, "--run", "noop-*,rset-nothing")
-	if code != 1 || !strings.Contains(out, "FAIL  noop-before-hello ") || strings.Contains(out, "\x1b") || !strings.Contains(errOut, "cases failed") {
+	if code != 1 || !strings.Contains(out, "FAIL  noop-before-hello ") || strings.Contains(out, "\x1b") || !strings.HasSuffix(errOut, " cases failed\n") {
 		t.Errorf("got exit %d, %q, %q, want 1 and a line that says FAIL", code, out, errOut)
 	}
-	code, out, _ = conformRun(t, addr, "--run", "noop-argument", "--json")
+	code, out, errOut = conformRun(t, addr, "--run", "noop-argument", "--json")
 	var c caseJSON
-	if err := json.Unmarshal([]byte(out), &c); code != 1 || err != nil || c.Outcome != "fail" || c.Source != "RFC 5321, 4.1.1.9" || !strings.Contains(c.Detail, "550") {
+	if err := json.Unmarshal([]byte(out), &c); code != 1 || !strings.HasSuffix(errOut, ": 1 case failed\n") || err != nil || c.Outcome != "fail" || c.Source != "RFC 5321, 4.1.1.9" || !strings.Contains(c.Detail, "550") {
 		t.Errorf("got exit %d and %q (%v), want one failed case", code, out, err)
 	}
 	code, out, _ = conformRun(t, addr, "--run", "noop-argument,rset-nothing", "--junit")

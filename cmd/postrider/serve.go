@@ -88,13 +88,17 @@ before the file.
 
 A COMMAND is run without a shell, for --hook-timeout at the most, with the envelope in
 MAIL_SENDER, MAIL_RECIPIENTS (a line each), MAIL_RECIPIENT, MAIL_IP, MAIL_HOST,
-MAIL_USER, MAIL_TLS and MAIL_SIZE, and with JSON on standard input; raw:COMMAND gets
-the message itself. It accepts with exit code 0, refuses with 1 and 64 to 78, where
-the first line that it prints is told to the client, and defers with 75; whatever
-else happens defers too. A URL gets the JSON in a POST, signed as Standard Webhooks
-has it (an HMAC with the secret), three times if it does not answer or with 408, 429
-or 5xx; 2xx accepts, 403, 404, 410 and 422 refuse, anything else defers. content:
-before either puts the content of attachments into the JSON.
+MAIL_USER, MAIL_TLS and MAIL_SIZE, and with JSON on standard input. It accepts with
+exit code 0, refuses with 1 and 64 to 78, where the first line that it prints is told
+to the client, and defers with 75; whatever else happens defers too. A URL gets the
+JSON in a POST, signed as Standard Webhooks has it (an HMAC with the secret), three
+times if it does not answer or with 408, 429 or 5xx; 2xx accepts, 403, 404, 410 and 422
+refuse, where the first line of an answer in text/plain is told, anything else defers.
+
+The JSON has ip, host, tls and user; for --on-auth, password; for --on-rcpt, sender and
+recipient; for --on-mail, sender, recipients, and the message as "postrider show --json"
+prints it, to which content: before the COMMAND or URL adds the content of attachments.
+raw: before a COMMAND gives it the message itself.
 
 SIGHUP has certificates and users read again.`,
 		Example: `  postrider serve

@@ -187,6 +187,9 @@ func (h *Hook) Ask(ctx context.Context, q Question) error {
 	if _, said := errors.AsType[*smtp.Error](err); err == nil || said {
 		return err
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("on-%s: no answer in %v: %w", h.kind, h.timeout, err)
+	}
 	return fmt.Errorf("on-%s: %w", h.kind, err)
 }
 

@@ -117,7 +117,7 @@ func TestTimeout(t *testing.T) {
 	h.timeout = 2 * time.Second
 	err := h.Ask(t.Context(), Question{})
 	check(t, "too long", err, -1, "", "")
-	if !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "on-mail: no answer in 2s: ") {
 		t.Errorf("got %v, want that it took too long", err)
 	}
 	child, err := os.ReadFile(pid)
@@ -356,8 +356,12 @@ func TestRetry(t *testing.T) {
 
 // A service that is not there, or does not answer, defers; another attempt is left time.
 func TestNoService(t *testing.T) {
-	h := parse(t, Mail, "http://127.0.0.1:1/")
-	check(t, "not there", h.Ask(t.Context(), Question{}), -1, "", "")
+	h := parse(t, Mail, "http://127.0.0.1:1/t0ken")
+	err := h.Ask(t.Context(), Question{})
+	check(t, "not there", err, -1, "", "")
+	if strings.Contains(err.Error(), "t0ken") {
+		t.Errorf("the URL is told: %v", err)
+	}
 	hangs := make(chan struct{})
 	s := newService(t, func(http.ResponseWriter) { <-hangs }, status(200, "text/plain", ""))
 	defer close(hangs)

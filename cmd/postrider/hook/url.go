@@ -12,6 +12,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ import (
 const attempts = 3
 
 // errAgain says that asking again may help.
-var errAgain = errors.New("the service did not answer")
+var errAgain = errors.New("the service failed")
 
 // Secret reads a secret as it is handed around: "whsec_" and base64, or any text.
 func Secret(text string) ([]byte, error) {
@@ -79,6 +80,10 @@ func (h *Hook) postOnce(ctx context.Context, id string, body []byte) error {
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
+		// The URL is not repeated in a log: it may have a token in it.
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err
+		}
 		return fmt.Errorf("%w: %w", errAgain, err)
 	}
 	defer resp.Body.Close()
