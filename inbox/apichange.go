@@ -23,6 +23,8 @@ func changeOf(w http.ResponseWriter, r *http.Request) (Change, error) {
 	if err := decode(w, r, &j, "unread (true or false), tags, tag or untag (lists of strings)"); err != nil {
 		return Change{}, err
 	}
+	// A tag is a word on the page and a term of a query: what cannot be shown in a line,
+	// or typed, is none.
 	c := Change{j.Unread, j.Tags, j.Tag, j.Untag}
 	for _, list := range [][]string{*cmp.Or(c.Tags, &[]string{}), c.Tag, c.Untag} {
 		for _, tag := range list {
@@ -41,6 +43,7 @@ func (in *Inbox) apiUpdate(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := r.PathValue("id")
+	// Nothing is asked first: it may be deleted between the question and the change.
 	if n, err := in.Store.Update(r.Context(), change, id); n == 0 {
 		return cmp.Or(err, ErrNotFound)
 	}
@@ -74,6 +77,8 @@ func (in *Inbox) apiUpdateMany(w http.ResponseWriter, r *http.Request) error {
 // apiDelete deletes one message. A second request for the same one is told that
 // there is none, so that of two who delete it at once each knows what it did.
 func (in *Inbox) apiDelete(w http.ResponseWriter, r *http.Request) error {
+	// Others are told of it by the id that the store writes: the client may have used
+	// small letters.
 	e, err := in.Store.Entry(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
@@ -107,6 +112,8 @@ func (in *Inbox) apiDeleteMany(w http.ResponseWriter, r *http.Request) error {
 // many reads which messages are meant: a forgotten parameter must not empty the
 // inbox.
 func many(r *http.Request) (Expr, error) {
+	// One of the two, and not both: who says all=true beside a query means one of them,
+	// and which one is not to be guessed.
 	values := r.URL.Query()
 	query, err := ParseQuery(values.Get("query"), time.Now())
 	if err == nil && (values.Get("all") == "true") == (query.Op != Every) {
@@ -124,6 +131,7 @@ func (in *Inbox) updateFound(ctx context.Context, query Expr, c Change) (updated
 			in.hub.publish(Event{Kind: EventReset})
 		}
 	}()
+	// What was accepted before the request is meant, whether it has been read or not.
 	in.settle(ctx)
 	for q := (Query{Match: query, Limit: MaxLimit}); ; {
 		page, err := in.Store.List(ctx, q)
@@ -133,6 +141,8 @@ func (in *Inbox) updateFound(ctx context.Context, query Expr, c Change) (updated
 		ids := page.ids()
 		n, err := in.Store.Update(ctx, c, ids...)
 		updated += n
+		// A change may have made some of them match no longer: on from the last one, by its
+		// id and not by how many there were.
 		if err != nil || !page.More {
 			return updated, err
 		}
@@ -150,7 +160,7 @@ func (in *Inbox) deleteFound(ctx context.Context, query Expr) (deleted int, err 
 		}
 	}()
 	if query.Op == Every {
-		return in.Store.DeleteAll(ctx)
+		return in.Store.DeleteAll(ctx) // at once, and without reading what there is
 	}
 	in.settle(ctx)
 	for {

@@ -8,7 +8,9 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
-// Faults and sessions as JSON.
+// Faults and sessions as JSON. A rule has two forms: its pieces by name, for programs
+// that make them, and the one line that people write. Both are answered, so that a
+// client shows the one and changes the other.
 
 // A faultJSON is a rule; times are durations such as "5s".
 type faultJSON struct {
@@ -36,6 +38,7 @@ func faultOf(j *faultJSON) (Fault, error) {
 	if j.Rule != "" {
 		alone := faultJSON{Rule: j.Rule}
 		if *j != alone {
+			// Of the one that is sent both forms must say the same.
 			if f, err := ParseFault(j.Rule); err == nil {
 				alone = jsonOf(f)
 			}
@@ -52,7 +55,7 @@ func faultOf(j *faultJSON) (Fault, error) {
 		text string
 	}{{&f.Per, j.Per}, {&f.Greylist, j.Greylist}, {&f.Delay, j.Delay}} {
 		if d.text == "" {
-			continue
+			continue // its zero means that there is none, as in a Fault
 		}
 		var err error
 		if *d.to, err = time.ParseDuration(d.text); err != nil {
@@ -64,6 +67,7 @@ func faultOf(j *faultJSON) (Fault, error) {
 
 // jsonOf makes the JSON of a rule.
 func jsonOf(f Fault) faultJSON {
+	// Left out where it is zero: "0s" would look as if somebody had asked for it.
 	text := func(d time.Duration) string {
 		if d == 0 {
 			return ""
@@ -90,6 +94,7 @@ func (in *Inbox) apiSetFaults(w http.ResponseWriter, r *http.Request) error {
 	if err := decode(w, r, &j, "faults, a list of rules"); err != nil {
 		return err
 	}
+	// Whoever forgets the list does not mean to switch off what others have set.
 	if j.Faults == nil {
 		return refuse(http.StatusBadRequest, "faults is missing; an empty list switches them off")
 	}
@@ -101,9 +106,11 @@ func (in *Inbox) apiSetFaults(w http.ResponseWriter, r *http.Request) error {
 		}
 		rules = append(rules, f)
 	}
+	// All of them or none: half of a list would be other rules, since their order counts.
 	if err := in.SetFaults(rules); err != nil {
 		return refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "inbox: "))
 	}
+	// As they are now, so that what was sent in a line can be read in its pieces.
 	return in.apiFaults(w, r)
 }
 
@@ -118,7 +125,7 @@ func (in *Inbox) apiSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	s, err := ParseSession(e.Session)
 	if err != nil {
-		return err
+		return err // it is what the store was given: damage, and no fault of the client's
 	}
 	type line struct {
 		After float64 `json:"after"` // seconds since the session started

@@ -24,9 +24,10 @@ func (in *Inbox) SetFaults(rules []Fault) error {
 	if len(rules) > maxFaults {
 		return fmt.Errorf("inbox: more than %d faults", maxFaults)
 	}
+	// A copy: the caller may go on changing its own.
 	rules = slices.Clone(rules)
 	for i := range rules {
-		rules[i].Verb = strings.ToUpper(rules[i].Verb)
+		rules[i].Verb = strings.ToUpper(rules[i].Verb) // verbs have no case (RFC 5321, 2.4)
 		if err := rules[i].check(); err != nil {
 			return err
 		}
@@ -58,6 +59,7 @@ type faultSet struct {
 	happened atomic.Int64
 }
 
+// A faultState is a rule and what it has counted; mu of its set guards both.
 type faultState struct {
 	Fault
 	since  time.Time // when the span of Per began
@@ -90,6 +92,9 @@ func (f *Fault) happen(ctx context.Context, c *smtp.Conn) error {
 	}
 	e := &smtp.Error{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: cmp.Or(f.Reply.Text, "fault injected")}
 	switch {
+	// A session that is closed under the server ends as if the network had failed, which
+	// is what the client has to cope with. Without one, as in a test of a handler, it is
+	// told as a refusal.
 	case f.Disconnect && c != nil:
 		c.Close()
 		e.Code = 421 // heard by nobody, and ends the session
@@ -105,6 +110,7 @@ func (s *faultSet) find(c *smtp.Conn, verb string, subjects []string) *Fault {
 	defer s.mu.Unlock()
 	for i := range s.rules {
 		f := &s.rules[i]
+		// Who writes DATA means the message, whichever way the client sends it.
 		if f.Verb != verb && !(f.Verb == "DATA" && verb == "BDAT") {
 			continue
 		}
@@ -114,10 +120,12 @@ func (s *faultSet) find(c *smtp.Conn, verb string, subjects []string) *Fault {
 		if f.Probability != 0 && rand.Float64() >= f.Probability {
 			continue
 		}
+		// Counted only here, so that a limit is on what the rest of the rule applies to.
 		if f.Limit > 0 && f.within() || f.Greylist > 0 && f.known(addressOf(c)+" "+strings.Join(subjects, " ")) {
 			continue
 		}
 		s.happened.Add(1)
+		// It stays as it is: new rules are new values, and this one may still be waiting.
 		return &f.Fault
 	}
 	return nil
@@ -125,6 +133,8 @@ func (s *faultSet) find(c *smtp.Conn, verb string, subjects []string) *Fault {
 
 // within counts one, and tells whether it is within the limit.
 func (f *faultState) within() bool {
+	// Spans begin with what comes first in them: between two that follow each other a
+	// client may pass twice as often, which is what servers that count so do.
 	if now := time.Now(); now.Sub(f.since) >= f.Per {
 		f.since, f.passed = now, 0
 	}
@@ -137,6 +147,7 @@ func (f *faultState) known(key string) bool {
 	now := time.Now()
 	first, seen := f.first[key]
 	if !seen {
+		// Whoever sends under ever other names makes it forget, and not grow.
 		if f.first == nil || len(f.first) >= maxGreylisted {
 			f.first = map[string]time.Time{}
 		}
@@ -157,6 +168,8 @@ func glob(pattern, s string) bool {
 	if !ok {
 		return false
 	}
+	// Each piece at the first place it can be: what is left is then the longest, and no
+	// other choice could match where this one does not.
 	for {
 		piece, more, another := strings.Cut(rest, "*")
 		if !another {

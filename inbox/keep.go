@@ -36,7 +36,7 @@ func (in *Inbox) prune(ctx context.Context) error {
 		}
 		n, err := in.Store.Delete(ctx, ids...)
 		if n > 0 {
-			in.hub.publish(Event{Kind: EventReset})
+			in.hub.publish(Event{Kind: EventReset}) // one for all of them: a page reads its list again
 			in.logger().Debug("messages are no longer kept", "messages", n)
 		}
 		if err != nil {

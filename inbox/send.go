@@ -81,6 +81,7 @@ func (in *Inbox) sendOn(ctx context.Context, id, sender string, to []string, res
 	env := e.Envelope
 	// What the client asked of us for its delivery, other hosts were not asked.
 	env.Options = smtp.MailOptions{UTF8: env.Options.UTF8, Body: env.Options.Body}
+	// "" stays the envelope's: the null sender of a report is kept by saying nothing.
 	if sender != "" {
 		env.From = sender
 	}
@@ -152,6 +153,7 @@ func (in *Inbox) apiRelease(w http.ResponseWriter, r *http.Request) error {
 		Recipients []string `json:"recipients"`
 		ResentFrom string   `json:"resent_from"`
 	}
+	// Without a body it goes as its envelope says, which is what is mostly wanted.
 	if r.ContentLength != 0 {
 		if err := decode(w, r, &to, "sender and resent_from (strings) and recipients (a list of strings)"); err != nil {
 			return err
@@ -201,7 +203,7 @@ func (in *Inbox) answerFates(w http.ResponseWriter, results []smtp.Result, err e
 		}
 	}
 	if len(results) == 0 && err != nil {
-		return err
+		return err // it was not tried: that has a status of its own
 	}
 	status, text := http.StatusOK, ""
 	if err != nil {

@@ -38,7 +38,7 @@ func (u *upload) Close() {
 // read hands what the message writes to fn, which need not read to its end.
 func (u *upload) read(fn func(r io.Reader) error) error {
 	if r, ok := u.msg.(io.Reader); ok {
-		return fn(r)
+		return fn(r) // as it came: nothing is copied
 	}
 	r, w := io.Pipe()
 	var writing sync.WaitGroup
@@ -109,6 +109,8 @@ func receivedOf(told string, fields mail.Header, now time.Time) (time.Time, erro
 
 // upload reads the message of a request. The upload has to be closed.
 func (in *Inbox) upload(w http.ResponseWriter, r *http.Request) (*upload, error) {
+	// Bounded before any of it is read. A browser sends these two types from another
+	// site only after it has asked, and is told no.
 	limit := in.MaxUpload
 	if limit == 0 {
 		limit = maxUpload
@@ -133,6 +135,7 @@ func (in *Inbox) upload(w http.ResponseWriter, r *http.Request) (*upload, error)
 
 // raw takes the envelope from the fields at the beginning of a message.
 func (u *upload) raw(body io.Reader) error {
+	// Only as much as any header has is held in memory; the rest streams to the store.
 	head, err := io.ReadAll(io.LimitReader(body, maxHead))
 	if err != nil {
 		return err
@@ -161,6 +164,8 @@ func (u *upload) json(ctx context.Context, in *Inbox, body io.Reader) error {
 	if err := u.takeAlong(ctx, in, j.Attachments); err != nil {
 		return err
 	}
+	// Frozen, so that Date, Message-ID and boundaries are the same however often it is
+	// written.
 	m, err := j.Compose()
 	if err == nil {
 		u.msg, err = m.Freeze()
@@ -169,6 +174,8 @@ func (u *upload) json(ctx context.Context, in *Inbox, body io.Reader) error {
 		return refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "mail: "))
 	}
 	u.Envelope = envelopeOf(m)
+	// What the JSON says of the envelope comes before what its fields say: a test sends
+	// to one what is addressed to another.
 	e := cmp.Or(j.Envelope, &mailjson.Envelope{})
 	if e.Sender != "" {
 		u.Envelope.From = e.Sender
@@ -202,7 +209,7 @@ func (u *upload) takeAlong(ctx context.Context, in *Inbox, list []mailjson.Attac
 	for i := range list {
 		a := &list[i]
 		if a.Message == "" {
-			continue
+			continue // it has its own content
 		}
 		m := found[a.Message]
 		if m == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,6 +91,12 @@ func TestKeepAge(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ran := make(chan error, 1)
 		go func() { ran <- in.Run(ctx) }()
+		listening, stop := context.WithCancel(t.Context())
+		told, heard := httptest.NewRecorder(), make(chan bool)
+		go func() {
+			in.ServeHTTP(told, httptest.NewRequestWithContext(listening, "GET", "http://localhost"+api+"events", nil))
+			close(heard)
+		}()
 		add := func(received time.Time) string {
 			id, err := in.Store.Add(t.Context(), &inbox.Arrival{Received: received, Envelope: *smtp.NewEnvelope("ann@example.com", "bob@example.net")}, strings.NewReader("x"))
 			if err != nil {
@@ -118,6 +125,11 @@ func TestKeepAge(t *testing.T) {
 			if got := left(); !slices.Equal(got, step.want) {
 				t.Errorf("there are %q, want %q", got, step.want)
 			}
+		}
+		stop()
+		<-heard
+		if n := strings.Count(told.Body.String(), "event: reset\n"); n != 2 {
+			t.Errorf("pages were told %d times to read the list again, want 2:\n%s", n, told.Body)
 		}
 		cancel()
 		if err := <-ran; err != nil {

@@ -93,6 +93,8 @@ func (o *archiveOptions) open(ctx context.Context, s streams) (*client.Client, f
 	if err != nil {
 		return nil, nil, dataError(err)
 	}
+	// The same inbox that serve has, without a port: whatever the one can do the other
+	// does alike, and nobody else can reach it. Warnings alone are of interest here.
 	in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	running, stop := context.WithCancel(context.Background())
 	indexed := make(chan error, 1)
@@ -102,6 +104,7 @@ func (o *archiveOptions) open(ctx context.Context, s streams) (*client.Client, f
 	go web.Serve(pipe)
 	c := &client.Client{URL: "http://localhost", HTTP: &http.Client{Transport: &http.Transport{DialContext: pipe.dial}}}
 	return c, func() error {
+		// In this order: what is being answered still reads, and Run still writes.
 		web.Close()
 		stop()
 		return errors.Join(<-indexed, db.Close())
@@ -111,6 +114,7 @@ func (o *archiveOptions) open(ctx context.Context, s streams) (*client.Client, f
 // A pipeListener accepts what dial has made: connections within this process.
 type pipeListener chan net.Conn
 
+// dial makes a connection and hands its other end to Accept.
 func (l pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
@@ -121,6 +125,7 @@ func (l pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
+// Accept implements net.Listener; so do Close, after which nobody dials, and Addr.
 func (l pipeListener) Accept() (net.Conn, error) {
 	c, ok := <-l
 	if !ok {
@@ -146,7 +151,7 @@ func (o *archiveOptions) export(ctx context.Context, target string, s streams) (
 		return usagef("%s: %w", target, err)
 	}
 	defer to.Close()
-	// An export must not make an empty inbox where a name is misspelt.
+	// Looked for first: to open it would make an empty inbox where a name is misspelt.
 	if _, statErr := os.Stat(o.data); o.url == "" && statErr != nil {
 		return exitf(exitNoInput, "%w", statErr)
 	}
@@ -156,6 +161,8 @@ func (o *archiveOptions) export(ctx context.Context, target string, s streams) (
 	}
 	defer func() { err = errors.Join(err, end()) }()
 	n := 0
+	// A page at a time, the oldest first: what arrives meanwhile comes last and is not
+	// missed, and an inbox of any size takes no more memory.
 	for m, err := range c.All(ctx, o.query) {
 		if err != nil {
 			return exitf(archiveCode(err, exitUnavailable), "after %s: %w", count(n, "message"), err)
@@ -197,6 +204,8 @@ func (o *archiveOptions) copyOut(ctx context.Context, c *client.Client, to smtp.
 		box.Arrived = m.Received
 		to = box
 	}
+	// It streams from the one to the other, however large it is. There is one recipient
+	// after another in a result, but one file.
 	results, err := to.Send(ctx, env, copier{raw})
 	if box, ok := to.(local.Maildir); ok && err == nil {
 		err = os.Chtimes(filepath.Join(box.Dir, "new", results[0].ID), time.Time{}, m.Received)
@@ -274,6 +283,7 @@ func eachMessage(name string, in io.Reader, fn func(r io.Reader) error) error {
 		}
 		in = f
 	}
+	// By its beginning and not its name: an mbox is called anything.
 	r := bufio.NewReader(in)
 	head, err := r.Peek(64)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -299,6 +309,7 @@ func eachFile(dir string, fn func(r io.Reader) error) error {
 	if err != nil {
 		return err
 	}
+	// One at a time is in memory; the server takes no more than some tens of megabytes.
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err == nil {
@@ -308,6 +319,7 @@ func eachFile(dir string, fn func(r io.Reader) error) error {
 			return fmt.Errorf("%s: %w", filepath.Base(name), err)
 		}
 	}
+	// A maildir that a person also saves .eml files in has both.
 	if _, err := os.Stat(filepath.Join(dir, "cur")); err != nil {
 		if len(files) == 0 {
 			return errors.New("it is neither a maildir nor a directory of .eml files")

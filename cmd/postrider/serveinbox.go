@@ -23,6 +23,7 @@ type inboxOptions struct {
 	faults  []string
 }
 
+// flags adds what serve is told of its inbox. Each is also a key of mail.ini.
 func (o *inboxOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.keep, "keep", nil, "keep so many messages, for so long or so much, oldest first to go: `LIMITS` such as 10000,30d,2GB")
 	f.StringVar(&o.inboxes, "inboxes", "", "part mail into inboxes by `RULE`: domain, plus, user or listener")
@@ -48,6 +49,7 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 		return nil, flagf(exitUsage, "inboxes", " %q: it is domain, plus, user or listener", o.inboxes)
 	}
 	in.Rule = rule
+	// A flag may repeat, a key of a file may not: it has several rules with | between.
 	var faults []inbox.Fault
 	for _, list := range o.faults {
 		for text := range strings.SplitSeq(list, "|") {

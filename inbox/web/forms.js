@@ -24,6 +24,7 @@ export async function tag() {
   }
 }
 
+// tagsTyped asks for tags, with commas between; false if it was left without an answer, and none is an answer.
 async function tagsTyped(tags) {
   const dialog = $('#tagging'), input = $('input', dialog)
   input.value = tags.join(', ')
@@ -34,6 +35,7 @@ async function tagsTyped(tags) {
 const found = () => api + (query() ? withQuery() : '?all=true')
 const count = n => n === 1 ? '1 message' : `${n} messages`
 
+// readAll does not ask: what it does can be undone by hand, and loses nothing.
 export async function readAll() {
   const done = await ask('PATCH', found(), { unread: false })
   if (done) tell(done.updated ? `${count(done.updated)} marked read.` : 'All of them were read.')
@@ -46,6 +48,7 @@ export async function tagAll() {
   if (done) tell(`${count(done.updated)} tagged.`)
 }
 
+// empty asks, for there is no way back; and says what it is about, since it may be more than is listed.
 export async function empty() {
   const dialog = $('#sure'), all = found()
   $('h2', dialog).textContent = query() ? `Delete all that “${query()}” finds?` : 'Delete all messages?'
@@ -79,9 +82,11 @@ const encoded = file => new Promise((done, failed) => {
   reader.readAsDataURL(file)
 })
 
+// fate says what became of a message: in a word if all have accepted it, else for whom not, and why.
 const fate = sent => tell(sent.results.every(r => r.fate === 'accepted') ? `Accepted by ${sent.results[0]?.host || 'the relay'}.`
   : sent.results.filter(r => r.fate !== 'accepted').map(r => `${r.recipient}: ${r.fate} ${r.code || ''} ${r.text}`).join('; '))
 
+// The forms by their ids: what each makes of its fields. How it was sent is the value of the button.
 const forms = {
   async compose(form, how) {
     const at = name => form.elements[name].value.trim()
@@ -110,6 +115,7 @@ document.addEventListener('submit', event => {
   run(form, event.submitter?.value).catch(error => tell(`That did not work: ${error.message}`)).finally(() => { form.ariaBusy = null })
 })
 
+// misbehave sets rules; what is wrong with one is told, and then the old ones stay. The bar and the form are shown anew.
 export async function misbehave(lines) {
   const set = await ask('PUT', '/api/v1/faults', { faults: lines.map(rule => ({ rule })) })
   if (!set) return
@@ -131,6 +137,7 @@ export async function links() {
   else into.innerHTML = answer
 }
 
+// release sends the open message on; the id is taken before it asks, for another may be open by the answer.
 export async function release() {
   const id = openID(), dialog = $('#releasing')
   const [to, resent] = dialog.querySelectorAll('input')

@@ -204,8 +204,8 @@ export async function neighbour(by) {
   }
 }
 
-// reload fetches the list anew: the rows of the window, or with another query the newest. What has been typed meanwhile
-// has asked for a list of its own, and this one is of no use any more.
+// reload fetches the list anew: the rows of the window, or with another query the newest. What is typed meanwhile asks for
+// one more round.
 let renewed = 0, seen = 0 // how often a list from the newest on was asked for, and which of these is shown
 export const reload = once(() => inTurn(async () => {
   const wanted = query(), turn = renewed, another = wanted !== listed || turn !== seen
@@ -218,7 +218,6 @@ export const reload = once(() => inTurn(async () => {
     const row = one.ok && $('li', parse(one.html))
     if (row) $('.rows', fresh).prepend(row)
   }
-  if (query() !== wanted) return
   if (answer.ok && !another && isAsShown(fresh)) { recount(fresh); measure(); return settle() }
   if (another) list.scrollTop = 0
   put(fresh, held ? before : 0)

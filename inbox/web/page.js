@@ -135,6 +135,7 @@ export async function ask(method, path, body, more) {
   tell('That did not work: ' + (said?.error ?? answer?.status ?? 'the server does not answer'))
 }
 
+// mark marks them on the page as soon as the server has: the event that tells of it draws the rows anew a moment later.
 async function mark(ids, unread) {
   const done = await Promise.all(ids.map(id => ask('PATCH', `${api}/${id}`, { unread })))
   ids.forEach((id, i) => {
@@ -195,6 +196,7 @@ function remove(ids) {
 let undoLast = null
 addEventListener('pagehide', () => finish?.())
 
+// pick picks a message or lets go of it. Who picks none has pressed a key where there is no row.
 function pick(id, on = !picked.has(id)) {
   if (!id) return
   if (on) picked.add(id)
@@ -220,6 +222,7 @@ async function step(by) {
   if ((wide() || openID()) && !picked.size) show(link.href)
 }
 
+// Keys that are links: what they lead to is in the message, with its own id.
 const write = key => { const link = $(`a[data-key=${key}]`, pane); if (link) show(link.href) }
 const tab = n => { const link = pane.querySelectorAll('.tabs a')[n]; if (link) show(link.href) }
 const acts = {
@@ -231,6 +234,7 @@ const acts = {
 }
 // plain is the URL of the open message without the way it is looked at.
 const plain = () => location.pathname + withQuery()
+// What each key does. The sheet (?) names them all, and a test holds the two against each other.
 const keys = {
   j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
   g: () => end(false), Home: () => end(false), G: () => end(true), End: () => end(true),
@@ -268,6 +272,7 @@ document.addEventListener('keydown', event => {
   act()
 })
 
+// One listener for the whole page: what is drawn anew needs none of its own. What opens in another tab is the browser's.
 document.addEventListener('click', event => {
   if (event.button || event.ctrlKey || event.metaKey || event.altKey) return
   if (event.target.matches('.pick')) {
@@ -304,6 +309,7 @@ addEventListener('popstate', () => {
 // Search as it is typed, at once and then as often as the server answers; the form does it without a script.
 search.addEventListener('input', once(async () => find(), 60))
 
+// find searches for what is typed. The address says so at once, and each letter is no step on the way back.
 function find() {
   const typed = search.value.trim()
   history.replaceState(null, '', location.pathname + (typed ? '?' + new URLSearchParams({ query: typed }) : ''))

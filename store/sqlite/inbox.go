@@ -152,8 +152,7 @@ func (s *inboxStore) scan(row interface{ Scan(...any) error }) (inbox.Entry, err
 	if e.Tags, err = tagsOf(tags); err != nil {
 		return e, err
 	}
-	// Not indexed yet.
-	// All of a summary is there or none of it.
+	// All of a summary is there or none of it, which is: it has not been indexed yet.
 	if !from.Valid {
 		return e, nil
 	}
@@ -189,6 +188,7 @@ func (s *inboxStore) Entry(ctx context.Context, id string) (*inbox.Entry, error)
 	if err != nil {
 		return nil, err
 	}
+	// As a list of one, so that there is one place that reads a row.
 	list, err := s.entries(ctx, "SELECT "+columns+" FROM message m"+summaries+" WHERE m.key=?", key)
 	if err != nil {
 		return nil, err
@@ -265,6 +265,8 @@ func (s *inboxStore) entriesOf(ctx context.Context, keys []int64, oldest bool) (
 	if len(keys) == 0 {
 		return nil, nil
 	}
+	// Numbers of ours, written into the query: as arguments a thousand of them would each
+	// be bound.
 	list := make([]byte, 0, 20*len(keys))
 	for i, key := range keys {
 		if i > 0 {

@@ -1,14 +1,10 @@
 package sqlite
 
 import (
-	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
 	"strings"
-	"sync"
 
 	"github.com/oklog/ulid/v2"
 
@@ -61,6 +57,8 @@ func (s *inboxStore) compile(e inbox.Expr) condition {
 		return s.term(&e.Term)
 	case inbox.Not:
 		c := s.compile(e.Of[0])
+		// FTS5 subtracts from something, and knows no NOT of its own: every message has a
+		// mark that all have.
 		if c.words() {
 			return condition{match: phrase("mark", otherMark+"all") + " NOT (" + c.match + ")"}
 		}
@@ -95,6 +93,7 @@ func (s *inboxStore) and(of []inbox.Expr) condition {
 		}
 	}
 	all.sql = strings.Join(sql, " AND ")
+	// There has to be something to subtract from.
 	if len(wanted) == 0 && len(excluded) > 0 {
 		wanted = []string{phrase("mark", otherMark+"all")}
 	}
@@ -160,6 +159,7 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 	case "header":
 		return condition{match: fieldPhrase(t)}
 	case "id":
+		// An id of this inbox is a key, which needs no index.
 		if key, err := s.db().key(strings.ToUpper(t.Text)); err == nil {
 			return condition{in: span{key, key + 1}}
 		}
@@ -176,6 +176,8 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 		return s.marked(t.Text)
 	case "has":
 		return condition{match: phrase("mark", otherMark+t.Text)}
+	// Keys begin with the millisecond of arrival: a time is a bound on them, and the span
+	// of a page becomes shorter by it.
 	case "before":
 		return condition{in: span{0, max(t.Time.UnixMilli()<<keyShift, 1)}}
 	case "after":
@@ -221,12 +223,16 @@ func text(column string, t *inbox.Term) string {
 	if len(words) == 0 {
 		return phrase("mark", "none") // nothing that the index knows
 	}
+	// Only the last word may go on: the ones before it have been finished by a space. One
+	// or two letters begin too many words for the index to gather.
 	last := words[len(words)-1]
 	whole := phrase(column, strings.Join(words, " "))
 	if t.Quotes || len([]rune(last)) < 3 {
 		return whole
 	}
 	whole += "*"
+	// A single word may be the end of another, or its middle: of words in subjects and
+	// addresses the index has all endings, and one of these begins with it.
 	if len(words) > 1 {
 		return whole
 	}
@@ -241,6 +247,8 @@ func fieldPhrase(t *inbox.Term) string {
 		return phrase("header", name)
 	}
 	long := len([]rune(words[len(words)-1])) >= 3
+	// In the index each word of a field has the field's name before it, so that one column
+	// serves all of them and a phrase stays within one.
 	for i := range words {
 		words[i] = name + fieldMark + words[i]
 	}
@@ -268,6 +276,8 @@ func sizes(t *inbox.Term) condition {
 	larger := t.Field == "larger"
 	var marks []string
 	add := func(bits int, digits string) { marks = append(marks, phrase("mark", sizeMark(bits, digits))) }
+	// A size is marked by how many bits it has and by its first digits: a range is then a
+	// few dozen words of the index, however many sizes there are.
 	n, digits := bits.Len64(uint64(t.Size)), sizeDigits(t.Size)
 	for i := range maxBits {
 		if larger && i > n || !larger && i < n {
@@ -305,184 +315,4 @@ func spanOf(after, before string) (in span, err error) {
 		in.to = max(bound(before), 1) // no key is less
 	}
 	return in, err
-}
-
-// A finding is a query that returns keys, of messages of which any condition holds.
-type finding struct {
-	any    []condition
-	oldest bool // the oldest first
-	rare   bool // all that there is will be read
-	joined bool // of rows that are there: what was just deleted may still be in the index
-}
-
-// find makes a finding of an expression.
-func (s *inboxStore) find(e inbox.Expr) (f finding) {
-	for _, x := range alternatives(normal(e)) {
-		f.any = append(f.any, s.compile(x))
-	}
-	return f
-}
-
-// keys returns up to n keys within a span.
-func (s *inboxStore) keys(ctx context.Context, f finding, in span, n int) ([]int64, error) {
-	var all []int64
-	for _, c := range f.any {
-		keys, err := s.conditionKeys(ctx, f, c, in, n)
-		if err != nil || len(f.any) == 1 {
-			return keys, err
-		}
-		all = append(all, keys...)
-	}
-	slices.Sort(all)
-	all = slices.Compact(all)
-	if !f.oldest {
-		slices.Reverse(all)
-	}
-	return all[:min(n, len(all))], nil
-}
-
-// conditionKeys returns up to n keys of which a condition holds, shard by shard, as
-// few of them as it takes.
-func (s *inboxStore) conditionKeys(ctx context.Context, f finding, c condition, in span, n int) ([]int64, error) {
-	in = in.both(c.in)
-	if c.match == "" && !strings.Contains(c.sql, "$words") {
-		return s.shardKeys(ctx, f, c, shard{}, in, n)
-	}
-	s.search.reading.RLock()
-	defer s.search.reading.RUnlock()
-	parts := parts(s.search.shards, in)
-	if !f.oldest {
-		slices.Reverse(parts)
-	}
-	var keys []int64
-	// The first shard mostly has enough. Where it has not, what is looked for is rare
-	// and all of them will be asked, so that two are asked at a time.
-	width, asked := 1, 0
-	for ; len(parts) > 0 && len(keys) < n; width = 2 {
-		now := parts[:min(width, len(parts))]
-		parts = parts[len(now):]
-		ask := s.shardKeys
-		// The newest may be nearly empty yet, and to ask twice is dear: rare is what is
-		// far from enough.
-		if c.match != "" && asked > 0 && 16*len(keys)/asked < n-len(keys) {
-			ask = s.rareKeys
-		}
-		asked += len(now)
-		found, errs := make([][]int64, len(now)), make([]error, len(now))
-		var asking sync.WaitGroup
-		for i, p := range now {
-			asking.Go(func() { found[i], errs[i] = ask(ctx, f, c, p.shard, p.span, n-len(keys)) })
-		}
-		asking.Wait()
-		keys = slices.Concat(append([][]int64{keys}, found...)...)
-		if err := errors.Join(errs...); err != nil {
-			return keys, err
-		}
-	}
-	return keys[:min(n, len(keys))], nil
-}
-
-// A part is what a shard has of a span.
-type part struct {
-	shard
-	span
-}
-
-// parts returns the shards that have something of a span, in their order. What has
-// not been indexed yet belongs to the newest, and to the oldest what was there before
-// it.
-func parts(shards []shard, in span) (list []part) {
-	for i := range shards {
-		// Only where they begin: how many messages they have is the indexer's to change.
-		x := shard{first: shards[i].first}
-		own := span{from: x.first}
-		if i == 0 {
-			own.from = 0
-		}
-		if i < len(shards)-1 {
-			own.to = shards[i+1].first
-		}
-		if own = own.both(in); own.to == 0 || own.from < own.to {
-			list = append(list, part{x, own})
-		}
-	}
-	return list
-}
-
-// rareKeys does what shardKeys does where less than n keys are expected, so that all
-// of what the shard has is gone through. Then a beginning is better made into words
-// and the index read in ascending order, as its lists are written: what costs is not
-// the first row but each. Where there are more after all it is asked once more.
-func (s *inboxStore) rareKeys(ctx context.Context, f finding, c condition, x shard, in span, n int) ([]int64, error) {
-	oldest := f.oldest
-	f.oldest, f.rare = true, true
-	keys, err := s.shardKeys(ctx, f, c, x, in, n+1)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) > n && !oldest {
-		f.oldest, f.rare = false, false
-		return s.shardKeys(ctx, f, c, x, in, n)
-	}
-	if !oldest {
-		slices.Reverse(keys)
-	}
-	return keys[:min(n, len(keys))], nil
-}
-
-// shardKeys returns up to n keys of one shard.
-func (s *inboxStore) shardKeys(ctx context.Context, f finding, c condition, x shard, in span, n int) ([]int64, error) {
-	from, where, key := "message m", "", "m.key"
-	var args []any
-	if c.match != "" {
-		// In this order: the index decides.
-		from, key = "search.$words w", "w.rowid"
-		if f.joined || strings.Contains(c.sql, "m.") {
-			from += " CROSS JOIN message m ON m.key=w.rowid"
-		}
-		where, args = "w.$words MATCH ? AND ", []any{c.match}
-	}
-	where += in.sql(key)
-	if c.sql != "" {
-		sql := c.sql
-		if c.match != "" {
-			// A plain column would have the index asked once for each of the keys in IN.
-			sql = strings.ReplaceAll(sql, "$key IN", "+w.rowid IN")
-		}
-		where += " AND (" + sql + ")"
-		args = append(args, c.args...)
-	}
-	order := "DESC"
-	if f.oldest {
-		order = "ASC"
-	}
-	query := strings.NewReplacer("$words", x.table(), "$key", key, "$span", in.sql("key")).
-		Replace("SELECT " + key + " FROM " + from + " WHERE " + where + " ORDER BY " + key + " " + order + " LIMIT ?")
-	ask := s.read.QueryContext
-	if f.rare {
-		// What the words of a shard are must not change before it is asked for them.
-		tx, err := s.read.BeginTx(ctx, nil)
-		if err != nil {
-			return nil, err
-		}
-		defer tx.Rollback() // nothing was written
-		if args[0], err = x.words(ctx, tx, c.match); err != nil {
-			return nil, err
-		}
-		ask = tx.QueryContext
-	}
-	rows, err := ask(ctx, query, append(args, n)...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var keys []int64
-	for rows.Next() {
-		var key int64
-		if err := rows.Scan(&key); err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
 }

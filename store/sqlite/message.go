@@ -146,6 +146,7 @@ func (t *transaction) add(m *message) error {
 		m.recipients, m.options, m.body.size, m.body.file, a.Inbox, m.session).exec(); err != nil {
 		return err
 	}
+	// What nobody has seen is unread: the schema's row says so too.
 	t.messages++
 	t.unread++
 	t.bytes += m.body.size
@@ -156,6 +157,7 @@ func (t *transaction) add(m *message) error {
 			return nil
 		}
 	}
+	// What is short is packed here, in room that is used again for the next one.
 	data := m.body.data
 	if !m.body.packed {
 		t.room = t.db.packer.pack(data, t.room[:0])
@@ -191,6 +193,8 @@ func (t *transaction) summarise(key int64, s *inbox.Summary) (bool, error) {
 // what is already set changes nothing.
 func (t *transaction) change(key int64, c inbox.Change) (bool, error) {
 	old := ""
+	// The row is read within the transaction: what it had is what the change is made to,
+	// whoever else has changed it a moment ago.
 	there, err := t.stmts.tagsOf.set(key).query(func(row []driver.Value) error {
 		old, _ = row[0].(string)
 		return nil
@@ -241,6 +245,8 @@ func (t *transaction) tag(key int64, before, after []string) error {
 	if _, err := t.stmts.setTags.set(text, key).exec(); err != nil {
 		return err
 	}
+	// All that it had go and all that it has come: they are few, and which have stayed is
+	// not worth finding out.
 	if err := t.untag(key, before); err != nil {
 		return err
 	}

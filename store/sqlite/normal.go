@@ -19,6 +19,7 @@ const maxAlternatives = 8
 func inWords(e inbox.Expr) bool {
 	switch e.Op {
 	case inbox.Is:
+		// These are answered by the row or by the key, or change after it was indexed.
 		switch e.Term.Field {
 		case "tag", "inbox", "is", "before", "after", "id":
 			return false
@@ -36,7 +37,7 @@ func normal(e inbox.Expr) inbox.Expr {
 	if e.Op == inbox.Not && !inWords(e) {
 		opposite, ok := opposite(e.Of[0])
 		if !ok {
-			return e
+			return e // it is asked of each row
 		}
 		e = opposite
 	}
@@ -113,6 +114,8 @@ func alternatives(e inbox.Expr) []inbox.Expr {
 					longer = append(longer, inbox.Expr{Op: inbox.And, Of: append(slices.Clip(before.Of), then)})
 				}
 			}
+			// They multiply: given up before they are many, for the expression may have been
+			// made to.
 			if list = longer; len(list) > maxAlternatives {
 				return one
 			}
