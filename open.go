@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -154,6 +155,9 @@ func openServer(s scheme, u *url.URL) (smtp.SendCloser, error) {
 	}
 	if u.Path != "" && u.Path != "/" || u.Fragment != "" {
 		return nil, fmt.Errorf("postrider: something follows the host in the %s URL; a / or # in a password is written %%2F or %%23", s.name)
+	}
+	if _, err := strconv.ParseUint(cmp.Or(u.Port(), s.port), 10, 16); err != nil || u.Port() == "0" {
+		return nil, fmt.Errorf("postrider: the port in the %s URL is none: they are numbers from 1 to 65535", s.name)
 	}
 	d := &smtp.Dialer{LMTP: s.name == "lmtp"}
 	if s.name == "smtps" {

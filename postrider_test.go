@@ -203,7 +203,7 @@ func TestOpenErrors(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
 		{"smtp://ann:sec ret@host", "no URL"}, {"http://ann:secret@host", "smtp: smtps: lmtp:"}, {"smtps://", "no host"}, {"smtp://ann:secret@", "no host"},
 		{"smtp://ann@host", "user:password"}, {"smtp://host/secret", "follows the host"}, {"smtp://ann:se#secret@host", ""}, {"smtp://host?tls=yes", "starttls"},
-		{"smtps://host?tls=none", "contradicts"}, {"smtp://host?tsl=none", "tls, name, without and auth"},
+		{"smtp://host:65536", "1 to 65535"}, {"smtps://host:0", "1 to 65535"}, {"smtps://host?tls=none", "contradicts"}, {"smtp://host?tsl=none", "tls, name, without and auth"},
 		{"smtp://ann:1?secret@host", "%3F"}, {"smtp://host?tls=secret", "starttls"}, {"ann:secret@host", ""}, {"", ""}, {"smtp://ann:secret@host:port", "no URL"},
 		{"maildir:", "no path"}, {"mbox://host/secret", "no host"}, {"eml:/x?tls=none", "no parameters"}, {"maildir:/x#secret", "no parameters"}, {"lmtp+unix:sock", "absolute"},
 		{"maildir:%zz", ""}, {"smtp://host?auth=PLAIN", "user:password"}, {"smtp://host?%zz=secret", "percent-encoded"},

@@ -111,7 +111,8 @@ func (r *addressReader) reset(s string, p *Parser, d *defects) {
 // goes on.
 func (r *addressReader) fail(at int, text string) {
 	if r.strict && r.err == nil {
-		r.err = fmt.Errorf("mail: address list, octet %d: %s", at, text)
+		fault, _, _ := strings.Cut(text, ", ") // behind it is how lenient reading takes it
+		r.err = fmt.Errorf("mail: address list, octet %d: %s", at, fault)
 	}
 	r.defects.add(DefectAddress, int64(at), text)
 }

@@ -222,6 +222,10 @@ func TestParseLimits(t *testing.T) {
 		"MAILMAX=5; RCPTMAX=7":                   {},
 		"MAILMAX=5 =7":                           {},
 		"MAILMAX=5 RCPT.MAX=7":                   {},
+		"MAILMAX=5 RCPT:MAX=7":                   {},
+		"MAILMAX=5 RCPT/MAX=7":                   {},
+		"MAILMAX=5 [X]=7":                        {},
+		"MAILMAX=5 {X}=7":                        {},
 	} {
 		if got := parseLimits(params); got != want {
 			t.Errorf("LIMITS %s: got %+v, want %+v", params, got, want)

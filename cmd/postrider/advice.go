@@ -115,6 +115,8 @@ func (o *connectOptions) replyAdvice(err error) string {
 		return "the server refuses this way to authenticate: use an application password, or a token with --auth XOAUTH2"
 	case reply.Code == 535:
 		return "user or password is wrong; large providers want an application password here, or a token with --auth XOAUTH2"
+	case reply.Code == 530 && o.tls == "none" && o.user == "": // RFC 3207, 4 and RFC 4954, 6 have it alike
+		return "the server wants TLS or credentials first: --tls starttls, or --user and --password-file"
 	case reply.Code == 530 && o.tls == "none", reply.Code == 538:
 		return "the server wants TLS first: --tls starttls"
 	case reply.Code == 530, reply.Code == 550 && reply.Enhanced == "5.7.0" && o.user == "":
@@ -139,6 +141,7 @@ func networkAdvice(err error) string {
 	// What is looked up for a port that is a word is no host.
 	isPort := isDNS && dns.Err == "unknown port"
 	timeout, isNet := errors.AsType[net.Error](err)
+	op, isOp := errors.AsType[*net.OpError](err)
 	// The name comes before the connection, and why it failed before that it did: a
 	// lookup that timed out is a time-out too.
 	switch {
@@ -152,8 +155,10 @@ func networkAdvice(err error) string {
 		return "nothing listens there: check host and port, and that the server runs"
 	case errors.Is(err, context.Canceled):
 		return "" // by the user
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
+	case isOp && op.Op == "dial" && op.Timeout():
 		return "no answer: many networks block port 25; submission is port 587, or 465 with TLS from the beginning"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), isNet && timeout.Timeout():
+		return "the server says nothing: it is busy, or waits for TLS to begin, as on port 465: --tls implicit"
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return "the server hung up; if it is port 465, it wants TLS from the beginning: --tls implicit"
 	}

@@ -95,6 +95,9 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 	if o.trace {
 		p.trace = transcript(s.err)
 	}
+	if o.timeout <= 0 {
+		return usagef("--timeout %s: it is a time as 30s", o.timeout)
+	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	if err := p.run(ctx, port); err != nil {

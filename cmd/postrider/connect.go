@@ -59,6 +59,10 @@ func (o *connectOptions) flags(f *pflag.FlagSet) {
 // localSchemes begin the addresses that are no server.
 var localSchemes = []string{"sendmail:", "maildir:", "mbox:", "eml:"}
 
+func isLocal(address string) bool {
+	return slices.ContainsFunc(localSchemes, func(scheme string) bool { return strings.HasPrefix(address, scheme) })
+}
+
 // senders makes one Sender of several addresses, each for whom the one before did
 // not take for now, as postrider.Open does, but with the flags. All are made before
 // the first is asked: that the last is spelt wrong is better known before the message
@@ -113,8 +117,7 @@ func (f *failover) Close() error {
 
 // sender makes a Sender of an address. Nothing is connected yet.
 func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, error) {
-	isLocal := slices.ContainsFunc(localSchemes, func(scheme string) bool { return strings.HasPrefix(address, scheme) })
-	if !isLocal && !strings.Contains(address, "://") {
+	if !isLocal(address) && !strings.Contains(address, "://") {
 		address = "smtp://" + address
 		if u, err := url.Parse(address); err == nil && u.Port() == "" && o.user != "" {
 			address += ":587" // RFC 6409, 3.1: submission
@@ -122,13 +125,13 @@ func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, err
 	}
 	opened, err := postrider.Open(address)
 	if err != nil {
-		return nil, usagef("%s", strings.TrimPrefix(err.Error(), "postrider: "))
+		return nil, flagf(exitUsage, "server", ": %s", strings.TrimPrefix(err.Error(), "postrider: "))
 	}
 	t, ok := opened.(*smtp.Transport)
 	if !ok {
 		// Somebody who asks for TLS or a trace must not believe that there is some.
 		if *o != (connectOptions{tls: "auto"}) {
-			return nil, usagef("--user, --password-file, --auth, --tls, --ca-file, --cert-file, --key-file and --trace are for servers, which this is not")
+			return nil, flagf(exitUsage, "server", ": --user, --password-file, --auth, --tls, --ca-file, --cert-file, --key-file and --trace are for servers, which this is not")
 		}
 		return opened, nil
 	}
@@ -143,7 +146,7 @@ func (o *connectOptions) transport(address string, s streams) (*smtp.Transport, 
 	}
 	t, ok := opened.(*smtp.Transport)
 	if !ok {
-		return nil, usagef("this is no server that could be asked: give HOST[:PORT], or a URL as smtps://smtp.example.com")
+		return nil, flagf(exitUsage, "server", ": this is no server that could be asked: give HOST[:PORT], or a URL as smtps://smtp.example.com")
 	}
 	return t, nil
 }
@@ -195,8 +198,11 @@ func (o *connectOptions) certificates(d *smtp.Dialer) error {
 	}
 	if o.certFile != "" {
 		pair, err := tls.LoadX509KeyPair(o.certFile, cmp.Or(o.keyFile, o.certFile))
-		if err != nil {
+		switch {
+		case isFile(err):
 			return exitf(exitNoInput, "--cert-file: %w", err)
+		case err != nil:
+			return exitf(exitData, "--cert-file: %s holds no certificate with its key, which is in it or in --key-file: %w", o.certFile, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

@@ -69,7 +69,7 @@ that a message costs one wait (RFC 2920). bdat sends envelope and message togeth
 It speaks in clear unless --tls or smtps:// says otherwise.
 
 The exit code is 0 if all were accepted, 69 if the server refused one, 75 if a
-connection failed, 76 if it said what is no reply.`,
+connection failed or it was interrupted, 76 if the server said what is no reply.`,
 		Example: `  postrider sink &
   postrider load --messages 100000 --mode stream
   postrider load --server 127.0.0.1:25 --size 100000 --sessions 50 --json`,
@@ -118,7 +118,7 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 	}
 	t, err := o.connect.transport(o.server, s)
 	if err != nil {
-		return fmt.Errorf("--server: %w", err)
+		return err
 	}
 	r := &loadRun{loadOptions: o, template: newTemplate(o.size, o.window), addr: t.Addr, dialer: *t.Dialer}
 	r.dialer.Hostname = "load.example.com"
@@ -134,6 +134,9 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 	}
 	result, err := r.run(ctx)
 	done(err)
+	if ctx.Err() != nil {
+		err = exitf(exitTempFail, "%w", err) // what was sent until then is told all the same
+	}
 	err = o.connect.explain(err)
 	if o.json {
 		if printErr := printJSON(s.out, result); printErr != nil {

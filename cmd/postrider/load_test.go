@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,6 +171,26 @@ func TestSinkFaults(t *testing.T) {
 	}
 }
 
+// What a load has measured until it is interrupted is told, and that it was.
+func TestLoadInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancelCause(t.Context())
+	var sent atomic.Int64
+	addr := servedBy(t, &smtp.Server{Handler: &smtp.Hooks{OnSender: func(context.Context, *smtp.Conn, string, *smtp.MailOptions) error {
+		if sent.Add(1) == 20 {
+			interrupt(errors.New("interrupted by hand"))
+		}
+		return nil
+	}, OnData: func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+		_, err := io.Copy(io.Discard, r)
+		return "", err
+	}}}, smtp.Policy{})
+	var out, errs strings.Builder
+	code := run(ctx, []string{"load", "--server", addr, "--sessions", "1", "--mode", "step", "--messages", "1000000"}, streams{strings.NewReader(""), &out, &errs})
+	if code != exitTempFail || !strings.Contains(errs.String(), "interrupted by hand") || !strings.Contains(out.String(), "messages/s") {
+		t.Errorf("got %d, want %d with what was measured and why it ended:\n%s%s", code, exitTempFail, out.String(), errs.String())
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	addr := servedBy(t, &smtp.Server{Handler: &smtp.Hooks{OnRcpt: func(context.Context, *smtp.Conn, string, *smtp.RcptOptions) error {
 		return smtp.Errorf(450, "4.2.0", "busy")
@@ -180,6 +202,7 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		{exitTempFail, "RCPT: 450", []string{"load", "--server", addr}},
 		{exitTempFail, "nothing listens", []string{"load", "--server", peers.FreeAddr(t)}},
+		{exitUnavailable, "TLS or credentials first", []string{"load", "--server", servedBy(t, knowing(), smtp.Policy{RequireAuth: true})}},
 		{exitUsage, "--mode", []string{"load", "--mode", "fast"}},
 		{exitUsage, "at least", []string{"load", "--messages", "0"}},
 		{exitUsage, "are for servers", []string{"load", "--server", "maildir:x"}},

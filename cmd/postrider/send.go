@@ -122,7 +122,7 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 	}
 	sender, err := o.connect.senders(o.server, s)
 	if err != nil {
-		return fmt.Errorf("--server: %w", err)
+		return err
 	}
 	defer sender.Close()
 	body, done := withProgress(m.body, s)

@@ -310,7 +310,7 @@ func TestSendCertificate(t *testing.T) {
 	}{
 		{exitTempFail, "certificate", nil},
 		{exitUsage, "--key-file needs --cert-file", []string{"--key-file", key}},
-		{exitNoInput, "--cert-file", []string{"--cert-file", key, "--key-file", key}},
+		{exitData, "no certificate with its key", []string{"--cert-file", key, "--key-file", key}},
 	} {
 		if code, out, errs := ran(t, append([]string{"noop", "--server", "smtps://" + addr, "--ca-file", cert}, c.args...)...); code != c.code || !strings.Contains(errs, c.want) {
 			t.Errorf("%q: got %d, want %d with %q\n%s%s", c.args, code, c.code, c.want, out, errs)
@@ -409,13 +409,15 @@ func TestSendErrors(t *testing.T) {
 		{exitUsage, "--server", []string{"--from", "a@b.c", "--to", "b@c.d"}},
 		{exitUsage, "--from", []string{"--server", addr, "--to", "b@c.d"}},
 		{exitUsage, "--to", []string{"--server", addr, "--from", "a@b.c"}},
-		{exitUsage, `--to "x"`, []string{"--to", "x"}},
+		{exitUsage, `--to "x": address list, octet 0: an entry without an address; write ann@example.com`, []string{"--to", "x"}},
+		{exitUsage, "something behind an address; write", []string{"--to", "a@b.c d"}},
+		{exitUsage, "postrider: --server: the port", append(good, "--server", "127.0.0.1:99999")},
 		{exitUsage, "unknown flag", []string{"--form", "x"}},
 		{exitUsage, "no arguments", append(good, "stray")},
 		{exitUsage, "--tls", append(good, "--tls", "yes")},
 		{exitUsage, "--auth", append(good, "--auth", "GSSAPI")},
 		{exitUsage, "needs --user", append(good, "--auth", "PLAIN")},
-		{exitUsage, "--password-file", append(good, "--user", "ann")},
+		{exitUsage, "postrider: --user needs a password: give --password-file", append(good, "--user", "ann")},
 		{exitUsage, "NAME: VALUE", append(good, "--header", "x")},
 		{exitUsage, "--header", append(good, "--header", "X Y: z")},
 		{exitUsage, "--html", append(good, "--embed", "x")},
@@ -426,7 +428,9 @@ func TestSendErrors(t *testing.T) {
 		{exitNoInput, "no file", append(good, "--attach", ".")},
 		{exitNoInput, "no such file", append(good, "--text", "@no such")},
 		{exitNoInput, "no such file", []string{"--server", addr, "--eml", "no such"}},
-		{exitNoInput, "--ca-file", append(good, "--ca-file", "no such")},
+		{exitNoInput, "postrider: --ca-file", append(good, "--ca-file", "no such")},
+		{exitNoInput, "postrider: --cert-file", append(good, "--cert-file", "no such")},
+		{exitData, "no certificate with its key", append(good, "--cert-file", file(t, "c", "x"))},
 		{exitData, "no certificate", append(good, "--ca-file", file(t, "a", "x"))},
 		{exitData, "Subject", append(good, "--subject", "a\nb")},
 		{exitData, "no author", []string{"--server", addr, "--eml", file(t, "a.eml", "To: a@b.c\n\nx")}},

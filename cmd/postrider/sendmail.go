@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,14 +94,16 @@ func sendmail(ctx context.Context, args []string, s streams) error {
 	if err != nil {
 		return err
 	}
-	connect := connectOptions{tls: "auto", trace: o.verbose}
+	relays := strings.Fields(config.relay)
+	// Programs that say -v do not know what the relay is: what is no server has no dialogue.
+	connect := connectOptions{tls: "auto", trace: o.verbose && !slices.ContainsFunc(relays, isLocal)}
 	told := s
 	if !o.verbose {
 		told.err = io.Discard // whatever is heard of a message that was sent worries somebody
 	}
-	relay, err := connect.senders(strings.Fields(config.relay), told)
-	if err != nil {
-		return exitf(exitConfig, "%s: %w", config.from, err)
+	relay, err := connect.senders(relays, told)
+	if e, ok := errors.AsType[*exitError](err); ok {
+		return exitf(exitConfig, "%s%w", config.from, e.err) // in the place of the flag's name
 	}
 	defer relay.Close()
 	if o.smtp {

@@ -88,7 +88,8 @@ func TestSendmailErrors(t *testing.T) {
 		args  []string
 	}{
 		{"", exitConfig, "no relay", []string{"-t"}},
-		{"ftp://x", exitConfig, "POSTRIDER_SERVER", []string{"-t"}},
+		{"ftp://x", exitConfig, "postrider: POSTRIDER_SERVER: the URL", []string{"-t"}},
+		{"eml:" + filepath.ToSlash(t.TempDir()), exitOK, "", []string{"-v", "-t"}}, // of which there is nothing to see
 		{addr, exitUsage, "no recipients", []string{"-i"}},
 		{addr, exitUsage, "unknown option -z", []string{"-z"}},
 		{addr, exitUsage, "-f needs", []string{"-t", "-f"}},

@@ -52,7 +52,7 @@ func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 		for _, v := range list.values {
 			more, err := mail.ParseAddressList(v)
 			if err != nil {
-				return outgoing{}, usagef("--%s %q: %s", list.flag, v, strings.TrimPrefix(err.Error(), "mail: "))
+				return outgoing{}, usagef("--%s %q: %s; write ann@example.com or \"Ann <ann@example.com>\", with commas between", list.flag, v, strings.TrimPrefix(err.Error(), "mail: "))
 			}
 			*list.to = append(*list.to, more...)
 		}

@@ -109,7 +109,7 @@ func newQuery(s streams, q query) *cobra.Command {
 			}
 			t, err := connect.transport(server, s)
 			if err != nil {
-				return fmt.Errorf("--server: %w", err)
+				return err
 			}
 			// noop is about nothing but the server.
 			if len(args) == 0 {

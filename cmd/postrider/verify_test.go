@@ -86,7 +86,12 @@ func TestVerifyExpandNoop(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &answers); err != nil || code != exitNoUser || len(answers) != 2 || len(answers[0].Members) != 2 || answers[1].Answer != "no" {
 		t.Errorf("--json: got %d, %v\n%s%s", code, err, out, errs)
 	}
-	old, _ := sinking(t, "--fault", "EHLO=502") // which knows no extension
+	old, _ := sinking(t, "--fault", "EHLO=502")     // which knows no extension
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the system connects, and nobody speaks
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
 	for _, c := range []struct {
 		code int
 		want string
@@ -98,6 +103,8 @@ func TestVerifyExpandNoop(t *testing.T) {
 		{exitTempFail, "nothing listens", []string{"noop", "--server", peers.FreeAddr(t)}},
 		{exitUsage, "HOST[:PORT]", []string{"check"}},
 		{exitUsage, "--tls", []string{"check", addr, "--tls", "starttls"}},
+		{exitUsage, "--timeout", []string{"check", addr, "--timeout", "0s"}},
+		{exitTempFail, "waits for TLS to begin", []string{"check", silent.Addr().String(), "--timeout", "100ms"}},
 		{exitTempFail, "nothing listens", []string{"check", peers.FreeAddr(t)}},
 		{exitNoHost, "spelling", []string{"check", "nowhere.invalid"}},
 		{exitProtocol, "leave out --tls implicit", []string{"check", addr, "--tls", "implicit"}},
