@@ -177,7 +177,7 @@ func (p *parser) and(field string) (Expr, error) {
 	var of []Expr
 	for {
 		start := p.at
-		if len(of) == 0 && p.keyword("OR") {
+		if p.keyword("OR") { // first of all, or behind AND
 			return Expr{}, p.wrong(start, "OR wants something before it; to look for the word, write \"or\"")
 		}
 		e, err := p.not(field)
@@ -187,15 +187,15 @@ func (p *parser) and(field string) (Expr, error) {
 		of = append(of, e)
 		p.space()
 		at := p.at
-		if p.keyword("AND") && (p.rest() == "" || p.rest()[0] == ')') {
+		and := p.keyword("AND")
+		ended := p.rest() == "" || p.rest()[0] == ')'
+		switch {
+		case and && ended:
 			return e, p.wrong(at, "AND wants something after it; to look for the word, write \"and\"")
-		}
-		if p.rest() == "" || p.rest()[0] == ')' {
+		case ended:
 			return join(And, of), nil
-		}
-		at = p.at
-		if p.keyword("OR") {
-			p.at = at
+		case !and && p.keyword("OR"):
+			p.at = at // it is for who reads alternatives
 			return join(And, of), nil
 		}
 	}
@@ -290,7 +290,7 @@ func (p *parser) fieldName() (string, bool) {
 		return "", false
 	}
 	for i := range len(name) {
-		if c := name[i] | 0x20; (c < 'a' || c > 'z') && (name[i] != '-' || i == 0) {
+		if c := name[i] | 0x20; (c < 'a' || c > 'z') && name[i] != '-' {
 			return "", false
 		}
 	}
