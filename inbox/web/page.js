@@ -127,8 +127,8 @@ export function home(push = true) {
 
 // ask sends a change to the server; what it refuses is told.
 export async function ask(method, path, body, more) {
-  // What is sent on takes as long as it takes.
-  const signal = method === 'POST' ? null : patience()
+  // What is sent on, or done to all that a query finds, takes as long as it takes.
+  const signal = method === 'POST' || path.includes('?') ? null : patience()
   const answer = await fetch(path, { method, signal, body: body && JSON.stringify(body), headers: body && { 'Content-Type': 'application/json' }, ...more }).catch(() => null)
   const said = await answer?.json().catch(() => null)
   if (answer?.ok || said?.results) return said ?? true
