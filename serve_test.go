@@ -2,6 +2,7 @@ package postrider_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -116,6 +117,30 @@ func TestServeClosesListeners(t *testing.T) {
 	}
 	if addr := serve(t, postrider.Config{Listeners: []net.Listener{l}}, postrider.Handlers{})[0]; addr != l.Addr().String() {
 		t.Errorf("it listens on %s, want %s", addr, l.Addr())
+	}
+}
+
+// A port that fails ends Serve, with the reason and with the other ports.
+func TestServePortFails(t *testing.T) {
+	var listeners []net.Listener
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners = append(listeners, l)
+	}
+	open := 0
+	err := postrider.Serve(t.Context(), postrider.Config{Listeners: listeners, OnListen: func(net.Addr) {
+		if open++; open == 2 {
+			listeners[0].Close()
+		}
+	}}, postrider.Handlers{})
+	if !errors.Is(err, net.ErrClosed) || !strings.HasPrefix(err.Error(), "postrider: ") {
+		t.Errorf("got %v, want that a port was closed", err)
+	}
+	if _, err := listeners[1].Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the other port: got %v, want it closed", err)
 	}
 }
 

@@ -213,6 +213,21 @@ func TestCommandOutput(t *testing.T) {
 	}
 }
 
+// What a command complains of is in the log, whatever it decides, and nothing is there if it is silent.
+func TestCommandComplains(t *testing.T) {
+	for lines, want := range map[string]string{"echo no disk >&2": "no disk", "echo no disk >&2; exit 1": "no disk", "exit 1": ""} {
+		var log strings.Builder
+		h, err := Parse(Mail, script(t, lines), Settings{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Ask(t.Context(), Question{})
+		if got := log.String(); !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: the log is %q, want %q", lines, got, want)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct {
 		kind       Kind
