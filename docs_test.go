@@ -148,5 +148,8 @@ func TestBlocksAreExamples(t *testing.T) {
 		if !strings.Contains(examples.String(), m[1]) {
 			t.Errorf("docs/coming-from.md: this is in no Example:\n%s", m[1])
 		}
+		if strings.Contains(m[1], "// Output:") {
+			t.Errorf("docs/coming-from.md: this is what an Example prints, and not what it does:\n%s", m[1])
+		}
 	}
 }

@@ -318,7 +318,7 @@ func TestServeErrors(t *testing.T) {
 	}
 	defer l.Close()
 	for _, c := range []postrider.Config{
-		{Addr: l.Addr().String()}, {Addr: postrider.Off}, {TLSAddr: "127.0.0.1:0"}, {CertFile: "no such file", KeyFile: "nor this"}, {Addr: "nonsense"},
+		{Addr: l.Addr().String()}, {Addr: postrider.Off}, {TLSAddr: "127.0.0.1:0"}, {CertFile: "no such file", KeyFile: "nor this"}, {CertFile: "no key"}, {KeyFile: "no certificate"}, {Addr: "nonsense"},
 	} {
 		if err := postrider.Serve(t.Context(), c, postrider.Handlers{}); err == nil || !strings.HasPrefix(err.Error(), "postrider: ") {
 			t.Errorf("%+v: got %v", c, err)

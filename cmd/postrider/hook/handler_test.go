@@ -134,6 +134,20 @@ func TestHandlerRefuses(t *testing.T) {
 	}
 }
 
+type offering struct{ *smtp.Hooks }
+
+func (offering) Offers() []string { return []string{"DSN"} }
+
+// What Next honours is offered, and nothing else.
+func TestHandlerOffers(t *testing.T) {
+	if got := (&Handler{Next: offering{}}).Offers(); len(got) != 1 || got[0] != "DSN" {
+		t.Errorf("got %q, want DSN", got)
+	}
+	if got := (&Handler{Next: new(smtp.Hooks)}).Offers(); got != nil {
+		t.Errorf("got %q, want nothing", got)
+	}
+}
+
 // More recipients than a variable may hold are asked to come by themselves, where a command is told of them all.
 func TestHandlerRecipients(t *testing.T) {
 	var to []string
