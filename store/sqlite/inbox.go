@@ -382,9 +382,12 @@ func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 	}
 	// What is left in the index leads nowhere; it is no reason to say that the
 	// messages are still there.
-	oldest := int64(0)
-	if s.read.QueryRow("SELECT min(key) FROM message").Scan(&oldest) == nil {
-		_ = s.search.remove(keys, oldest)
+	var oldest sql.NullInt64
+	if len(keys) > 0 && s.read.QueryRow("SELECT min(key) FROM message").Scan(&oldest) == nil {
+		if !oldest.Valid {
+			oldest.Int64 = keys[len(keys)-1] + 1 // none is left, and what comes is newer
+		}
+		_ = s.search.remove(keys, oldest.Int64)
 	}
 	return n, nil
 }

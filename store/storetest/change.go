@@ -141,6 +141,22 @@ func testDelete(t *testing.T, s inbox.Store) {
 		t.Errorf("left are %v, want %v", got, reversed(ids[1:]))
 	}
 	wantStats(t, s, 3, 3)
+	// The last ones, of which the words go too, whichever is the newest.
+	var words []inbox.Indexed
+	for _, id := range ids[1:] {
+		words = append(words, inbox.Indexed{ID: id, Words: inbox.Words{Subject: "kumquat"}})
+	}
+	if err := s.Index(ctx, words); err != nil {
+		t.Fatal(err)
+	}
+	finds(t, s, ids, "kumquat", 1, 2, 3)
+	for _, id := range []string{ids[3], ids[1], ids[2]} {
+		if n, err := s.Delete(ctx, id); err != nil || n != 1 {
+			t.Errorf("Delete = %d, %v; want 1", n, err)
+		}
+	}
+	finds(t, s, ids, "kumquat")
+	wantStats(t, s, 0, 0)
 }
 
 // Emptied, and used again: ids go on ascending.
