@@ -14,6 +14,10 @@ import (
 
 // SCRAM on a server (RFC 5802). A user who does not exist goes the whole way with
 // made up keys, and fails where a wrong password fails.
+//
+// The proofs are a library's (docs/decisions/024), which is handed one user's keys at a
+// time; what it does not decide is here: which binding a client may ask for, and that what
+// went wrong on this side (no database) is not told to the client as a wrong password.
 
 type scramServer struct {
 	*exchange

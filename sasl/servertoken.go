@@ -6,6 +6,10 @@ import (
 )
 
 // Bearer tokens on a server: OAUTHBEARER (RFC 7628) and XOAUTH2.
+//
+// Both are one message and a verdict, but for a refusal: the server tells why as JSON in a
+// challenge of its own, and refuses when that was answered, with whatever (3.2.3). Who the
+// token is for its issuer says and not the client, whose claim is only handed on.
 
 type tokenServer struct {
 	*exchange

@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"reflect"
@@ -149,5 +150,75 @@ func TestTraceOfChunks(t *testing.T) {
 	}
 	if total != len(body) || chunks < 2 {
 		t.Errorf("%d octets in %d chunks were traced, want %d in several", total, chunks, len(body))
+	}
+}
+
+// A closer is a connection that ends a context with the reply that it reads, and goes on
+// when that has closed it.
+type closer struct {
+	net.Conn
+	mark   string
+	end    func()
+	closed chan bool
+}
+
+func (c *closer) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.mark != "" && strings.Contains(string(p[:n]), c.mark) {
+		c.mark = ""
+		c.end()
+		<-c.closed
+	}
+	return n, err
+}
+
+func (c *closer) Close() error {
+	defer func() { c.closed <- true }()
+	return c.Conn.Close()
+}
+
+// A reply that comes as its context ends is one, and the last: the connection is closed, and
+// what is said next is told why.
+func TestCancelledWithTheReply(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	conn, err := net.Dial("tcp", scripted(t, hello+"C: NOOP\nS: 250 in time\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := dialer().Client(t.Context(), &closer{conn, "in time", cancel, make(chan bool, 9)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.Noop(ctx); err != nil || r.Text != "in time" {
+		t.Errorf("got %v, %v, want the reply", r, err)
+	}
+	if _, err := c.Noop(t.Context()); classes(err) != "temporary" || !errors.Is(err, context.Canceled) {
+		t.Errorf("afterwards: got %v, want that it was cancelled", err)
+	}
+}
+
+// A message that can be written once, and goes out in several transactions, is told the size
+// of like any other.
+func TestSizeOfSplit(t *testing.T) {
+	here, there := net.Pipe()
+	var mails []string
+	m := &moody{conn: there, extensions: "PIPELINING SIZE LIMITS+RCPTMAX=1", mood: func(verb, arg string) int {
+		if verb == "MAIL" {
+			mails = append(mails, arg)
+		}
+		return 0
+	}}
+	var served sync.WaitGroup
+	served.Go(m.serve)
+	c, err := dialer().Client(t.Context(), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Send(t.Context(), smtp.NewEnvelope("ann@example.com", "bob@example.net", "cy@example.net"), text("Subject: x\r\n"))
+	c.Quit(t.Context())
+	served.Wait()
+	want := "FROM:<ann@example.com> SIZE=12"
+	if err != nil || !slices.Equal(mails, []string{want, want}) {
+		t.Errorf("got %q, %v, want %q twice", mails, err, want)
 	}
 }

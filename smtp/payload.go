@@ -12,6 +12,11 @@ import (
 // slow, or fails, holds up nobody. If it is larger than one chunk the envelope is said,
 // the replies to it are awaited (it would be a waste if nobody was accepted), and the
 // rest streams through.
+//
+// So a message has one of two lives: small, where everything that can go wrong on this side
+// has done so before the server hears of it; or streaming, where a source that fails leaves
+// a transaction half said, which only closing the connection takes back. Writes from the
+// message's own goroutine fail with w.err: what the connection said, never the message's.
 
 const (
 	chunkSize = 256 << 10
