@@ -15,6 +15,8 @@ func TestParseFault(t *testing.T) {
 	}{
 		{"rcpt 450", Fault{Verb: "RCPT", Reply: smtp.Reply{Code: 450}}},
 		{"RCPT *@full.example 452 4.2.2 mailbox full", Fault{Verb: "RCPT", Pattern: "*@full.example", Reply: smtp.Reply{Code: 452, Enhanced: "4.2.2", Text: "mailbox full"}}},
+		{"RCPT 450 4.2.1", Fault{Verb: "RCPT", Reply: smtp.Reply{Code: 450, Enhanced: "4.2.1"}}},
+		{"RCPT 599 5.a.1 and more", Fault{Verb: "RCPT", Reply: smtp.Reply{Code: 599, Text: "5.a.1 and more"}}}, // what is no code is text
 		{"MAIL 30% 451 try again later", Fault{Verb: "MAIL", Probability: 0.3, Reply: smtp.Reply{Code: 451, Text: "try again later"}}},
 		{"DATA delay=5s", Fault{Verb: "DATA", Delay: 5 * time.Second}},
 		{"END 10% disconnect", Fault{Verb: "END", Probability: 0.1, Disconnect: true}},
@@ -30,13 +32,29 @@ func TestParseFault(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ text, want string }{
-		{"", "begins with a verb"}, {"FOO 450", "no verb"}, {"RCPT", "does nothing"}, {"RCPT 250", "no refusal"}, {"RCPT 0% 450", "probability"},
+		{"", "begins with a verb"}, {"FOO 450", "no verb"}, {"RCPT", "does nothing"}, {"RCPT 250", "no refusal"}, {"RCPT 600", "no refusal"}, {"RCPT " + strings.Repeat("x", 301) + " 450", "a pattern"}, {"RCPT 0% 450", "probability"},
 		{"RCPT 101% 450", "probability"}, {"RCPT delay=x", "no duration"}, {"RCPT delay=1h", "a delay is up to"}, {"RCPT delay=-1s", "a delay"}, {"RCPT limit=x/1m 450", "no duration or limit"},
 		{"RCPT limit=5 450", "no duration or limit"}, {"RCPT a b 450", "not understood"}, {"RCPT speed=1 450", "not understood"}, {"RCPT disconnect 450", "both reply and disconnect"},
 		{"RCPT 450 5.1.1 x", "does not go with"}, {"RCPT 450 " + strings.Repeat("x", 500), "400 octets"}, {"RCPT 450 a\x00b", "control"},
 	} {
 		if _, err := ParseFault(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("ParseFault(%.40q): %v, want one with %q", c.text, err, c.want)
+		}
+	}
+}
+
+// What a line cannot say JSON can: it is held to the same.
+func TestFaultsOfPieces(t *testing.T) {
+	for text, f := range map[string]Fault{
+		"a pattern":           {Verb: "RCPT", Pattern: "a b", Reply: smtp.Reply{Code: 450}},
+		"does not go with":    {Verb: "RCPT", Delay: time.Second, Reply: smtp.Reply{Enhanced: "4.0.0"}},
+		"and comes after":     {Verb: "RCPT", Delay: time.Second, Reply: smtp.Reply{Text: "later"}},
+		"a limit is so many":  {Verb: "RCPT", Limit: 1, Reply: smtp.Reply{Code: 450}},
+		"from 0 to 1":         {Verb: "RCPT", Probability: 1.5, Reply: smtp.Reply{Code: 450}},
+		"the enhanced code x": {Verb: "RCPT", Reply: smtp.Reply{Code: 450, Enhanced: "x"}},
+	} {
+		if err := new(Inbox).SetFaults([]Fault{f}); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("SetFaults(%+v): %v, want one with %q", f, err, text)
 		}
 	}
 }
