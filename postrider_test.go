@@ -326,6 +326,17 @@ func TestServeErrors(t *testing.T) {
 	}
 }
 
+// Who asks for TLS alone gets no port in clear besides.
+func TestServeTLSAlone(t *testing.T) {
+	cert, key, _ := certificate(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var addrs []net.Addr
+	c := postrider.Config{TLSAddr: "127.0.0.1:0", CertFile: cert, KeyFile: key, OnListen: func(a net.Addr) { addrs = append(addrs, a); cancel() }}
+	if err := postrider.Serve(ctx, c, postrider.Handlers{}); err != nil || len(addrs) != 1 {
+		t.Errorf("it listened on %v, want one port; %v", addrs, err)
+	}
+}
+
 // certificate makes a certificate for localhost and 127.0.0.1 and gives the files of it, of its key, and of its issuer.
 func certificate(t *testing.T) (cert, key, ca string) {
 	t.Helper()

@@ -91,12 +91,8 @@ func TestHungUpInSteps(t *testing.T) {
 		var served sync.WaitGroup
 		served.Go(m.serve)
 		d := dialer()
-		var said []string
-		d.Trace = func(l smtp.Line) {
-			if l.FromClient {
-				said = append(said, l.Text)
-			}
-		}
+		var trace tracer
+		d.Trace = trace.line
 		c, err := d.Client(t.Context(), here)
 		if err != nil {
 			t.Fatal(err)
@@ -105,7 +101,7 @@ func TestHungUpInSteps(t *testing.T) {
 			t.Errorf("hung up at %s: got %v, want it temporary", last, err)
 		}
 		served.Wait()
-		if said[len(said)-1] != last {
+		if said := trace.said; said[len(said)-1] != last {
 			t.Errorf("hung up at %s: the client said %q", last, said)
 		}
 	}
@@ -118,12 +114,8 @@ func TestTraceOfChunks(t *testing.T) {
 	var served sync.WaitGroup
 	served.Go(m.serve)
 	d := dialer()
-	var said []string
-	d.Trace = func(l smtp.Line) {
-		if l.FromClient {
-			said = append(said, l.Text)
-		}
-	}
+	var trace tracer
+	d.Trace = trace.line
 	c, err := d.Client(t.Context(), here)
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +126,7 @@ func TestTraceOfChunks(t *testing.T) {
 	}
 	c.Quit(t.Context())
 	served.Wait()
-	total, chunks := 0, 0
+	total, chunks, said := 0, 0, trace.said
 	for i, line := range said {
 		size, ok := strings.CutPrefix(line, "BDAT ")
 		if !ok {
