@@ -1,10 +1,14 @@
 package smtp_test
 
 import (
+	"net"
 	"os"
 	"testing"
 
 	"github.com/postrider/postrider/internal/leak"
 )
 
-func TestMain(m *testing.M) { os.Exit(leak.Main(m)) }
+func TestMain(m *testing.M) {
+	net.DefaultResolver = ownDNS
+	os.Exit(leak.Main(m))
+}

@@ -6,31 +6,43 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 
 	"github.com/postrider/postrider/smtp"
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// A name of several addresses, as a DNS of the test's own has it: nothing outside is asked,
-// and nothing depends on what this machine calls itself.
+// Names as a DNS of the tests' own has them: nothing outside is asked, and nothing depends
+// on what this machine calls itself.
+
+// addresses are what every name stands for that the hosts file does not have; nil for
+// 127.0.0.1, as Windows has "localhost" in no file.
+var addresses atomic.Pointer[[]string]
 
 // resolve has every name be these addresses until the test ends.
 func resolve(t *testing.T, addrs ...string) {
 	t.Helper()
-	before := net.DefaultResolver
-	t.Cleanup(func() { net.DefaultResolver = before })
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		// What is no packet connection is spoken to as over TCP (RFC 1035, 4.2.2).
-		here, there := net.Pipe()
-		go func() {
-			defer there.Close()
-			for answerQuery(there, addrs) == nil {
-			}
-		}()
-		return here, nil
-	}}
+	addresses.Store(&addrs)
+	t.Cleanup(func() { addresses.Store(nil) })
 }
+
+// ownDNS asks addresses. It is net.DefaultResolver before any test runs, because what an
+// earlier test has left to end by itself may still look a name up.
+var ownDNS = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+	addrs := []string{"127.0.0.1"}
+	if p := addresses.Load(); p != nil {
+		addrs = *p
+	}
+	// What is no packet connection is spoken to as over TCP (RFC 1035, 4.2.2).
+	here, there := net.Pipe()
+	go func() {
+		defer there.Close()
+		for answerQuery(there, addrs) == nil {
+		}
+	}()
+	return here, nil
+}}
 
 // answerQuery answers a query for addresses with those of its family.
 func answerQuery(conn net.Conn, addrs []string) error {
