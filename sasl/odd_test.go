@@ -51,6 +51,14 @@ func TestAskedTooMuch(t *testing.T) {
 			}
 		}
 	}
+	// Nor one that tells what is wrong with a token before it has been given one.
+	x, err := token.Exchange(t.Context(), sasl.Offer{Mechanisms: []string{"XOAUTH2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response, err := x.Next([]byte("{}")); err == nil {
+		t.Errorf("told before it has asked: it says %q", response)
+	}
 }
 
 // What a server says of a token it refuses is told in its words: status, scope and description, as far as there are any.
@@ -116,6 +124,10 @@ func TestNamesOfTokens(t *testing.T) {
 				t.Errorf("%s of %q: got %q who claims to be %q, %v", mechanism, name, user, claimed, err)
 			}
 		}
+	}
+	// A client that could bind to a channel, if there were one to bind to, says y.
+	if _, done, err := users(t).Server(t.Context(), "OAUTHBEARER", sasl.Channel{}).Next([]byte("y,,\x01auth=Bearer good\x01\x01")); !done || err != nil {
+		t.Errorf("y in place of n: got %t, %v", done, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package sasl_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -61,8 +62,8 @@ func users(t testing.TB) *sasl.Verifier {
 			}
 			return "ann", known("ann")
 		},
-		Certificate: func(_ context.Context, cert *x509.Certificate, _ string) (string, error) {
-			return cert.Subject.CommonName, nil
+		Certificate: func(_ context.Context, cert *x509.Certificate, identity string) (string, error) {
+			return cmp.Or(identity, cert.Subject.CommonName), nil
 		},
 		Anonymous: func(context.Context, string) error { return nil },
 		Authorize: func(_ context.Context, user, identity string) error {
@@ -116,6 +117,11 @@ func TestMechanisms(t *testing.T) {
 	}
 	if got := new(sasl.Verifier).Mechanisms(sasl.Channel{}); got != nil {
 		t.Errorf("a verifier that knows nothing offers %v", got)
+	}
+	_, server, cert := overTLS(t, tls.VersionTLS13)
+	tokens := &sasl.Verifier{Token: v.Token}
+	if got := tokens.Mechanisms(sasl.Channel{TLS: &server, Certificate: cert}); !slices.Equal(got, []string{"OAUTHBEARER", "XOAUTH2"}) {
+		t.Errorf("a verifier of tokens offers %v inside TLS", got)
 	}
 	v.Only = []string{"PLAIN", "SCRAM-SHA-256"}
 	if got := v.Mechanisms(sasl.Channel{}); !slices.Equal(got, []string{"SCRAM-SHA-256", "PLAIN"}) {
@@ -204,6 +210,9 @@ func TestStrongest(t *testing.T) {
 			t.Errorf("%v of %v: got %q, %v; want %q", c.credential, c.offer.Mechanisms, got, err, c.want)
 		}
 	}
+	if _, err := sasl.Password("ann", "x").Exchange(t.Context(), sasl.Offer{}); err == nil || !strings.HasSuffix(err.Error(), "the server offers no authentication") {
+		t.Errorf("nothing offered: got %v", err)
+	}
 }
 
 // overTLS makes a connection and returns both sides' view of it.
@@ -273,8 +282,10 @@ func TestChannelBinding(t *testing.T) {
 		if user != "ann" || err != nil {
 			t.Errorf("%s, -PLUS passed over: got %s, user %q, %v", name, mechanism, user, err)
 		}
-		if mechanism, user, err = talk(t, sasl.External(""), v, sasl.Offer{TLS: &client}, channel); mechanism != "EXTERNAL" || user != "ann" || err != nil {
-			t.Errorf("%s: EXTERNAL: got %s, user %q, %v", name, mechanism, user, err)
+		for identity, want := range map[string]string{"": "ann", "ann": "ann", "sales": "sales"} {
+			if mechanism, user, err = talk(t, sasl.External(identity), v, sasl.Offer{TLS: &client}, channel); mechanism != "EXTERNAL" || user != want || err != nil {
+				t.Errorf("%s: EXTERNAL as %q: got %s, user %q, %v", name, identity, mechanism, user, err)
+			}
 		}
 	}
 	_, server, _ := overTLS(t, tls.VersionTLS12)
@@ -323,12 +334,15 @@ func TestFalseServer(t *testing.T) {
 	if err := x.End(nil); !errors.Is(err, sasl.ErrUnproven) {
 		t.Errorf("accepted at once: got %v, want ErrUnproven", err)
 	}
-	x, nonce := begin()
-	if _, err := x.Next([]byte("r=" + nonce + "server,s=c2FsdA==,i=4096")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := x.Next([]byte("v=" + strings.Repeat("A", 43) + "=")); !errors.Is(err, sasl.ErrUnproven) {
-		t.Errorf("a false proof: got %v, want ErrUnproven", err)
+	// What is no proof at all, such as a refusal in SCRAM's own words, proves nothing false.
+	for last, unproven := range map[string]bool{"v=" + strings.Repeat("A", 43) + "=": true, "e=invalid-proof": false} {
+		x, nonce := begin()
+		if _, err := x.Next([]byte("r=" + nonce + "server,s=c2FsdA==,i=4096")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Next([]byte(last)); err == nil || errors.Is(err, sasl.ErrUnproven) != unproven {
+			t.Errorf("%s: got %v, want ErrUnproven: %t", last, err, unproven)
+		}
 	}
 	for _, i := range []string{"1", "4095", "4194305", "99999999999999999999", "-1", "x", ""} {
 		x, nonce := begin()

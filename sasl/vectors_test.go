@@ -142,6 +142,15 @@ func TestTokenSource(t *testing.T) {
 			t.Errorf("cancelled while waiting: got %v", err)
 		}
 		time.Sleep(time.Minute)
+
+		// A token whose end is not told is kept until it is refused.
+		asked.Store(0)
+		c = sasl.Token("ann", func(context.Context) (string, time.Time, error) { asked.Add(1); return "good", time.Time{}, nil })
+		begin()
+		time.Sleep(1000 * time.Hour)
+		if begin(); asked.Load() != 1 {
+			t.Errorf("without an end: asked %d times, want 1", asked.Load())
+		}
 	})
 }
 
