@@ -3,6 +3,7 @@ package smtptest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ const (
 )
 
 // A Fault is what goes wrong at a verb. Of Reply, Stall, Reset and Truncate one is
-// set; Throttle may be with any of them.
+// set; Throttle may be with any of them, or alone. A handshake fails whatever is set.
 type Fault struct {
 	Verb     string // "RCPT", or Connect, Handshake or EndOfData; "": any verb
 	Times    int    // how often it happens; 0: always
@@ -40,10 +41,22 @@ type Fault struct {
 
 // Fault adds a fault. The first one that fits a verb happens. At EndOfData a Reply
 // means that the message is not kept; with the other kinds it was kept, and only
-// the client does not hear of it. It may be called while clients are connected.
+// the client does not hear of it. It may be called while clients are connected. It
+// panics if the Fault is none: it says nothing, or several things, or its Reply
+// refuses nothing.
 func (s *Server) Fault(f Fault) {
-	if f.Reply != "" && refusal(f.Reply) == nil {
+	kinds := 0
+	for _, set := range []bool{f.Reply != "", f.Stall, f.Reset, f.Truncate} {
+		if set {
+			kinds++
+		}
+	}
+	f.Verb = strings.ToUpper(f.Verb) // as servers read it (RFC 5321, 2.4)
+	switch {
+	case f.Reply != "" && refusal(f.Reply) == nil:
 		panic("smtptest: no refusal: " + f.Reply)
+	case kinds > 1, kinds == 0 && f.Throttle == 0 && f.Verb != Handshake:
+		panic(fmt.Sprintf("smtptest: a fault does one thing, and this does %d: %+v", kinds, f))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,10 +94,22 @@ func (s *Server) fault(verb string) *Fault {
 
 // fail lets the fault of a verb happen.
 func (s *Server) fail(ctx context.Context, c *smtp.Conn, verb string) error {
+	// What was said along with the verb whose reply is cut in half is not carried out: the
+	// reply waits for it (RFC 2920, 3.2), but a server that ends does not.
+	if nc := s.conn(c); nc != nil && nc.truncated() {
+		return errFault
+	}
 	if f := s.fault(verb); f != nil {
 		return s.apply(ctx, c, f)
 	}
 	return nil
+}
+
+// conn returns the connection of a session; nil if it has gone already.
+func (s *Server) conn(c *smtp.Conn) *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.conns[c.RemoteAddr().String()]
 }
 
 // errFault is what the server is told where no reply shall come. Should one get out after
@@ -92,11 +117,9 @@ func (s *Server) fail(ctx context.Context, c *smtp.Conn, verb string) error {
 var errFault = errors.New("smtptest: a fault")
 
 func (s *Server) apply(ctx context.Context, c *smtp.Conn, f *Fault) error {
-	s.mu.Lock()
-	nc := s.conns[c.RemoteAddr().String()]
-	s.mu.Unlock()
+	nc := s.conn(c)
 	if nc == nil {
-		return errFault // it has gone already
+		return errFault
 	}
 	nc.set(f) // before anything is said: half of that reply is what shall come
 	switch {
@@ -195,6 +218,13 @@ func (c *conn) set(f *Fault) {
 	c.truncate, c.rate = f.Truncate, f.Throttle
 }
 
+// truncated tells whether the next that is said is said by half.
+func (c *conn) truncated() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.truncate
+}
+
 // Read reads slowly if it has to: a tenth of a second's octets at a time, so that a line
 // comes in pieces and the client's own buffers fill up, as behind a slow network.
 func (c *conn) Read(p []byte) (int, error) {
@@ -219,10 +249,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // Write says half of it if it has to: a server that was killed, or a middlebox that has
 // lost its patience. The half may end within a code or a line.
 func (c *conn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	truncate := c.truncate
-	c.mu.Unlock()
-	if !truncate {
+	if !c.truncated() {
 		return c.Conn.Write(p)
 	}
 	c.Conn.Write(p[:len(p)/2])

@@ -113,16 +113,21 @@ func TestStall(t *testing.T) {
 // What cannot be read as a refusal is a mistake in the test.
 func TestNoRefusal(t *testing.T) {
 	srv := smtptest.NewServer(t, nil)
-	for _, reply := range []string{"250 ok", "hello", "600 what", "45", "-450 no"} {
-		func() {
-			defer func() {
-				if v := recover(); v == nil || !strings.Contains(fmt.Sprint(v), reply) {
-					t.Errorf("%q: got %v, want a panic that names it", reply, v)
-				}
-			}()
-			srv.Fault(smtptest.Fault{Verb: "NOOP", Reply: reply})
+	panics := func(f smtptest.Fault, want string) {
+		defer func() {
+			if v := fmt.Sprint(recover()); !strings.HasPrefix(v, "smtptest: ") || !strings.Contains(v, want) {
+				t.Errorf("%+v: got %v, want a panic that says %q", f, v, want)
+			}
 		}()
+		srv.Fault(f)
 	}
+	for _, reply := range []string{"250 ok", "hello", "600 what", "399 what", "45", "-450 no"} {
+		panics(smtptest.Fault{Verb: "NOOP", Reply: reply}, reply)
+	}
+	panics(smtptest.Fault{Verb: "NOOP", Times: 1}, "does one thing, and this does 0")
+	panics(smtptest.Fault{Verb: "NOOP", Stall: true, Reset: true}, "this does 2")
+	panics(smtptest.Fault{Verb: "NOOP", Reply: "450 no", Truncate: true}, "this does 2")
+	srv.Fault(smtptest.Fault{Verb: smtptest.Handshake}) // is all of one
 	// An enhanced code of another class is text.
 	srv.Fault(smtptest.Fault{Verb: "NOOP", Reply: "450 5.1.1 odd"})
 	smtptest.Play(t, srv.Addr, "S: 220 *\nC: NOOP\nS: 450 4.0.0 5.1.1 odd\nC: QUIT\nS: 221 *\n")

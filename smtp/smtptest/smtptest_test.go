@@ -121,6 +121,7 @@ func TestFaults(t *testing.T) {
 		"reset at MAIL":      {smtptest.Fault{Verb: "MAIL", Reset: true}, unknown, 0},
 		"reset at the end":   {smtptest.Fault{Verb: smtptest.EndOfData, Reset: true}, unknown, 1},
 		"half a greeting":    {smtptest.Fault{Verb: smtptest.Connect, Truncate: true}, temporary, 0},
+		"half a reply":       {smtptest.Fault{Verb: "mail", Truncate: true}, unknown, 0},
 		"half a last reply":  {smtptest.Fault{Verb: smtptest.EndOfData, Truncate: true}, unknown, 1},
 		"slow":               {smtptest.Fault{Verb: "MAIL", Throttle: 2000}, "", 1},
 	} {
