@@ -104,6 +104,8 @@ func (c *Conn) authFailed(err error) {
 	}
 	if log {
 		c.server.log().Error("smtp: authentication failed on this side", "session", c.id, "error", err)
+	} else { // for those who count from where passwords are guessed
+		c.server.log().Info("smtp: authentication refused", "session", c.id, "remote", c.RemoteAddr(), "error", e)
 	}
 	// The reply waits, twice as long each time: guessing takes a session's time, and a
 	// session is one of the few that an address may have. A user who mistypes does not

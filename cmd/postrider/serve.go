@@ -330,7 +330,7 @@ func (v *server) handler() smtp.Handler {
 	if v.onMail != nil || v.onRcpt != nil {
 		next = &hook.Handler{OnMail: v.onMail, OnRcpt: v.onRcpt, Next: next}
 	}
-	return &smtp.Hooks{OnRcpt: v.options.accepts, Next: next}
+	return refusals{&smtp.Hooks{OnRcpt: v.options.accepts, Next: next}, v.log}
 }
 
 // mailServer makes the SMTP server of one port: what may be said in clear depends on who can reach it.

@@ -34,6 +34,40 @@ func TestServeVerbose(t *testing.T) {
 	}
 }
 
+// What is refused is logged: whose, from where, and with which reply.
+func TestServeLogsRefusals(t *testing.T) {
+	s := start(t, t.TempDir(), "--accept", "example.net", "--on-auth", "false", "--on-mail", "false")
+	c, err := dial(s.smtp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.conn.Close()
+	for _, step := range []struct{ code, text string }{
+		{"535", "AUTH PLAIN AGFubgBndWVzcw==\r\n"}, {"250", "MAIL FROM:<ann@example.com>\r\n"}, {"550", "RCPT TO:<eve@example.org>\r\n"},
+		{"250", "RCPT TO:<bob@example.net>\r\n"}, {"354", "DATA\r\n"}, {"550", ".\r\n"}, {"250", "RSET\r\n"},
+	} {
+		if err := c.say(step.code, step.text); err != nil {
+			t.Fatalf("%q: %v", step.text, err)
+		}
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	from := "remote=" + c.conn.LocalAddr().String()
+	for _, want := range []string{
+		`authentication refused" session=`, from + ` error="smtp: 535 5.7.8 the credentials are not accepted"`, `"recipient refused" session=`,
+		from + ` sender=ann@example.com recipient=eve@example.org error="smtp: 550 5.7.1 mail for this domain is not accepted here"`,
+		`"message refused" session=`, from + ` sender=ann@example.com error="smtp: 550 5.7.1 the message is not accepted here"`,
+	} {
+		if !strings.Contains(s.Output(), want) {
+			t.Errorf("the log does not hold %q:\n%s", want, s.Output())
+		}
+	}
+	if n := strings.Count(s.Output(), "refused"); n != 3 {
+		t.Errorf("it tells of %d refusals, want 3:\n%s", n, s.Output())
+	}
+}
+
 // A line has as much of a subject as a line has room for.
 func TestSubjectIsCut(t *testing.T) {
 	for text, want := range map[string]string{

@@ -22,7 +22,7 @@ const maxPrinted = 64 << 10
 // own goroutine. It is one write, so that lines of others do not come in between.
 func (v *server) printMail(e *inbox.Entry) {
 	if e.Received.Before(v.started) {
-		return // left over from the last run, and told then
+		return // left over from the last run, which told of it or had no time to
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s  %s", e.Received.Format("15:04:05"), route(e), subject(e.Summary))
