@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 
+	"github.com/postrider/postrider/internal/address"
 	"github.com/postrider/postrider/internal/mailini"
 )
 
@@ -92,6 +93,9 @@ func fromFile(f *mailini.File) (Config, error) {
 	}
 	c.MaxSize = size
 	switch {
+	// The first word of the greeting and of EHLO's reply is a domain (RFC 5321, 4.3.1); clients read what follows as text.
+	case c.Hostname != "" && (address.CheckDomain(c.Hostname) != nil || !address.IsASCII(c.Hostname)):
+		return c, f.Wrong("hostname", "it is the name of a host, such as mail.example.com")
 	case (c.CertFile == "") != (c.KeyFile == ""):
 		return c, f.Wrong(map[bool]string{true: "tls_crt", false: "tls_key"}[c.KeyFile == ""], "tls_crt and tls_key go together")
 	case c.TLSAddr != "" && c.CertFile == "":

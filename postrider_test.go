@@ -303,7 +303,7 @@ func TestParseConfig(t *testing.T) {
 	for _, bad := range []struct{ text, want string }{
 		{"port = 25\n\nprot = 3\n", "line 3: prot: unknown"}, {"port = x\n", "line 1: port"}, {"# a\nport = 70000\n", "line 2: port"}, {"local = perhaps\nport = 25", "line 1: local"},
 		{"port = 25\ntls_crt = a\n", "line 2: tls_crt"}, {"tls_port = 465\n", "line 1: tls_port"}, {"port = 25\n[more]\nx = y\n", "line 2: [more]"},
-		{"port = 25\nmax_size = -1\n", "line 2: max_size"}, {"port\n", "postrider: configuration"}, {strings.Repeat("#", 2<<20), "longer"},
+		{"port = 25\nmax_size = -1\n", "line 2: max_size"}, {"hostname = my host", "line 1: hostname"}, {"hostname = bücher.example", "line 1: hostname"}, {"port\n", "postrider: configuration"}, {strings.Repeat("#", 2<<20), "longer"},
 	} {
 		if _, err := postrider.ParseConfig(strings.NewReader(bad.text)); err == nil || !strings.Contains(err.Error(), bad.want) {
 			t.Errorf("%.40q: got %v, want %q", bad.text, err, bad.want)

@@ -48,8 +48,9 @@ type Handlers struct {
 	// OnRcpt decides on each recipient, which is bare. Nil accepts everyone, which is right for a test and makes anything
 	// else a place to send spam to.
 	OnRcpt func(context.Context, string) error
-	// OnAuth decides whether a password is the user's; an error refuses it. Nil: authentication is not offered. Outside
-	// TLS it is asked only on loopback, unless Config.AllowInsecureAuth is set.
+	// OnAuth decides whether a password is the user's: nil lets in, sasl.ErrRefused is a no (535), and anything else a fault
+	// of this side, after which the client may try again (454). Nil: authentication is not offered. Outside TLS it is asked
+	// only on loopback, unless Config.AllowInsecureAuth is set.
 	OnAuth func(ctx context.Context, user, password string) error
 }
 
