@@ -144,7 +144,7 @@ func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 // export writes what the query finds to a target.
 func (o *archiveOptions) export(ctx context.Context, target string, s streams) (err error) {
 	if _, err := inbox.ParseQuery(o.query, time.Now()); err != nil {
-		return usagef("--query: %w", err)
+		return flagf(exitUsage, "query", ": %w", err)
 	}
 	to, err := postrider.Open(target)
 	if err != nil {

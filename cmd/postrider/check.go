@@ -73,7 +73,7 @@ found, cannot be reached or does not speak SMTP.`,
 // check looks at one server and prints the report.
 func check(ctx context.Context, o checkOptions, server string, s streams) error {
 	if o.tls != "auto" && o.tls != "implicit" && o.tls != "none" {
-		return usagef("--tls %q: it is auto, implicit or none", o.tls)
+		return flagf(exitUsage, "tls", " %q: it is auto, implicit or none", o.tls)
 	}
 	if strings.Contains(server, "/") {
 		return usagef("%q is no server: give HOST[:PORT]", server)
@@ -96,7 +96,7 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 		p.trace = transcript(s.err)
 	}
 	if o.timeout <= 0 {
-		return usagef("--timeout %s: it is a time as 30s", o.timeout)
+		return flagf(exitUsage, "timeout", " %s: it is a time as 30s", o.timeout)
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -123,11 +123,11 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 func readPool(name string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(name)
 	if err != nil {
-		return nil, exitf(exitNoInput, "--ca-file: %w", err)
+		return nil, flagf(exitNoInput, "ca-file", ": %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, exitf(exitData, "--ca-file: %s holds no certificate in PEM", name)
+		return nil, flagf(exitData, "ca-file", ": %s holds no certificate in PEM", name)
 	}
 	return pool, nil
 }

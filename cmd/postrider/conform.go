@@ -72,7 +72,9 @@ its own network, rightly fails.
 
 Cases about wrong passwords are skipped where a random one is taken, as by a server
 for tests, unless --user says that there are users. So are those about odd local
-parts where the server takes any recipient at its domain. The exit code is 0 if no case failed, 1 if some did.`,
+parts where the server takes any recipient at its domain. One that takes passwords in
+clear beside TLS, as "postrider serve" does on loopback, fails auth-unannounced-in-clear.
+The exit code is 0 if no case failed, 1 if some did.`,
 		Example: `  postrider conform 127.0.0.1:2525 --rcpt bob@example.net
   postrider conform mx.example.com --run 'relay*' --rcpt test@example.com --relay-to eve@example.org
   postrider conform mx.example.com --run 'smuggle-*,chunk-*' --rcpt test@example.com --mailbox ~/Maildir
@@ -114,7 +116,7 @@ func listCases(w io.Writer) error {
 func (o *conformOptions) config(addr string, s streams) (conform.Config, error) {
 	var d smtp.Dialer
 	if o.connect.tls == "opportunistic" {
-		return conform.Config{}, usagef("--tls opportunistic: it is auto, implicit, starttls or none")
+		return conform.Config{}, flagf(exitUsage, "tls", " opportunistic: it is auto, implicit, starttls or none")
 	}
 	if err := o.connect.set(&d, s); err != nil {
 		return conform.Config{}, err
@@ -163,7 +165,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 		}
 	}
 	if len(outcomes) == 0 {
-		return usagef("--run: no case has such a name; postrider conform --list prints them all")
+		return flagf(exitUsage, "run", ": no case has such a name; postrider conform --list prints them all")
 	}
 	if o.junit {
 		if err := printJUnit(s.out, addr, all, outcomes, time.Since(begin)); err != nil {

@@ -158,11 +158,11 @@ func (o *connectOptions) set(d *smtp.Dialer, s streams) error {
 	}[o.tls]
 	switch {
 	case ok && d.TLS == smtp.TLSImplicit && mode != smtp.TLSImplicit:
-		return usagef("--tls %s contradicts smtps://, which is TLS from the beginning", o.tls)
+		return flagf(exitUsage, "tls", " %s contradicts smtps://, which is TLS from the beginning", o.tls)
 	case ok:
 		d.TLS = mode
 	case o.tls != "auto":
-		return usagef("--tls %q: it is auto, implicit, starttls, opportunistic or none", o.tls)
+		return flagf(exitUsage, "tls", " %q: it is auto, implicit, starttls, opportunistic or none", o.tls)
 	}
 	if err := o.credentials(d); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (o *connectOptions) set(d *smtp.Dialer, s streams) error {
 // certificates sets who vouches for the server, and what it is shown of us.
 func (o *connectOptions) certificates(d *smtp.Dialer) error {
 	if o.keyFile != "" && o.certFile == "" {
-		return usagef("--key-file needs --cert-file")
+		return flagf(exitUsage, "key-file", " needs --cert-file")
 	}
 	if o.caFile == "" && o.certFile == "" {
 		return nil
@@ -200,9 +200,9 @@ func (o *connectOptions) certificates(d *smtp.Dialer) error {
 		pair, err := tls.LoadX509KeyPair(o.certFile, cmp.Or(o.keyFile, o.certFile))
 		switch {
 		case isFile(err):
-			return exitf(exitNoInput, "--cert-file: %w", err)
+			return flagf(exitNoInput, "cert-file", ": %w", err)
 		case err != nil:
-			return exitf(exitData, "--cert-file: %s holds no certificate with its key, which is in it or in --key-file: %w", o.certFile, err)
+			return flagf(exitData, "cert-file", ": %s holds no certificate with its key, which is in it or in --key-file: %w", o.certFile, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
@@ -228,7 +228,7 @@ func transcript(w io.Writer) func(smtp.Line) {
 func (o *connectOptions) credentials(d *smtp.Dialer) error {
 	mechanism := strings.ToUpper(o.auth)
 	if o.auth != "" && !slices.Contains(mechanisms, mechanism) {
-		return usagef("--auth %q: it is one of %s", o.auth, strings.Join(mechanisms, ", "))
+		return flagf(exitUsage, "auth", " %q: it is one of %s", o.auth, strings.Join(mechanisms, ", "))
 	}
 	// These two prove nothing by a password: the user is all that they tell.
 	switch mechanism {
@@ -240,7 +240,7 @@ func (o *connectOptions) credentials(d *smtp.Dialer) error {
 		return nil
 	}
 	if o.user == "" && o.passwordFile != "" {
-		return usagef("--password-file needs --user")
+		return flagf(exitUsage, "password-file", " needs --user")
 	}
 	if o.user != "" {
 		secret, err := o.password()
@@ -256,7 +256,7 @@ func (o *connectOptions) credentials(d *smtp.Dialer) error {
 		return nil
 	}
 	if d.Auth == nil {
-		return usagef("--auth needs --user, or a URL with credentials")
+		return flagf(exitUsage, "auth", " needs --user, or a URL with credentials")
 	}
 	d.Auth = sasl.Only(d.Auth, mechanism)
 	return nil
@@ -268,19 +268,19 @@ func (o *connectOptions) password() (string, error) {
 	if o.passwordFile == "" {
 		password, ok := os.LookupEnv("POSTRIDER_PASSWORD")
 		if !ok {
-			return "", usagef("--user needs a password: give --password-file FILE, or set POSTRIDER_PASSWORD")
+			return "", flagf(exitUsage, "user", " needs a password: give --password-file FILE, or set POSTRIDER_PASSWORD")
 		}
 		return password, nil
 	}
 	f, err := os.Open(o.passwordFile)
 	if err != nil {
-		return "", exitf(exitNoInput, "--password-file: %w", err)
+		return "", flagf(exitNoInput, "password-file", ": %w", err)
 	}
 	defer f.Close()
 	// A token can have some thousand characters.
 	b, err := io.ReadAll(io.LimitReader(f, 64<<10))
 	if err != nil {
-		return "", exitf(exitNoInput, "--password-file: %w", err)
+		return "", flagf(exitNoInput, "password-file", ": %w", err)
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
 	return strings.TrimSuffix(string(line), "\r"), nil

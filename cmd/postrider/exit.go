@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 
+	"github.com/spf13/pflag"
+
 	"github.com/postrider/postrider/smtp"
 	"github.com/postrider/postrider/store/sqlite"
 )
@@ -33,7 +35,7 @@ const (
 	exitTempFail    = 75 // try again (4yz, a failed connection)
 	exitProtocol    = 76 // the other side broke the protocol, or the outcome is unknown
 	exitNoPerm      = 77 // not permitted (X.7.*)
-	exitConfig      = 78 // the configuration is wrong
+	exitConfig      = 78 // the configuration is wrong: a file, or the environment
 )
 
 // An exitError is an error that knows its exit code. It wraps: what is inside is
@@ -41,11 +43,15 @@ const (
 type exitError struct {
 	code int
 	flag string // whose value is wrong, as its text begins behind the name; "": no flag's
+	at   string // where the value was given, if not on the command line: see placed
 	err  error
 }
 
 func (e *exitError) Error() string {
-	if e.flag != "" {
+	switch {
+	case e.at != "":
+		return e.at + e.err.Error()
+	case e.flag != "":
 		return "--" + e.flag + e.err.Error()
 	}
 	return e.err.Error()
@@ -54,14 +60,40 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // exitf returns an error that ends the program with a code.
 func exitf(code int, format string, args ...any) error {
-	return &exitError{code, "", fmt.Errorf(format, args...)}
+	return &exitError{code: code, err: fmt.Errorf(format, args...)}
 }
 
 // flagf is for the value of a flag. It says the flag's name; what follows it, such as
 // ": why" or " %q: why", is the format's. Who has set it elsewhere than on the
-// command line is told where: see serveOptions.placed.
+// command line is told where: see placed.
 func flagf(code int, flag, format string, args ...any) error {
-	return &exitError{code, flag, fmt.Errorf(format, args...)}
+	return &exitError{code: code, flag: flag, err: fmt.Errorf(format, args...)}
+}
+
+// setAt gives a flag a value that the command line has not, and notes where it is from:
+// the name of a variable, or a line of a file and its key.
+func setAt(flags *pflag.FlagSet, flag, value, at string) error {
+	flags.Lookup(flag).Annotations = map[string][]string{placeOf: {at}}
+	return placed(flags, plainly(flags.Set(flag, value)))
+}
+
+// placeOf is the annotation of a flag that setAt makes.
+const placeOf = "place"
+
+// placed has an error about a flag's value tell where that was given, if not on the
+// command line: whoever wrote it there has given no flag, and no wrong command line.
+func placed(flags *pflag.FlagSet, err error) error {
+	e, ok := errors.AsType[*exitError](err)
+	if !ok {
+		return err
+	}
+	if f := flags.Lookup(e.flag); f != nil && f.Annotations[placeOf] != nil {
+		e.at = f.Annotations[placeOf][0]
+		if e.code == exitUsage {
+			e.code = exitConfig
+		}
+	}
+	return err
 }
 
 // usagef is for what the user can mend on the command line.

@@ -104,9 +104,9 @@ func (r *loadRun) next() bool { return !r.over.Load() && r.taken.Add(1) <= r.mes
 func load(ctx context.Context, o loadOptions, s streams) error {
 	switch {
 	case loadModes[o.mode] == nil:
-		return usagef("--mode %q: it is step, pipeline, bdat or stream", o.mode)
+		return flagf(exitUsage, "mode", " %q: it is step, pipeline, bdat or stream", o.mode)
 	case o.duration < 0:
-		return usagef("--duration %s: it is a time as 10s", o.duration)
+		return flagf(exitUsage, "duration", " %s: it is a time as 10s", o.duration)
 	case o.messages < 1 || o.sessions < 1 || o.window < 1 || o.size < 200:
 		return usagef("--messages, --sessions and --window are at least 1, --size is at least 200")
 	}

@@ -41,8 +41,8 @@ type streams struct {
 func run(ctx context.Context, args []string, s streams) int {
 	root := newRoot(s)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err != nil {
+	cmd, err := root.ExecuteContextC(ctx)
+	if err = placed(cmd.Flags(), err); err != nil {
 		complain(s.err, err)
 	}
 	return exitCode(err)
@@ -91,11 +91,8 @@ func plainly(err error) error {
 	}
 	f := wrong.GetFlag()
 	want := map[string]string{
-		"bool": "it is true or false", "int": "it is a number", "int64": "it is a number", "duration": "give a time such as 30s or 5m",
-		"stringSlice": "a quote in it has no end, or is within a word",
+		"bool": "it is true or false", "int": "it is a number", "int64": "it is a number", "float64": "it is a number",
+		"duration": "give a time such as 30s or 5m", "stringSlice": "a quote in it has no end, or is within a word",
 	}[f.Value.Type()]
-	if want == "" {
-		return err
-	}
 	return flagf(exitUsage, f.Name, " %q: %s", wrong.GetValue(), want)
 }

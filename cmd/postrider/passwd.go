@@ -79,7 +79,7 @@ func (o *passwdOptions) password(s streams) (string, error) {
 	if o.passwordFile != "" {
 		f, err := os.Open(o.passwordFile)
 		if err != nil {
-			return "", pathError(o.passwordFile, err)
+			return "", flagf(exitNoInput, "password-file", ": %w", pathError(o.passwordFile, err))
 		}
 		defer f.Close()
 		return firstLine(f)

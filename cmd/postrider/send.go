@@ -104,7 +104,7 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 	if o.eml != "" && o.eml != "-" {
 		f, err := os.Open(o.eml)
 		if err != nil {
-			return exitf(exitNoInput, "--eml: %w", err)
+			return flagf(exitNoInput, "eml", ": %w", err)
 		}
 		defer f.Close()
 		s.in = f

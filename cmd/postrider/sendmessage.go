@@ -52,7 +52,7 @@ func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 		for _, v := range list.values {
 			more, err := mail.ParseAddressList(v)
 			if err != nil {
-				return outgoing{}, usagef("--%s %q: %s; write ann@example.com or \"Ann <ann@example.com>\", with commas between", list.flag, v, strings.TrimPrefix(err.Error(), "mail: "))
+				return outgoing{}, flagf(exitUsage, list.flag, " %q: %s; write ann@example.com or \"Ann <ann@example.com>\", with commas between", v, strings.TrimPrefix(err.Error(), "mail: "))
 			}
 			*list.to = append(*list.to, more...)
 		}
@@ -64,7 +64,7 @@ func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 	case len(from) == 0:
 		return outgoing{}, usagef("say who it is from: --from ann@example.com")
 	case len(from) > 1:
-		return outgoing{}, usagef("--from takes one address")
+		return outgoing{}, flagf(exitUsage, "from", " takes one address")
 	case len(m.Recipients()) == 0:
 		return outgoing{}, usagef("say who it is for: --to bob@example.net")
 	}
@@ -97,7 +97,7 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 		return err
 	}
 	if len(o.embed) > 0 && m.HTML == "" {
-		return usagef("--embed is for --html, which is not given; --attach attaches a file")
+		return flagf(exitUsage, "embed", " is for --html, which is not given; --attach attaches a file")
 	}
 	if err := o.pictures(m); err != nil {
 		return err
@@ -110,15 +110,15 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 			// That it cannot be read is better known before anybody is spoken to.
 			info, err := os.Stat(name)
 			if err != nil {
-				return exitf(exitNoInput, "--%s: %w", list.flag, err)
+				return flagf(exitNoInput, list.flag, ": %w", err)
 			}
 			if !info.Mode().IsRegular() {
-				return exitf(exitNoInput, "--%s: %s is no file", list.flag, name)
+				return flagf(exitNoInput, list.flag, ": %s is no file", name)
 			}
 			a := mail.FromFile(name)
 			if list.flag == "embed" {
 				if a.CID = filepath.Base(name); strings.ContainsAny(a.CID, "<> \t") {
-					return usagef("--embed: %q cannot be named in cid:, for its spaces or brackets: rename the file", a.CID)
+					return flagf(exitUsage, "embed", ": %q cannot be named in cid:, for its spaces or brackets: rename the file", a.CID)
 				}
 			}
 			m.Attachments = append(m.Attachments, a)
@@ -127,12 +127,12 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 	for _, h := range o.header {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
-			return usagef("--header %q: it is \"NAME: VALUE\"", h)
+			return flagf(exitUsage, "header", " %q: it is \"NAME: VALUE\"", h)
 		}
 		m.Header.Append(name, strings.TrimSpace(value))
 	}
 	if err := m.Header.Validate(); err != nil {
-		return usagef("--header: %s", strings.TrimPrefix(err.Error(), "mail: "))
+		return flagf(exitUsage, "header", ": %s", strings.TrimPrefix(err.Error(), "mail: "))
 	}
 	return nil
 }
@@ -147,10 +147,10 @@ func (o *sendOptions) pictures(m *mail.Message) error {
 	// It is closed when nothing refers to it any more: the pictures are read when the message is written.
 	folder, err := os.OpenRoot(filepath.Dir(page))
 	if err != nil {
-		return exitf(exitNoInput, "--html: %w", err)
+		return flagf(exitNoInput, "html", ": %w", err)
 	}
 	if err := m.Embed(folder.FS()); err != nil {
-		return exitf(exitNoInput, "--html %s: %s", o.html, strings.TrimPrefix(err.Error(), "mail: "))
+		return flagf(exitNoInput, "html", " %s: %s", o.html, strings.TrimPrefix(err.Error(), "mail: "))
 	}
 	return nil
 }
@@ -162,16 +162,16 @@ func valueOf(flag, value string, in io.Reader) (string, error) {
 	case value == "-":
 		b, err := io.ReadAll(io.LimitReader(in, maxStdin+1))
 		if err != nil {
-			return "", exitf(exitNoInput, "--%s: standard input: %w", flag, err)
+			return "", flagf(exitNoInput, flag, ": standard input: %w", err)
 		}
 		if len(b) > maxStdin {
-			return "", exitf(exitData, "--%s: standard input is longer than %d MiB", flag, maxStdin>>20)
+			return "", flagf(exitData, flag, ": standard input is longer than %d MiB", maxStdin>>20)
 		}
 		return string(b), nil
 	case strings.HasPrefix(value, "@"):
 		b, err := os.ReadFile(value[1:])
 		if err != nil {
-			return "", exitf(exitNoInput, "--%s: %w", flag, err)
+			return "", flagf(exitNoInput, flag, ": %w", err)
 		}
 		return string(b), nil
 	}
@@ -215,9 +215,9 @@ func complete(in io.Reader, from []mail.Address, to []string) (outgoing, error) 
 	}
 	switch {
 	case sender == "":
-		return outgoing{}, exitf(exitData, "--eml: the message has no author; say with --from who sends it")
+		return outgoing{}, flagf(exitData, "eml", ": the message has no author; say with --from who sends it")
 	case len(to) == 0:
-		return outgoing{}, exitf(exitData, "--eml: the message has no recipients; say with --to who it is for")
+		return outgoing{}, flagf(exitData, "eml", ": the message has no recipients; say with --to who it is for")
 	}
 	message.withoutBcc()
 	env := smtp.NewEnvelope(sender, to...)
@@ -230,9 +230,9 @@ func complete(in io.Reader, from []mail.Address, to []string) (outgoing, error) 
 // emlError tells a file that cannot be read from one that is no message.
 func emlError(err error) error {
 	if errors.Is(err, errLongHeader) {
-		return exitf(exitData, "--eml: %w", err)
+		return flagf(exitData, "eml", ": %w", err)
 	}
-	return exitf(exitNoInput, "--eml: %w", err)
+	return flagf(exitNoInput, "eml", ": %w", err)
 }
 
 // messageError says what is wrong with the message that the flags make. A file

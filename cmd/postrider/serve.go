@@ -91,9 +91,10 @@ MAIL_SENDER, MAIL_RECIPIENTS (a line each), MAIL_RECIPIENT, MAIL_IP, MAIL_HOST,
 MAIL_USER, MAIL_TLS and MAIL_SIZE, and with JSON on standard input. It accepts with
 exit code 0, refuses with 1 and 64 to 78, where the first line that it prints is told
 to the client, and defers with 75; whatever else happens defers too. A URL gets the
-JSON in a POST, signed as Standard Webhooks has it (an HMAC with the secret), three
-times if it does not answer or with 408, 429 or 5xx; 2xx accepts, 403, 404, 410 and 422
-refuse, where the first line of an answer in text/plain is told, anything else defers.
+JSON in a POST, signed as Standard Webhooks has it (an HMAC with the secret), and in
+Postrider-Hook mail, rcpt or auth; three times if it does not answer or with 408, 429
+or 5xx. 2xx accepts, 403, 404, 410 and 422 refuse, where the first line of an answer in
+text/plain is told, anything else defers.
 
 The JSON has ip, host, tls and user; for --on-auth, password; for --on-rcpt, sender and
 recipient; for --on-mail, sender, recipients, and the message as "postrider show --json"
@@ -123,7 +124,7 @@ SIGHUP has certificates and users read again.`,
 			if err := o.fromFile(args, cmd.Flags()); err != nil {
 				return err
 			}
-			return o.placed(serve(cmd.Context(), o, s))
+			return serve(cmd.Context(), o, s)
 		},
 	}
 	o.flags(cmd.Flags())
@@ -317,7 +318,7 @@ func (v *server) reload() {
 	said := "Read certificates and users again."
 	for _, f := range files {
 		if err := f.Reload(); err != nil {
-			v.log.Error("what was read before is kept", "err", v.options.placed(err))
+			v.log.Error("what was read before is kept", "err", placed(v.options.set, err))
 			said = "Not all of the certificates and users could be read again: the log says why."
 		}
 	}

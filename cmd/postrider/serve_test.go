@@ -413,9 +413,24 @@ func TestServePrecedence(t *testing.T) {
 	if kept := run(env, "--data", fromFlag).Line("Kept in    "); !strings.HasPrefix(kept, fromFlag+" ") {
 		t.Errorf("kept in %q, want the flag's %q", kept, fromFlag)
 	}
-	code, _, stderr := exit(t, withEnv(command(t, "serve"), "POSTRIDER_OPEN=perhaps"))
-	if code != 64 || !strings.Contains(stderr, "POSTRIDER_OPEN") {
-		t.Errorf("exit code %d, %q", code, stderr)
+	// What is wrong is told by the name under which it was given.
+	for _, c := range []struct {
+		env, args string
+		code      int
+		want      string
+	}{
+		{"POSTRIDER_OPEN=perhaps", "serve", 78, `POSTRIDER_OPEN "perhaps": it is true or false`},
+		{"POSTRIDER_PRINT=all", "serve", 78, `POSTRIDER_PRINT "all": it is line or full`},
+		{"POSTRIDER_PRINT=all", "serve --print some", 64, `--print "some": it is line or full`},
+		{"POSTRIDER_USERS=none", "serve", 66, "POSTRIDER_USERS: there is no file none"},
+		{"POSTRIDER_TLS=quick", "noop --server 127.0.0.1:1", 78, `POSTRIDER_TLS "quick": it is auto,`},
+		{"POSTRIDER_ODDS=often", "sink", 78, `POSTRIDER_ODDS "often": it is a number`},
+		{"POSTRIDER_PASSWORD_FILE=none", "passwd ann", 66, "POSTRIDER_PASSWORD_FILE: none: no such file"},
+	} {
+		code, _, stderr := exit(t, withEnv(command(t, strings.Fields(c.args)...), c.env))
+		if code != c.code || !strings.HasPrefix(stderr, "postrider: "+c.want) {
+			t.Errorf("%s %s: exit code %d, want %d; standard error %q, want %q", c.env, c.args, code, c.code, stderr, c.want)
+		}
 	}
 }
 

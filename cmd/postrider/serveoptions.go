@@ -60,11 +60,12 @@ type serveOptions struct {
 	hostname string // only in a file
 	maxSize  int64
 
-	places map[string]string // where a file has set a flag, by the flag: "mail.ini: configuration, line 7: on_mail"
+	set *pflag.FlagSet // what was read of all this: see placed
 }
 
 // flags defines the flags and with them the defaults.
 func (o *serveOptions) flags(f *pflag.FlagSet) {
+	o.set = f
 	f.SortFlags = false
 	f.StringVar(&o.smtp, "smtp", "127.0.0.1:2525", "`ADDR` to receive mail on; several with commas")
 	f.StringVar(&o.smtps, "smtps", off, "`ADDR` to receive mail on with TLS from the start")
@@ -102,9 +103,7 @@ func fromEnvironment(flags *pflag.FlagSet) error {
 		if !set || f.Changed || f.Name == "help" || f.Name == "init" {
 			return
 		}
-		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, usagef("%s: %w", name, plainly(err)))
-		}
+		errs = append(errs, setAt(flags, f.Name, value, name))
 	})
 	return errors.Join(errs...)
 }
@@ -151,32 +150,16 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 		}
 	}
 	// The file stands below what was said on the command line and around it.
-	o.places = map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(set)) { // of two errors the same one is told each time
 		flag := cmp.Or(map[string]string{"port": "smtp", "tls_port": "smtps", "tls_crt": "tls-cert"}[key], strings.ReplaceAll(key, "_", "-"))
 		if flags.Changed(flag) {
 			continue
 		}
-		o.places[flag] = name + ": " + file.At(key)
-		if err := flags.Set(flag, set[key]); err != nil {
-			return o.placed(plainly(err))
+		if err := setAt(flags, flag, set[key], name+": "+file.At(key)); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// placed tells an error about a flag's value by the line of the file that has set it, where one has: whoever wrote it
-// there has given no flag, and no wrong command line.
-func (o *serveOptions) placed(err error) error {
-	e, ok := errors.AsType[*exitError](err)
-	if !ok || o.places[e.flag] == "" {
-		return err
-	}
-	code := e.code
-	if code == exitUsage {
-		code = exitConfig
-	}
-	return exitf(code, "%s%w", o.places[e.flag], e.err)
 }
 
 // tidy takes the blanks away that people put behind commas.

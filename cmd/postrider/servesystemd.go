@@ -35,7 +35,7 @@ func (v *server) activate() error {
 		}
 		if !replaced[name] {
 			v.ports = slices.DeleteFunc(v.ports, func(p *port) bool { return p.flag == name })
-			delete(v.options.places, name) // the address is no file's any more
+			v.options.set.Lookup(name).Annotations = nil // the address is no file's any more
 			replaced[name] = true
 		}
 		v.ports = append(v.ports, &port{flag: name, addr: listen.String(l.Addr()), Listener: l})

@@ -65,7 +65,7 @@ The exit code is 0, 65 if FILE is no mail or has no such part, 66 if it cannot b
 				return usagef("--json, --headers, --source and --part exclude each other")
 			}
 			if cmd.Flags().Changed("part") && o.part == "" {
-				return usagef("--part needs the path of a part, as 1 or 2.1")
+				return flagf(exitUsage, "part", " needs the path of a part, as 1 or 2.1")
 			}
 			return show(cmd.Context(), o, args, s)
 		},

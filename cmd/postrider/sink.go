@@ -88,7 +88,7 @@ func parseFault(text string) (verb string, f sinkFault, err error) {
 	verb, what, ok := strings.Cut(text, "=")
 	verb = strings.ToUpper(verb)
 	if !ok || verb == "" {
-		return "", f, usagef("--fault %q: it is VERB=WHAT, as RCPT=450", text)
+		return "", f, flagf(exitUsage, "fault", " %q: it is VERB=WHAT, as RCPT=450", text)
 	}
 	code, rest, _ := strings.Cut(what, " ")
 	if n, err := strconv.Atoi(code); err == nil && n >= 400 && n < 600 {
@@ -107,7 +107,7 @@ func parseFault(text string) (verb string, f sinkFault, err error) {
 		return verb, f, nil
 	}
 	if f.delay, err = time.ParseDuration(what); err != nil || f.delay < 0 {
-		return "", f, usagef("--fault %q: %q is no reply of 400 to 599, not drop, and no delay as 2s", text, what)
+		return "", f, flagf(exitUsage, "fault", " %q: %q is no reply of 400 to 599, not drop, and no delay as 2s", text, what)
 	}
 	return verb, f, nil
 }
@@ -185,11 +185,11 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 		k.faults[verb] = f
 	}
 	if o.odds < 0 || o.odds > 1 {
-		return nil, nil, usagef("--odds %v: it is a number from 0 to 1", o.odds)
+		return nil, nil, flagf(exitUsage, "odds", " %v: it is a number from 0 to 1", o.odds)
 	}
 	if o.durable != "" {
 		if err := disk.MakeDir(o.durable, 0o700); err != nil {
-			return nil, nil, exitf(exitCannotWrite, "--durable: %w", err)
+			return nil, nil, flagf(exitCannotWrite, "durable", ": %w", err)
 		}
 		k.keep = &keeper{dir: o.durable}
 	}
