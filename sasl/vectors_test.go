@@ -146,7 +146,9 @@ func TestTokenSource(t *testing.T) {
 		// A token whose end is not told is kept until it is refused.
 		asked.Store(0)
 		c = sasl.Token("ann", func(context.Context) (string, time.Time, error) { asked.Add(1); return "good", time.Time{}, nil })
-		begin()
+		if err := begin().End(nil); err != nil {
+			t.Errorf("accepted: got %v", err)
+		}
 		time.Sleep(1000 * time.Hour)
 		if begin(); asked.Load() != 1 {
 			t.Errorf("without an end: asked %d times, want 1", asked.Load())
@@ -164,6 +166,7 @@ func TestServerSyntax(t *testing.T) {
 		"CRAM-MD5 initial": false, "ANONYMOUS a\nb": false, "ANONYMOUS " + strings.Repeat("é", 256): false, "ANONYMOUS " + strings.Repeat("é", 255): true,
 		"OAUTHBEARER n,,\x01auth=Bearer good\x01\x01": true, "OAUTHBEARER n,a=ann,\x01host=h\x01port=1\x01auth=bearer good\x01\x01": true,
 		"OAUTHBEARER p=x,,\x01auth=Bearer good\x01\x01": false, "OAUTHBEARER n,ann,\x01auth=Bearer good\x01\x01": false, "OAUTHBEARER n,a=a=b,\x01auth=Bearer good\x01\x01": false,
+		"OAUTHBEARER n,a=ann\x01auth=Bearer good\x01\x01": false, "OAUTHBEARER n,,x\x01auth=Bearer good\x01\x01": false, "OAUTHBEARER n,,,\x01auth=Bearer good\x01\x01": false,
 		"OAUTHBEARER n,,\x01auth=Bearer good": false, "OAUTHBEARER n,,\x01auth=Basic good\x01\x01": false, "OAUTHBEARER n,,\x01auth=Bearer good\x01auth=Bearer good\x01\x01": false,
 		"XOAUTH2 user=ann\x01auth=Bearer good\x01\x01": true, "XOAUTH2 ann\x01auth=Bearer good\x01\x01": false, "XOAUTH2 user=a\nb\x01auth=Bearer good\x01\x01": false,
 		"SCRAM-SHA-256 hello": false, "SCRAM-SHA-256 p=tls-exporter,,n=ann,r=abc": false, "SCRAM-SHA-256 n,,n=a=b,r=abc": false,
