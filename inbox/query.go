@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +60,8 @@ type Expr struct {
 // A text is in a field if its words stand there one after the other; case and
 // accents do not count. If it was not in Quotes, the last word may be the
 // beginning of a longer one, from three letters on, and in subjects and addresses
-// a single word may be any part of one.
+// a single word may be any part of one. ParseQuery has an address be in Quotes that
+// somebody has written to its end.
 type Term struct {
 	Field  string
 	Name   string // in lower case
@@ -344,7 +346,23 @@ func text(p *parser, t *Term, at int) error {
 	if !strings.ContainsFunc(t.Text, isWord) {
 		return p.wrong(at, "%q has no letter or digit to look for", t.Text)
 	}
+	t.Quotes = t.Quotes || isWholeAddress(t)
 	return nil
+}
+
+// isWholeAddress tells whether a term is an address, or the end of one, that does not
+// go on: who looks for ann@example.com does not mean example.company. Nor could a store
+// afford to look: most messages have a word that begins with com. A country has two
+// letters, which begin nothing anyway.
+func isWholeAddress(t *Term) bool {
+	last := strings.LastIndexByte(t.Text, '.')
+	if last < 0 || !strings.Contains(t.Text, "@") && !slices.Contains([]string{"from", "to", "cc", "bcc"}, t.Field) {
+		return false
+	}
+	// The ends that most addresses have, and those kept free for tests (RFC 6761, 6). Of
+	// another the last word may go on, which takes longer.
+	return slices.Contains([]string{"com", "net", "org", "edu", "gov", "mil", "int", "info", "biz", "app", "dev", "test", "example", "invalid", "localhost", "local"},
+		strings.ToLower(t.Text[last+1:]))
 }
 
 // isWord tells what words are made of; everything else parts them.

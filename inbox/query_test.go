@@ -53,6 +53,8 @@ func TestParseQuery(t *testing.T) {
 		{"-(a b)", not(both(is("", "a"), is("", "b")))}, {"a-b", is("", "a-b")},
 		{"or and not", both(is("", "or"), is("", "and"), is("", "not"))}, {"ORDER", is("", "ORDER")},
 		{`"a b"`, quoted("", "a b")}, {`"OR"`, quoted("", "OR")}, {`a"b"`, both(is("", "a"), quoted("", "b"))},
+		{"ann@example.COM", quoted("", "ann@example.COM")}, {"ann@mail.exam", is("", "ann@mail.exam")}, {"ann@com", is("", "ann@com")}, {"example.com", is("", "example.com")},
+		{"to:example.com", quoted("to", "example.com")}, {"to:com", is("to", "com")}, {"body:example.com", is("body", "example.com")}, {"header:to=a@b.test", inHeader("to", "a@b.test", true)},
 		{"FROM:Ann", is("from", "Ann")}, {`subject:"a b"`, quoted("subject", "a b")}, {"subject:(a OR b)", either(is("subject", "a"), is("subject", "b"))},
 		{"subject:(a -b)", both(is("subject", "a"), not(is("subject", "b")))}, {"-from:a", not(is("from", "a"))},
 		{"12:30", is("", "12:30")}, {"http://a.example/x", is("", "http://a.example/x")}, {":x", is("", ":x")},

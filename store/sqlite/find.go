@@ -19,7 +19,6 @@ import (
 type finding struct {
 	any    []condition
 	oldest bool // the oldest first
-	rare   bool // all that there is will be read
 	joined bool // of rows that are there: what was just deleted may still be in the index
 }
 
@@ -55,7 +54,7 @@ func (s *inboxStore) keys(ctx context.Context, f finding, in span, n int) ([]int
 // few of them as it takes.
 func (s *inboxStore) conditionKeys(ctx context.Context, f finding, c condition, in span, n int) ([]int64, error) {
 	in = in.both(c.in)
-	if c.match == "" && !strings.Contains(c.sql, "$words") {
+	if c.match.isNone() && !strings.Contains(c.sql, "$words") {
 		return s.shardKeys(ctx, f, c, shard{}, in, n)
 	}
 	// No shard is dropped while it is asked.
@@ -75,7 +74,7 @@ func (s *inboxStore) conditionKeys(ctx context.Context, f finding, c condition, 
 		ask := s.shardKeys
 		// The newest may be nearly empty yet, and to ask twice is dear: rare is what is
 		// far from enough.
-		if c.match != "" && asked > 0 && 16*len(keys)/asked < n-len(keys) {
+		if !c.match.isNone() && asked > 0 && 16*len(keys)/asked < n-len(keys) {
 			ask = s.rareKeys
 		}
 		asked += len(now)
@@ -126,13 +125,13 @@ func parts(shards []shard, in span) (list []part) {
 // the first row but each. Where there are more after all it is asked once more.
 func (s *inboxStore) rareKeys(ctx context.Context, f finding, c condition, x shard, in span, n int) ([]int64, error) {
 	oldest := f.oldest
-	f.oldest, f.rare = true, true
+	f.oldest = true
 	keys, err := s.shardKeys(ctx, f, c, x, in, n+1)
 	if err != nil {
 		return nil, err
 	}
 	if len(keys) > n && !oldest {
-		f.oldest, f.rare = false, false
+		f.oldest = false
 		return s.shardKeys(ctx, f, c, x, in, n)
 	}
 	if !oldest {
@@ -143,46 +142,19 @@ func (s *inboxStore) rareKeys(ctx context.Context, f finding, c condition, x sha
 
 // shardKeys returns up to n keys of one shard.
 func (s *inboxStore) shardKeys(ctx context.Context, f finding, c condition, x shard, in span, n int) ([]int64, error) {
-	from, where, key := "message m", "", "m.key"
-	var args []any
-	if c.match != "" {
-		// In this order: the index decides.
-		from, key = "search.$words w", "w.rowid"
-		if f.joined || strings.Contains(c.sql, "m.") {
-			from += " CROSS JOIN message m ON m.key=w.rowid"
-		}
-		where, args = "w.$words MATCH ? AND ", []any{c.match}
+	// What the words of a shard are must not change before it is asked for them.
+	tx, err := s.read.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
 	}
-	where += in.sql(key)
-	if c.sql != "" {
-		sql := c.sql
-		if c.match != "" {
-			// A plain column would have the index asked once for each of the keys in IN.
-			sql = strings.ReplaceAll(sql, "$key IN", "+w.rowid IN")
-		}
-		where += " AND (" + sql + ")"
-		args = append(args, c.args...)
-	}
-	order := "DESC"
-	if f.oldest {
-		order = "ASC"
-	}
-	query := strings.NewReplacer("$words", x.table(), "$key", key, "$span", in.sql("key")).
-		Replace("SELECT " + key + " FROM " + from + " WHERE " + where + " ORDER BY " + key + " " + order + " LIMIT ?")
-	ask := s.read.QueryContext
-	if f.rare {
-		// What the words of a shard are must not change before it is asked for them.
-		tx, err := s.read.BeginTx(ctx, nil)
-		if err != nil {
+	defer tx.Rollback() // nothing was written
+	if !c.match.isNone() {
+		if c.match, err = x.words(ctx, tx, c.match); err != nil || c.match.isNothing() {
 			return nil, err
 		}
-		defer tx.Rollback() // nothing was written
-		if args[0], err = x.words(ctx, tx, c.match); err != nil {
-			return nil, err
-		}
-		ask = tx.QueryContext
 	}
-	rows, err := ask(ctx, query, append(args, n)...)
+	query, args := f.sql(c, x, in)
+	rows, err := tx.QueryContext(ctx, query, append(args, n)...)
 	if err != nil {
 		return nil, err
 	}
@@ -196,4 +168,36 @@ func (s *inboxStore) shardKeys(ctx context.Context, f finding, c condition, x sh
 		keys = append(keys, key)
 	}
 	return keys, rows.Err()
+}
+
+// sql makes the query of one shard, whose last argument is how many keys.
+func (f finding) sql(c condition, x shard, in span) (query string, args []any) {
+	order := "DESC"
+	if f.oldest {
+		order = "ASC"
+	}
+	if c.from != "" {
+		return "SELECT key FROM " + c.from + " AND " + in.sql("key") + " ORDER BY key " + order + " LIMIT ?", slices.Clip(c.args)
+	}
+	from, where, key := "message m", "", "m.key"
+	if !c.match.isNone() {
+		// In this order: the index decides.
+		from, key = "search.$words w", "w.rowid"
+		if f.joined || strings.Contains(c.sql, "m.") {
+			from += " CROSS JOIN message m ON m.key=w.rowid"
+		}
+		where, args = "w.$words MATCH ? AND ", []any{c.match.String()}
+	}
+	where += in.sql(key)
+	if c.sql != "" {
+		sql := c.sql
+		if !c.match.isNone() {
+			// A plain column would have the index asked once for each of the keys in IN.
+			sql = strings.ReplaceAll(sql, "$key IN", "+w.rowid IN")
+		}
+		where += " AND (" + sql + ")"
+		args = append(args, c.args...)
+	}
+	return strings.NewReplacer("$words", x.table(), "$key", key, "$span", in.sql("key")).
+		Replace("SELECT " + key + " FROM " + from + " WHERE " + where + " ORDER BY " + key + " " + order + " LIMIT ?"), args
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/oklog/ulid/v2"
 
@@ -21,10 +22,11 @@ import (
 // the other, $words for a shard of the index, and $span for the bounds of what is
 // looked at, so that no more is gathered for an IN.
 type condition struct {
-	match string // of the index; "" is none
-	sql   string // "" is none
-	args  []any  // of sql
+	match expression // of the index
+	sql   string     // "" is none
+	args  []any      // of sql
 	in    span
+	from  string // rows that have just these keys, in their order, by the same arguments; "" is none
 }
 
 // A span is keys from one up to another, which is left out; 0 is no bound.
@@ -60,7 +62,7 @@ func (s *inboxStore) compile(e inbox.Expr) condition {
 		// FTS5 subtracts from something, and knows no NOT of its own: every message has a
 		// mark that all have.
 		if c.words() {
-			return condition{match: phrase("mark", otherMark+"all") + " NOT (" + c.match + ")"}
+			return condition{match: join("NOT", mark(otherMark+"all"), c.match)}
 		}
 		sql, args := c.where()
 		return condition{sql: "NOT (" + sql + ")", args: args}
@@ -76,16 +78,17 @@ func (s *inboxStore) compile(e inbox.Expr) condition {
 // wanted, so that the index does not go through all that there is.
 func (s *inboxStore) and(of []inbox.Expr) condition {
 	var all condition
-	var wanted, excluded, sql []string
+	var wanted, excluded []expression
+	var sql []string
 	for _, e := range of {
 		if e.Op == inbox.Not && inWords(e) {
-			excluded = append(excluded, "("+s.compile(e.Of[0]).match+")")
+			excluded = append(excluded, s.compile(e.Of[0]).match)
 			continue
 		}
 		c := s.compile(e)
 		all.in = all.in.both(c.in)
-		if c.match != "" {
-			wanted = append(wanted, "("+c.match+")")
+		if !c.match.isNone() {
+			wanted = append(wanted, c.match)
 		}
 		if c.sql != "" {
 			sql = append(sql, "("+c.sql+")")
@@ -95,11 +98,13 @@ func (s *inboxStore) and(of []inbox.Expr) condition {
 	all.sql = strings.Join(sql, " AND ")
 	// There has to be something to subtract from.
 	if len(wanted) == 0 && len(excluded) > 0 {
-		wanted = []string{phrase("mark", otherMark+"all")}
+		wanted = []expression{mark(otherMark + "all")}
 	}
-	all.match = strings.Join(wanted, " AND ")
+	if len(wanted) > 0 {
+		all.match = join("AND", wanted...)
+	}
 	if len(excluded) > 0 {
-		all.match = "(" + all.match + ") NOT (" + strings.Join(excluded, " OR ") + ")"
+		all.match = join("NOT", all.match, join("OR", excluded...))
 	}
 	return all
 }
@@ -115,10 +120,11 @@ func (s *inboxStore) or(of []inbox.Expr) condition {
 		words = words && c.words()
 	}
 	var any condition
+	var matches []expression
 	var parts []string
 	for _, c := range list {
 		if words {
-			parts = append(parts, "("+c.match+")")
+			matches = append(matches, c.match)
 			continue
 		}
 		sql, args := c.where()
@@ -126,14 +132,14 @@ func (s *inboxStore) or(of []inbox.Expr) condition {
 		any.args = append(any.args, args...)
 	}
 	if words {
-		return condition{match: strings.Join(parts, " OR ")}
+		return condition{match: join("OR", matches...)}
 	}
 	any.sql = strings.Join(parts, " OR ")
 	return any
 }
 
 // words tells that the index alone answers it.
-func (c condition) words() bool { return c.match != "" && c.sql == "" && c.in == span{} }
+func (c condition) words() bool { return !c.match.isNone() && c.sql == "" && c.in == span{} }
 
 // where returns all of a condition as SQL.
 func (c condition) where() (string, []any) {
@@ -141,15 +147,15 @@ func (c condition) where() (string, []any) {
 	if c.sql != "" {
 		sql += " AND (" + c.sql + ")"
 	}
-	if c.match == "" {
+	if c.match.isNone() {
 		return sql, c.args
 	}
-	return "$key IN (SELECT rowid FROM search.$words WHERE $words MATCH ?) AND " + sql, append([]any{c.match}, c.args...)
+	return "$key IN (SELECT rowid FROM search.$words WHERE $words MATCH ?) AND " + sql, append([]any{c.match.String()}, c.args...)
 }
 
 // columnsOf are the columns of the index that a field is looked for in.
 var columnsOf = map[string]string{
-	"from": "author", "to": "addressee", "cc": "cc", "bcc": "bcc", "subject": "subject", "body": "body", "user": "user", "ip": "ip",
+	"from": "author", "to": "addressee", "cc": "cc", "bcc": "bcc", "subject": "subject", "body": "body", "user": "user",
 	"": "", // what has a mark of its own cannot be taken for a word
 }
 
@@ -164,18 +170,21 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 			return condition{in: span{key, key + 1}}
 		}
 		if strings.Contains(t.Text, "@") {
-			return condition{match: phrase("id", idMark(t.Text))}
+			return condition{match: expression{column: "id", words: []string{idMark(t.Text)}}}
 		}
 		return condition{match: text("id", t)}
+	case "ip":
+		words := wordsOf(t.Text)
+		return condition{match: expression{column: "ip", words: []string{beginningMark(words)}, begins: goesOn(t, words)}}
 	case "tag":
-		return s.set("tag WHERE name=?", t.Text)
+		return s.tagged(t.Text)
 	case "inbox":
 		// The index knows letters and digits; the row knows the rest.
-		return condition{match: phrase("mark", inboxMark(t.Text)), sql: "lower(m.inbox)=?", args: []any{t.Text}}
+		return condition{match: mark(inboxMark(t.Text)), sql: "lower(m.inbox)=?", args: []any{t.Text}}
 	case "is":
 		return s.marked(t.Text)
 	case "has":
-		return condition{match: phrase("mark", otherMark+t.Text)}
+		return condition{match: mark(otherMark + t.Text)}
 	// Keys begin with the millisecond of arrival: a time is a bound on them, and the span
 	// of a page becomes shorter by it.
 	case "before":
@@ -188,84 +197,99 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 	return condition{match: text(columnsOf[t.Field], t)}
 }
 
-// marked makes the SQL of is:. Where few messages are what is asked for, they are
-// gathered from their index; where many are, a row that is looked at mostly is one.
+// marked makes the condition of is:.
 func (s *inboxStore) marked(how string) condition {
-	n := s.writer.counts()
-	switch few := n.messages / 8; {
+	switch n := s.writer.counts(); {
+	case how == "tagged" && s.atMost(n.messages/8, "tag WHERE 1"):
+		return s.gathered("tag WHERE 1")
 	case how == "tagged":
-		return s.set("tag WHERE 1")
-	case how == "unread" && n.unread < few:
-		return s.set("message WHERE unread=1")
+		return condition{sql: "m.tags<>''"}
+	case how == "unread" && n.unread < n.messages/8:
+		return s.gathered("message WHERE unread=1")
 	case how == "unread":
-		return condition{sql: "m.unread=1"}
-	case n.messages-n.unread < few:
-		return s.set("message WHERE unread=0")
+		return condition{sql: "m.unread=1", in: s.bounds("message WHERE unread=1")}
+	case n.messages-n.unread < n.messages/8:
+		return s.gathered("message WHERE unread=0")
 	}
-	return condition{sql: "m.unread=0"}
+	return condition{sql: "m.unread=0", in: s.bounds("message WHERE unread=0")}
 }
 
-// set makes the condition that a key is one of some others. It says between which,
-// so that a word that is in all messages is looked for only where these are.
-func (s *inboxStore) set(from string, args ...any) condition {
-	c := condition{sql: "$key IN (SELECT key FROM " + from + " AND $span)", args: args}
-	var first, last sql.NullInt64
-	query := fmt.Sprintf("SELECT (SELECT min(key) FROM %s), (SELECT max(key) FROM %[1]s)", from)
-	if s.read.QueryRow(query, append(args, args...)...).Scan(&first, &last) == nil {
-		c.in = span{max(first.Int64, 1), last.Int64 + 1} // of none that is there: from 1 up to 1
+// tagged makes the condition of tag:.
+func (s *inboxStore) tagged(name string) condition {
+	const rows = "tag WHERE name=?"
+	c := s.gathered(rows, name)
+	if !s.atMost(s.writer.counts().messages/8, rows, name) {
+		c.sql = "EXISTS (SELECT 1 FROM tag WHERE name=? AND key=$key)"
 	}
+	c.from = rows
 	return c
 }
 
+// atMost tells whether there are no more than n rows, and looks at no more.
+func (s *inboxStore) atMost(n int, rows string, args ...any) bool {
+	var found int
+	err := s.read.QueryRow(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d)", rows, n+1), args...).Scan(&found)
+	return err == nil && found <= n
+}
+
+// gathered makes the condition that a key is that of one of some rows, for where these
+// are few. Where they are many, a row that is looked at mostly is one, and is asked.
+func (s *inboxStore) gathered(rows string, args ...any) condition {
+	return condition{sql: "$key IN (SELECT key FROM " + rows + " AND $span)", args: args, in: s.bounds(rows, args...)}
+}
+
+// bounds returns between which keys rows are, so that a word that is in all messages is
+// looked for only where these are.
+func (s *inboxStore) bounds(rows string, args ...any) span {
+	var first, last sql.NullInt64
+	query := fmt.Sprintf("SELECT (SELECT min(key) FROM %s), (SELECT max(key) FROM %[1]s)", rows)
+	if s.read.QueryRow(query, append(args, args...)...).Scan(&first, &last) != nil {
+		return span{}
+	}
+	return span{max(first.Int64, 1), last.Int64 + 1} // of none that is there: from 1 up to 1
+}
+
 // text makes an expression of what is looked for in a column, or in all.
-func text(column string, t *inbox.Term) string {
-	words := strings.FieldsFunc(spaced(t.Text), func(r rune) bool { return !isWord(r) })
+func text(column string, t *inbox.Term) expression {
+	words := wordsOf(t.Text)
 	if len(words) == 0 {
-		return phrase("mark", "none") // nothing that the index knows
+		return nothing() // that the index knows
 	}
-	// Only the last word may go on: the ones before it have been finished by a space. One
-	// or two letters begin too many words for the index to gather.
-	last := words[len(words)-1]
-	whole := phrase(column, strings.Join(words, " "))
-	if t.Quotes || len([]rune(last)) < 3 {
-		return whole
-	}
-	whole += "*"
+	whole := expression{column: column, words: words, begins: goesOn(t, words)}
 	// A single word may be the end of another, or its middle: of words in subjects and
 	// addresses the index has all endings, and one of these begins with it.
-	if len(words) > 1 {
+	if len(words) > 1 || !whole.begins {
 		return whole
 	}
-	return whole + " OR " + phrase(column, endMark+last) + "*"
+	return join("OR", whole, expression{column: column, words: []string{endMark + words[0]}, begins: true})
+}
+
+// wordsOf lists the words of what is looked for.
+func wordsOf(text string) []string {
+	return strings.FieldsFunc(spaced(text), func(r rune) bool { return !isWord(r) })
+}
+
+// goesOn tells whether the last word of a term may be the beginning of a longer one: the
+// ones before it have been finished by a space. One or two letters begin too many words
+// for the index to gather.
+func goesOn(t *inbox.Term, words []string) bool {
+	return !t.Quotes && len(words) > 0 && utf8.RuneCountInString(words[len(words)-1]) >= 3
 }
 
 // fieldPhrase makes an expression of what is looked for in a field of the header.
-func fieldPhrase(t *inbox.Term) string {
+func fieldPhrase(t *inbox.Term) expression {
 	name := fieldMark + fieldName(t.Name)
-	words := strings.FieldsFunc(spaced(t.Text), func(r rune) bool { return !isWord(r) })
+	words := wordsOf(t.Text)
 	if len(words) == 0 {
-		return phrase("header", name)
+		return expression{column: "header", words: []string{name}}
 	}
-	long := len([]rune(words[len(words)-1])) >= 3
+	p := expression{column: "header", begins: goesOn(t, words)}
 	// In the index each word of a field has the field's name before it, so that one column
 	// serves all of them and a phrase stays within one.
-	for i := range words {
-		words[i] = name + fieldMark + words[i]
-	}
-	p := phrase("header", strings.Join(words, " "))
-	if long && !t.Quotes {
-		p += "*"
+	for _, word := range words {
+		p.words = append(p.words, name+fieldMark+word)
 	}
 	return p
-}
-
-// phrase is words one after the other in a column; "" is any.
-func phrase(column, words string) string {
-	quoted := `"` + strings.ReplaceAll(words, `"`, `""`) + `"`
-	if column == "" {
-		return quoted
-	}
-	return column + ":" + quoted
 }
 
 // maxBits is what no size of a message has.
@@ -274,8 +298,8 @@ const maxBits = 45
 // sizes lists the marks of a range of sizes.
 func sizes(t *inbox.Term) condition {
 	larger := t.Field == "larger"
-	var marks []string
-	add := func(bits int, digits string) { marks = append(marks, phrase("mark", sizeMark(bits, digits))) }
+	var marks []expression
+	add := func(bits int, digits string) { marks = append(marks, mark(sizeMark(bits, digits))) }
 	// A size is marked by how many bits it has and by its first digits: a range is then a
 	// few dozen words of the index, however many sizes there are.
 	n, digits := bits.Len64(uint64(t.Size)), sizeDigits(t.Size)
@@ -292,10 +316,7 @@ func sizes(t *inbox.Term) condition {
 			}
 		}
 	}
-	if len(marks) == 0 {
-		return condition{match: phrase("mark", otherMark+"none")}
-	}
-	return condition{match: strings.Join(marks, " OR ")}
+	return condition{match: join("OR", marks...)}
 }
 
 // spanOf returns the keys between the bounds of a page, both left out; "" is no

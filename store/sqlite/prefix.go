@@ -3,8 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"regexp"
+	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -18,58 +18,81 @@ import (
 // row, so that of many the one list is the cheaper.
 const maxWords = 4
 
-// beginnings are the words of an expression that may go on: a column, and the word.
-// One that is not ASCII stays as it is, because SQLite folds those in a way of its
-// own; so does one that has a mark, because few are like it; and so does a phrase,
-// whose other words would be gone through for each. No word has a quote in it.
-var beginnings = regexp.MustCompile(`((?:[a-z]+:)?")([a-zA-Z0-9]+)"\*`)
-
 // vocabulary is the table of the words of a shard.
 func (s shard) vocabulary() string { return s.table() + "v" }
 
-// words makes the beginnings in an expression of the index into words, where these
-// are few and something is excluded: two words that most messages have can leave
-// none, and of both all rows are gone through. What is rare without that has a short
-// list itself, and looking up words is the dearer. It is to be asked in the same
-// transaction: a word that is new would be missed.
-func (s shard) words(ctx context.Context, tx *sql.Tx, match string) (string, error) {
-	if !strings.Contains(match, " NOT ") {
-		return match, nil
-	}
-	var errs []error
-	match = beginnings.ReplaceAllStringFunc(match, func(begin string) string {
-		p := beginnings.FindStringSubmatch(begin)
-		words, err := s.vocabularyFrom(ctx, tx, strings.ToLower(p[2]), maxWords+1)
-		errs = append(errs, err)
-		if len(words) == 0 || len(words) > maxWords {
-			return begin
-		}
-		for i := range words {
-			words[i] = p[1] + words[i] + `"`
-		}
-		return "(" + strings.Join(words, " OR ") + ")"
-	})
-	return match, errors.Join(errs...)
+// isPlain tells the words that are in the vocabulary as they are asked for, but for
+// their case: letters that are not ASCII SQLite folds in a way of its own. The marks of
+// words.go it leaves alone.
+func isPlain(word string) bool {
+	return !strings.ContainsFunc(word, func(r rune) bool { return r > 0x7f && (r < 0xE000 || r > 0xF8FF) })
 }
 
-// vocabularyFrom lists up to n words that begin with some letters. After each it goes
-// on behind all rows of that word: no character of a word is as low as \x01.
-func (s shard) vocabularyFrom(ctx context.Context, tx *sql.Tx, begin string, n int) (words []string, err error) {
+// words makes the beginnings in an expression of the index into words, where these are
+// few and it pays: in phrases, whose other words leave few of the rows, and where
+// something is excluded, as two words that most messages have can leave none, and of
+// both all rows are gone through. What is rare without that has a short list itself, and
+// looking up words is the dearer. It is to be asked in the same transaction: a word that
+// is new would be missed.
+func (s shard) words(ctx context.Context, tx *sql.Tx, e expression) (expression, error) {
+	var all []string
+	excludes := e.excludes()
+	last := func(phrase expression) (word string, ok bool) {
+		word = strings.ToLower(phrase.words[len(phrase.words)-1])
+		return word, phrase.begins && isPlain(word) && (excludes || len(phrase.words) > 1)
+	}
+	e.each(func(phrase expression) {
+		if word, ok := last(phrase); ok {
+			all = append(all, word)
+		}
+	})
+	if len(all) == 0 {
+		return e, nil
+	}
+	slices.Sort(all)
+	known, err := s.beginning(ctx, tx, slices.Compact(all))
+	if err != nil {
+		return e, err
+	}
+	return e.replace(func(phrase expression) expression {
+		begin, ok := last(phrase)
+		if !ok || len(known[begin]) > maxWords {
+			return phrase
+		}
+		var any []expression
+		for _, word := range known[begin] {
+			whole := slices.Concat(phrase.words[:len(phrase.words)-1], []string{word})
+			any = append(any, expression{column: phrase.column, words: whole})
+		}
+		return join("OR", any...)
+	}), nil
+}
+
+// beginning lists the words that begin with each of some letters, and one more than
+// maxWords at most. After each it goes on behind all rows of that word: no character of
+// a word is as low as \x01.
+func (s shard) beginning(ctx context.Context, tx *sql.Tx, letters []string) (map[string][]string, error) {
+	list, err := json.Marshal(letters)
+	if err != nil {
+		return nil, err
+	}
 	v := "search." + s.vocabulary()
-	rows, err := tx.QueryContext(ctx, `WITH RECURSIVE next(word) AS (
-		SELECT (SELECT term FROM `+v+` WHERE term>=?1 LIMIT 1)
-		UNION ALL SELECT (SELECT term FROM `+v+` WHERE term>=word||char(1) LIMIT 1) FROM next WHERE word<?2 LIMIT ?3)
-		SELECT word FROM next WHERE word<?2`, begin, begin+"\U0010FFFF", n)
+	rows, err := tx.QueryContext(ctx, `WITH RECURSIVE next(begin, word, n) AS (
+		SELECT value, (SELECT term FROM `+v+` WHERE term>=value LIMIT 1), 1 FROM json_each(?)
+		UNION ALL SELECT begin, (SELECT term FROM `+v+` WHERE term>=word||char(1) LIMIT 1), n+1
+			FROM next WHERE word<begin||char(0x10FFFF) AND n<=?)
+		SELECT begin, word FROM next WHERE word<begin||char(0x10FFFF)`, string(list), maxWords)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	known := map[string][]string{}
 	for rows.Next() {
-		var word string
-		if err := rows.Scan(&word); err != nil {
+		var begin, word string
+		if err := rows.Scan(&begin, &word); err != nil {
 			return nil, err
 		}
-		words = append(words, word)
+		known[begin] = append(known[begin], word)
 	}
-	return words, rows.Err()
+	return known, rows.Err()
 }

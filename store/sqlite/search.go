@@ -32,6 +32,7 @@ import (
 //   - the ends of each word of a subject and of addresses, so that voice finds
 //     invoice: what begins inside a word is the beginning of one of its ends
 //   - each word of a field with the field's name before it
+//   - what a client's address begins with, as far as each of its words
 //   - marks: that there is an attachment, and how large it is
 //
 // Each table, a shard, has the messages of a span of keys; when it is full the
@@ -43,7 +44,7 @@ import (
 const (
 	searchName = "search.db"
 	// searchVersion changes with the tables and with what is written into them.
-	searchVersion = 3
+	searchVersion = 4
 	// shardSize is how many messages are put into a shard. Of more, a common
 	// beginning takes too long in each; of fewer, there are too many to ask for a
 	// word that is rare.
@@ -292,7 +293,7 @@ func (s *search) fill(keys []int64, list []*inbox.Indexed, reached int64) error 
 			x := list[i]
 			w := &x.Words
 			if _, err := s.added.add.set(key, spaced(w.Subject)+ends(w.Subject), people(w.From), people(w.To), people(w.Cc), people(w.Bcc),
-				spaced(w.Body), fieldWords(w.Header), spaced(w.ID)+" "+idMark(w.ID), spaced(w.User), w.IP, marks(x)).exec(); err != nil {
+				spaced(w.Body), fieldWords(w.Header), spaced(w.ID)+" "+idMark(w.ID), spaced(w.User), w.IP+beginnings(w.IP), marks(x)).exec(); err != nil {
 				return err
 			}
 		}

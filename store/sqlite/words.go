@@ -129,6 +129,19 @@ func marks(x *inbox.Indexed) string {
 	return m
 }
 
+// beginnings lists what an address of a client begins with, each as one word: as a
+// phrase, whose words all clients have, it would be sought in every message.
+func beginnings(ip string) string {
+	var b strings.Builder
+	words := wordsOf(ip)
+	for i := range words {
+		b.WriteString(" " + beginningMark(words[:i+1]))
+	}
+	return b.String()
+}
+
+func beginningMark(words []string) string { return otherMark + strings.Join(words, fieldMark) }
+
 // inboxMark is the mark of an inbox, and of all whose names differ from its name in
 // other things than letters and digits.
 func inboxMark(name string) string { return otherMark + "inbox" + fieldName(name) }

@@ -124,7 +124,7 @@ func testFind(t *testing.T, s inbox.Store) {
 		{"header:x", nil}, {"spring", nil},
 		{"id:one@mail.example.com", []int{0}}, {"id:<one@mail.example.com>", []int{0}}, {"id:" + ids[2], []int{2}}, {"id:" + strings.ToLower(ids[2]), []int{2}},
 		{"user:app-1", []int{1}}, {"user:app", []int{1}}, {"app-1", []int{1}}, {"user:ann", nil},
-		{"ip:192.0.2.7", []int{1}}, {"ip:192.0", []int{1}}, {"ip:2001:db8::7", []int{2}}, {"ip:10", nil},
+		{"ip:192.0.2.7", []int{1}}, {"ip:192.0", []int{1}}, {"ip:2001:db8::7", []int{2}}, {"ip:10", nil}, {"ip:0.2.7", nil}, {"ip:192.0.2.77", nil}, {"ip:2001:db8::", []int{2}}, {"ip:2001:0db8", nil},
 		{"tag:billing", []int{1, 3}}, {"tag:BILLING", []int{1, 3}}, {`tag:"to do"`, []int{1}}, {"tag:bill", nil},
 		{"is:unread", []int{0, 1, 3}}, {"is:read", []int{2}}, {"is:tagged", []int{1, 3}}, {"-is:tagged", []int{0, 2}},
 		{"has:attachment", []int{1}}, {"-has:attachments", []int{0, 2, 3}},
@@ -181,7 +181,19 @@ func testFindPages(t *testing.T, s inbox.Store) {
 	if err := s.Index(context.Background(), all); err != nil {
 		t.Fatal(err)
 	}
-	for _, query := range []string{"of0", "of0 is:unread", "of0 OR is:read", "-of1", "is:unread -of1"} {
+	// As few have one tag as can be gathered, and too many the other.
+	if n, err := s.Update(context.Background(), inbox.Change{Tags: &[]string{"few"}}, ids[180:]...); err != nil || n != 20 {
+		t.Fatal(n, err)
+	}
+	for i := 0; i < len(ids); i += 2 {
+		if _, err := s.Update(context.Background(), inbox.Change{Tag: []string{"many"}}, ids[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, page := list(t, s, inbox.Query{Match: parse(t, "tag:few -tag:many"), Limit: 1}); got[0] != ids[199] || page.Total != 10 {
+		t.Errorf("tag:few -tag:many: %v of %d; want %v of 10", got, page.Total, ids[199:])
+	}
+	for _, query := range []string{"of0", "of0 is:unread", "of0 OR is:read", "-of1", "is:unread -of1", "tag:many", "of0 tag:many", "tag:many -of1", "of0 is:tagged", "is:tagged -of1"} {
 		e := parse(t, query)
 		got, page := list(t, s, inbox.Query{Match: e, Limit: 10})
 		if want := []string{ids[198], ids[196]}; !slices.Equal(got[:2], want) || len(got) != 10 || !page.More || page.Total != 100 {
