@@ -364,14 +364,14 @@ func (c *Client) mailLine(from string, opts *MailOptions) (string, error) {
 		return "", err
 	}
 	if opts.Body == BodyBinaryMIME && !c.has("BINARYMIME") {
-		return "", permanent("BINARYMIME is needed", ErrUnsupported)
+		return "", permanent("BINARYMIME is needed", unsupported("BINARYMIME"))
 	}
 	// RFC 8689, 4.2.1: TLS with somebody whose certificate was looked at.
 	if opts.RequireTLS && c.tls == nil {
-		return "", permanent("REQUIRETLS outside TLS", ErrUnsupported)
+		return "", permanent("REQUIRETLS outside TLS", unsupported("REQUIRETLS"))
 	}
 	if opts.RequireTLS && c.anybody {
-		return "", permanent("REQUIRETLS, but nobody has verified who the server is", ErrUnsupported)
+		return "", permanent("REQUIRETLS, but nobody has verified who the server is", unsupported("REQUIRETLS"))
 	}
 	if from == "" && (opts.HoldFor > 0 || !opts.HoldUntil.IsZero()) { // RFC 4865, 5.1.1
 		return "", permanent("a report is not to be held", nil)
@@ -414,7 +414,7 @@ func (c *Client) spell(a string, mayBeEmpty bool) (string, error) {
 		if c.has("SMTPUTF8") {
 			return a, nil
 		}
-		return "", permanent("the address "+a+" needs SMTPUTF8", ErrUnsupported)
+		return "", permanent("the address "+a+" needs SMTPUTF8", unsupported("SMTPUTF8"))
 	}
 	ascii, err := address.ToASCII(domain)
 	if err != nil {
@@ -453,7 +453,7 @@ func (c *Client) ask(ctx context.Context, verb, name string) (Reply, error) {
 	line := verb + " " + name
 	if !address.IsASCII(name) {
 		if !c.has("SMTPUTF8") {
-			return Reply{}, permanent(verb+" of "+name+" needs SMTPUTF8", ErrUnsupported)
+			return Reply{}, permanent(verb+" of "+name+" needs SMTPUTF8", unsupported("SMTPUTF8"))
 		}
 		line += " SMTPUTF8"
 	}

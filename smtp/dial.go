@@ -182,7 +182,7 @@ func (d *Dialer) secure(ctx context.Context, c *Client, name string) error {
 	case !wanted, !required && !c.has("STARTTLS"):
 		return nil
 	case !c.has("STARTTLS"):
-		return permanent(c.name()+" offers no STARTTLS, and mail is not sent in clear unless TLS is set to none or opportunistic", ErrUnsupported)
+		return permanent(c.name()+" offers no STARTTLS, and mail is not sent in clear unless TLS is set to none or opportunistic", unsupported("STARTTLS"))
 	}
 	c.anybody = lax && d.Pins == nil
 	if _, err := c.StartTLS(ctx, d.tlsConfig(lax)); err != nil {

@@ -157,6 +157,12 @@ func permanent(what string, err error) error {
 	return &classError{ErrPermanent, what, err}
 }
 
+// An unsupported is an ErrUnsupported that names the extension.
+type unsupported string
+
+func (unsupported) Error() string        { return ErrUnsupported.Error() }
+func (unsupported) Is(target error) bool { return target == ErrUnsupported }
+
 // A RcptError is a Transaction's refusal of one recipient at the end of the
 // data. Several are joined with errors.Join; over LMTP each becomes a reply of
 // its own (RFC 2033, 4.2).

@@ -344,7 +344,7 @@ func appendParams[O any](b []byte, o *O, extra string, table []param[O], offered
 		}
 		if !offered(row.extension) {
 			if row.must != nil && row.must(o) {
-				return b, permanent(row.extension+" is needed", ErrUnsupported)
+				return b, permanent(row.extension+" is needed", unsupported(row.extension))
 			}
 			continue
 		}

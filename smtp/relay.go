@@ -74,7 +74,7 @@ func eachRefused(results []Result) error {
 	var errs []error
 	for _, r := range results {
 		if r.Err != nil {
-			errs = append(errs, &RcptError{r.Rcpt, r.Err})
+			errs = append(errs, &RcptError{r.Rcpt, tellable(r.Err)})
 		}
 	}
 	return errors.Join(errs...)
@@ -88,7 +88,7 @@ func oneForAll(results []Result, err error) error {
 		if r.Err == nil {
 			return fmt.Errorf("smtp: relay: some recipients were accepted and some not: %v", err)
 		}
-		errs = append(errs, &RcptError{r.Rcpt, r.Err})
+		errs = append(errs, &RcptError{r.Rcpt, tellable(r.Err)})
 	}
 	if e := sharedRefusal(errs); e != nil {
 		return e
@@ -99,10 +99,20 @@ func oneForAll(results []Result, err error) error {
 // tellable returns an error that may become a reply: what the host behind cannot
 // do will not change by trying again. Anything else stays ours, and is 451.
 func tellable(err error) error {
-	if errors.Is(err, ErrUnsupported) {
-		return &Error{Code: 554, Enhanced: "5.3.3", Text: "the next host lacks an extension that this message needs"}
+	lacking, ok := errors.AsType[unsupported](err)
+	if !ok {
+		return err
 	}
-	return err
+	e := &Error{Code: 554, Enhanced: "5.3.3", Text: "the next host lacks what this message needs: " + string(lacking)}
+	switch lacking {
+	case "REQUIRETLS": // RFC 8689, 7
+		e.Code, e.Enhanced = 550, "5.7.30"
+	case "SMTPUTF8": // RFC 6531, 3.5
+		e.Code, e.Enhanced = 550, "5.6.7"
+	case "BINARYMIME": // RFC 3463, 3.7
+		e.Enhanced = "5.6.3"
+	}
+	return e
 }
 
 // incoming is a message from a session with its new Received field. It can be

@@ -142,6 +142,11 @@ func TestTransportLeavesUnknown(t *testing.T) {
 // refusal that all got, 451 for a mixed outcome.
 func TestRelay(t *testing.T) {
 	temp, perm := smtp.Errorf(450, "4.2.1", "later"), smtp.Errorf(550, "5.1.1", "never")
+	// What a client says of a server that cannot do what is asked for.
+	behind := dial(t, dialer(), scripted(t, "S: 220 old\nC: EHLO c.example.org\nS: 250 old\n"))
+	lacking := func(o smtp.MailOptions) error { _, err := behind.Mail(t.Context(), "ann@example.com", &o); return err }
+	noTLS, noUTF8, noBinary := lacking(smtp.MailOptions{RequireTLS: true}), lacking(smtp.MailOptions{UTF8: true}), lacking(smtp.MailOptions{Body: smtp.BodyBinaryMIME})
+	noHold := lacking(smtp.MailOptions{HoldFor: time.Minute})
 	for name, c := range map[string]struct {
 		fates []error
 		want  string
@@ -151,6 +156,11 @@ func TestRelay(t *testing.T) {
 		"mixed":    {[]error{nil, perm}, "451 4.3.0 local error in processing"},
 		"differ":   {[]error{temp, perm}, "451 4.3.0 local error in processing"},
 		"unknown":  {[]error{smtp.ErrUnknown, smtp.ErrUnknown}, "451 4.3.0 local error in processing"},
+		"no TLS":   {[]error{noTLS, noTLS}, "550 5.7.30 the next host lacks what this message needs: REQUIRETLS"},
+		"ASCII":    {[]error{noUTF8, noUTF8}, "550 5.6.7 the next host lacks what this message needs: SMTPUTF8"},
+		"text":     {[]error{noBinary, noBinary}, "554 5.6.3 the next host lacks what this message needs: BINARYMIME"},
+		"at once":  {[]error{noHold, noHold}, "554 5.3.3 the next host lacks what this message needs: FUTURERELEASE"},
+		"one only": {[]error{temp, noUTF8}, "451 4.3.0 local error in processing"},
 	} {
 		s := &recorder{fates: c.fates}
 		addr := serve(t, &smtp.Server{Hostname: "mx.example.com", Handler: smtp.Relay(s)}, smtp.Policy{})
@@ -166,9 +176,15 @@ func TestRelay(t *testing.T) {
 	addr := serve(t, &smtp.Server{Handler: smtp.Relay(s)}, smtp.Policy{LMTP: true})
 	d := dialer()
 	d.LMTP = true
-	results, _ := dial(t, d, addr).Send(t.Context(), smtp.NewEnvelope("a@example.com", "b@example.net", "c@example.net"), text("x\r\n"))
-	if results[0].Err != nil || results[1].Reply.String() != "450 4.2.1 later" {
-		t.Errorf("LMTP: got %+v", results)
+	for _, c := range []struct {
+		fate error
+		want string
+	}{{temp, "450 4.2.1 later"}, {noUTF8, "550 5.6.7 the next host lacks what this message needs: SMTPUTF8"}} {
+		s.fates[1] = c.fate
+		results, _ := dial(t, d, addr).Send(t.Context(), smtp.NewEnvelope("a@example.com", "b@example.net", "c@example.net"), text("x\r\n"))
+		if results[0].Err != nil || results[1].Reply.String() != c.want {
+			t.Errorf("LMTP: got %+v, want %s for the second", results, c.want)
+		}
 	}
 }
 
@@ -256,7 +272,7 @@ func TestTransportAsHandler(t *testing.T) {
 	tr2 := &smtp.Transport{Addr: old, Dialer: dialer()}
 	c = raw(t, serve(t, &smtp.Server{Handler: tr2}, smtp.Policy{}))
 	c.say("EHLO x", "250")
-	c.say("MAIL FROM:<ann@example.com> SMTPUTF8", "554 5.3.3")
+	c.say("MAIL FROM:<ann@example.com> SMTPUTF8", "550 5.6.7")
 	tr2.Close()
 }
 
