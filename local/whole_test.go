@@ -97,8 +97,8 @@ func TestMboxSeparator(t *testing.T) {
 		}
 		rest, ours := strings.CutPrefix(string(b), want)
 		line, rest, _ := strings.Cut(rest, "\n")
-		_, timeErr := time.Parse("From MAILER-DAEMON "+time.ANSIC, line) // RFC 4155, A: the null sender has no name
-		if !ours || timeErr != nil || rest != "Return-Path: <>\nDelivered-To: bob@example.net\nA: b\n\nx\n\n" {
+		at, timeErr := time.Parse("From MAILER-DAEMON "+time.ANSIC, line) // RFC 4155, A: the null sender has no name
+		if !ours || timeErr != nil || at.Year() < 2026 || rest != "Return-Path: <>\nDelivered-To: bob@example.net\nA: b\n\nx\n\n" {
 			t.Errorf("behind %q: got %q", before, b)
 		}
 	}
