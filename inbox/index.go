@@ -292,21 +292,23 @@ func wordsOf(e *Entry, m *mail.Message) Words {
 	if e.Envelope.From != "" {
 		w.From = append(slices.Clip(w.From), mail.Address{Address: e.Envelope.From})
 	}
+	w.Bcc = hidden(e, m)
+	w.To = slices.Concat(w.To, w.Bcc)
+	return w
+}
+
+// hidden returns the recipients whom no field names, among the first of them.
+func hidden(e *Entry, m *mail.Message) (list []mail.Address) {
 	named := map[string]bool{}
 	for _, a := range slices.Concat(m.To, m.Cc) {
 		named[strings.ToLower(a.Address)] = true
 	}
-	w.To = slices.Clip(w.To)
-	for i, r := range e.Envelope.To {
-		if i == maxWordsTo {
-			break
-		}
+	for _, r := range e.Envelope.To[:min(len(e.Envelope.To), maxWordsTo)] {
 		if !named[strings.ToLower(r.Address)] {
-			w.To = append(w.To, mail.Address{Address: r.Address})
-			w.Bcc = append(w.Bcc, mail.Address{Address: r.Address})
+			list = append(list, mail.Address{Address: r.Address})
 		}
 	}
-	return w
+	return list
 }
 
 // bodyText returns the words of a message, up to about n octets of them; some mail has

@@ -36,6 +36,24 @@ func withFiles(t *testing.T, files ...mail.Attachment) (get func(path string) *r
 	}
 }
 
+// The head of a message tells apart in which way it is for somebody; the envelope alone
+// knows who is hidden.
+func TestAddressed(t *testing.T) {
+	r := start(t, nil)
+	for fields, want := range map[string]string{
+		"To: Bob <bob@example.net>\r\nCc: Carol <carol@example.net>, dan@example.net\r\n": "to Bob <bob@example.net>, cc Carol <carol@example.net>, dan@example.net",
+		"To: list@example.org\r\n": "to list@example.org, bcc bob@example.net",
+		"":                         "bcc bob@example.net",
+	} {
+		page := r.ask("GET", "/messages/"+r.mustDeliver("Subject: x\r\n"+fields+"\r\nHello.\r\n"), "").body
+		_, to, _ := strings.Cut(page, `<p class="to">`)
+		to, _, _ = strings.Cut(to, "</p>")
+		if got := html.UnescapeString(strings.NewReplacer("<bdi>", "", "</bdi>", "").Replace(to)); got != want {
+			t.Errorf("with the fields %q it is %q, want %q", fields, got, want)
+		}
+	}
+}
+
 func TestThumbnails(t *testing.T) {
 	file := func(name, media string, b []byte) mail.Attachment {
 		a := mail.FromBytes(name, b)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +24,8 @@ const (
 type message struct {
 	row
 	Mail        *mail.Message
-	From, To    []mail.Address // as they may be shown
+	From        []mail.Address // as they may be shown
+	To          []addressed
 	Tabs        []tab
 	View        string // the tab that is shown
 	Frame       string // URL of the HTML
@@ -49,6 +49,13 @@ type message struct {
 
 	query string
 	look  look
+}
+
+// addressed are addresses that it is for in one way: to, cc, or bcc, whom the envelope
+// alone names.
+type addressed struct {
+	How  string
+	List []mail.Address
 }
 
 // A tab is one way to look at the message, or one choice within it.
@@ -95,7 +102,12 @@ func (m *message) fill(b Body, r *http.Request) error {
 	// The head is the same above every tab, so that going from one to the next moves
 	// nothing.
 	m.attachments()
-	m.From, m.To = shown(m.Mail.From), shown(slices.Concat(m.Mail.To, m.Mail.Cc))
+	m.From = shown(m.Mail.From)
+	for _, to := range []addressed{{"to", m.Mail.To}, {"cc", m.Mail.Cc}, {"bcc", hidden(m.Entry, m.Mail)}} {
+		if len(to.List) > 0 {
+			m.To = append(m.To, addressed{to.How, shown(to.List)})
+		}
+	}
 	m.Findings = check(m.Mail, r.FormValue("view") == "checks")
 	for _, f := range m.Findings {
 		for i, d := range f.List {

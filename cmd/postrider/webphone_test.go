@@ -101,6 +101,12 @@ func testFingers(t *testing.T, w *web) {
 	for _, view := range []string{"html", "text", "headers", "source", "parts", "session", "checks"} {
 		w.open(t, "/messages/"+w.wait("Files")+"?view="+view)
 		small("fingers-" + view)
+		// Beside a scrollbar that takes 15 pixels nothing sticks out either, and the tab that a link leads to is seen.
+		do(t, w.ctx, chromedp.EmulateViewport(305, 844), chromedp.Navigate(w.web+"/messages/"+w.wait("Files")+"?view="+view))
+		until(t, w.ctx, `(tab => tab.left >= 0 && tab.right <= innerWidth)(document.querySelector(".tabs [aria-current]").getBoundingClientRect())`)
+		if over := eval[int](t, w.ctx, `document.querySelector("#pane").scrollWidth - innerWidth`); over > 0 {
+			t.Errorf("%s at 305: %d pixels stick out", view, over)
+		}
 	}
 	eval[bool](t, w.ctx, `fetch("/api/v1/messages?all=true", { method: "DELETE" }).then(() => true)`, chromedp.EvalAwaitPromise)
 }

@@ -88,7 +88,6 @@ export async function show(url, push = true) {
   } else if (focused) $(`a[href="${CSS.escape(focused)}"]`, pane)?.focus({ preventScroll: true })
   prepare()
   $('.shown, .source .found', pane)?.scrollIntoView({ block: 'nearest' })
-  $('.tabs [aria-current]', pane)?.scrollIntoView({ block: 'nearest', inline: 'center' })
   $('[autofocus]', pane)?.focus()
   localise(pane)
   settle()
@@ -104,8 +103,10 @@ function searched(url) {
   return to
 }
 
-// prepare sees to what only the browser can tell: whether it shows PDF.
+// prepare sees to what only the browser can tell: whether the tab is off a narrow screen,
+// and whether it shows PDF.
 function prepare() {
+  $('.tabs [aria-current]', pane)?.scrollIntoView({ block: 'nearest', inline: 'center' })
   const pdf = !navigator.pdfViewerEnabled && $('.pdf', pane)
   if (!pdf) return
   pdf.remove()
