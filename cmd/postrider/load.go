@@ -121,7 +121,7 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 		return err
 	}
 	r := &loadRun{loadOptions: o, template: newTemplate(o.size, o.window), addr: t.Addr, dialer: *t.Dialer}
-	r.dialer.Hostname = "load.example.com"
+	r.dialer.Hostname = loadName
 	// The bar is drawn ten times a second by somebody else: what is counted here costs
 	// an atomic store.
 	done := func(error) {}
@@ -180,8 +180,14 @@ func (r *loadRun) run(ctx context.Context) (*loadResult, error) {
 
 // work sends over one connection after another, or over one.
 func (r *loadRun) work(ctx context.Context, l *latencies) error {
+	var s *loadSession
 	for r.next() {
-		s, err := r.open(ctx, l)
+		var err error
+		if s == nil || r.dialer.TLS != smtp.TLSNone || r.dialer.Auth != nil || r.dialer.LMTP || r.dialer.Trace != nil {
+			s, err = r.open(ctx, l)
+		} else {
+			err = s.renew()
+		}
 		if err != nil {
 			return err
 		}
