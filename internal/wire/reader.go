@@ -22,8 +22,8 @@ import (
 
 const (
 	smallBuffer = 4 << 10
-	lineBuffer  = 16 << 10 // for a line that is longer than small, without a Budget for large
-	largeBuffer = 64 << 10
+	lineBuffer  = 16 << 10  // for a line that is longer than small, without a Budget for large
+	largeBuffer = 128 << 10 // a read costs as much as the copying of some 30 KiB
 	// skipMax bounds what is read to find the end of a line that is too long.
 	skipMax = 1 << 20
 )
@@ -206,7 +206,7 @@ func (r *Reader) moveTo(buf []byte) {
 
 // ReadLine returns the next line without its CRLF; it is valid until the next
 // read. limit bounds its octets, CRLF included, and is at most 16 KiB
-// under a Budget, else 64 KiB.
+// under a Budget, else 128 KiB.
 // The end of the connection within a line is io.ErrUnexpectedEOF, before one io.EOF.
 func (r *Reader) ReadLine(limit int) ([]byte, error) {
 	seen := 0

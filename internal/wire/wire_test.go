@@ -260,7 +260,7 @@ func TestReadLine(t *testing.T) {
 // Readers that share a Budget read on without their large buffers, lines longer
 // than the small one too, and give back what they took.
 func TestBudget(t *testing.T) {
-	budget := wire.NewBudget(100 << 10) // one large buffer
+	budget := wire.NewBudget(200 << 10) // one large buffer
 	text := strings.Repeat("0123456789abcde\r\n", 10000) + ".\r\n" + strings.Repeat("x", 10000) + "\r\n"
 	read := func(rd *wire.Reader) string {
 		var d wire.Data
@@ -297,7 +297,7 @@ func TestBudget(t *testing.T) {
 
 // What a Reader has held is another's when it is freed: it gives nothing more out.
 func TestFree(t *testing.T) {
-	budget := wire.NewBudget(100 << 10)
+	budget := wire.NewBudget(200 << 10)
 	for range 3 { // each needs all there is
 		rd := wire.NewReader(strings.NewReader(strings.Repeat("0123456789abcde\r\n", 10000)), nil)
 		rd.Budget = budget
