@@ -86,14 +86,14 @@ type transaction struct {
 }
 
 func newConn(s *Server, nc net.Conn, p Policy) *Conn {
-	nc, q := quick(nc)
 	// Everything that a session needs while it waits is made here, and is small: ten
 	// thousand of them wait most of the time.
-	c := &Conn{server: s, raw: nc, nc: nc, quick: q, policy: p, id: newID(), hostname: s.name}
-	c.remote, c.local = nc.RemoteAddr(), nc.LocalAddr()
+	c := &Conn{server: s, policy: p, id: newID(), hostname: s.name}
+	c.nc, c.quick = quick(nc, c.flush)
+	c.raw, c.remote, c.local = c.nc, nc.RemoteAddr(), nc.LocalAddr()
 	c.over = time.Now().Add(or(s.MaxSession, 6*time.Hour))
 	c.out = make([]byte, 0, 512) // the reply to EHLO needs most of it
-	c.rd = wire.NewReader(nc, c.beforeRead)
+	c.rd = wire.NewReader(c.nc, c.beforeRead)
 	c.rd.Budget = s.buffers
 	return c
 }
@@ -199,6 +199,9 @@ func (c *Conn) end() {
 	c.nc.Close()
 }
 
+// maxHeld is for how many octets replies may wait for each other.
+const maxHeld = 4 << 10
+
 // maxCommand is the limit of a command line, which AUTH sets (RFC 4954, 4).
 const maxCommand = 12288
 
@@ -271,8 +274,12 @@ func (c *Conn) wrong(code int, enhanced EnhancedCode, text string) {
 // beforeRead is called when the client has to say something: what it waits for
 // is written, and the time that it has begins.
 func (c *Conn) beforeRead() error {
-	if err := c.flush(); err != nil {
-		return err
+	// A quickConn writes it when it finds nothing to read; of a client that goes on talking,
+	// who need not listen meanwhile, not more than this is held back.
+	if !c.quick.is(c.nc) || len(c.out) > maxHeld {
+		if err := c.flush(); err != nil {
+			return err
+		}
 	}
 	if c.watch.active {
 		return nil // the watcher waits as long as the Handler works

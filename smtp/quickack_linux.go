@@ -6,16 +6,19 @@ import (
 	"syscall"
 )
 
-// A quickConn is a TCP connection that asks the kernel, before it waits within a
-// message, to acknowledge what has arrived at once. A client with Nagle's
-// algorithm holds the rest back until then, and would lose 40 ms on each message.
-// The kernel forgets the wish, so it is repeated. A client that sends faster than
-// it is read never makes it wait, and costs nothing; nor does one whose message
-// comes in one piece, because nothing of it is held back before the first.
+// A quickConn is a TCP connection that knows when it is about to wait. Then, and no
+// sooner, the replies are written that the client may be waiting for: one that is still
+// sending is not woken for a part of them.
+//
+// Within a message it asks the kernel, too, to acknowledge what has arrived at once. A
+// client with Nagle's algorithm holds the rest back until then, and would lose 40 ms on
+// each message. The kernel forgets the wish, so it is repeated. A client that sends
+// faster than it is read never makes it wait, and costs nothing; nor does one whose
+// message comes in one piece, because nothing of it is held back before the first.
 type quickConn struct {
 	*net.TCPConn
 	raw    syscall.RawConn
-	attend func(fd uintptr) bool // reads, or asks and lets the runtime wait
+	attend func(fd uintptr) bool // reads, or has the runtime wait
 	buf    []byte
 	n      int
 	err    error
@@ -23,9 +26,9 @@ type quickConn struct {
 	begun  bool // something of it has been read
 }
 
-// quick makes nc ask for acknowledgements while on is true; it returns nc itself
-// if that is no TCP connection.
-func quick(nc net.Conn) (net.Conn, *quickConn) {
+// quick makes nc call flush before it waits, and ask for acknowledgements while on is
+// true; it returns nc itself if that is no TCP connection.
+func quick(nc net.Conn, flush func() error) (net.Conn, *quickConn) {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
 		return nc, nil
@@ -45,9 +48,15 @@ func quick(nc net.Conn) (net.Conn, *quickConn) {
 		if q.err != syscall.EAGAIN {
 			return true
 		}
-		// Nothing is there. The acknowledgement that the kernel holds back in the hope of a
-		// reply to send it with (RFC 9293, 3.8.6.3) goes out now.
-		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1)
+		// Nothing is there.
+		if q.err = flush(); q.err != nil {
+			return true
+		}
+		// The acknowledgement that the kernel holds back in the hope of a reply to send it
+		// with (RFC 9293, 3.8.6.3) goes out now.
+		if q.on && q.begun {
+			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_QUICKACK, 1)
+		}
 		return false
 	}
 	return q, q
@@ -60,16 +69,18 @@ func (q *quickConn) attentive(on bool) {
 	}
 }
 
-// Read reads within a message, from its second read on, by a system call of its own: the
-// runtime would wait without asking. Else it is the connection's own.
+// is tells whether nc is q, and not TLS over it.
+func (q *quickConn) is(nc net.Conn) bool { return q != nil && nc == net.Conn(q) }
+
+// Read implements io.Reader by a system call of its own: the runtime would wait without
+// saying so.
 func (q *quickConn) Read(p []byte) (int, error) {
-	if !q.on || !q.begun || len(p) == 0 {
-		q.begun = q.on
-		return q.TCPConn.Read(p)
+	if len(p) == 0 {
+		return 0, nil
 	}
 	q.buf = p
 	err := q.raw.Read(q.attend)
-	q.buf = nil
+	q.buf, q.begun = nil, q.on
 	switch {
 	case err != nil:
 		return 0, err

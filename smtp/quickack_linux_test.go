@@ -1,8 +1,10 @@
 package smtp_test
 
 import (
+	"bytes"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,4 +50,26 @@ func TestQuickAcknowledgements(t *testing.T) {
 	if plain < 4*quick {
 		t.Errorf("10 messages took %v, and %v without acknowledgements, want less by far", quick, plain)
 	}
+}
+
+// Replies wait for as long as the client is sending, and no longer: one that has said how many octets follow, and
+// sends them only when it knows its recipients (RFC 3030, 4.2 has it not wait), hears of them before.
+func TestRepliesWaitForTheClient(t *testing.T) {
+	c := raw(t, serve(t, &smtp.Server{Handler: discard()}, smtp.Policy{}))
+	c.say("EHLO client.example.org", "250")
+	envelope, chunk := "MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.net>\r\nBDAT 8192 LAST\r\n", strings.Repeat("0123456789abcd\r\n", 512)
+	heard := func(what string, want int) {
+		t.Helper()
+		b := make([]byte, 1<<10)
+		n, err := c.Conn.Read(b)
+		if got := bytes.Count(b[:n], []byte("250 ")); got != want || err != nil {
+			t.Errorf("%s: got %q and %v, want %d replies", what, b[:n], err, want)
+		}
+	}
+	io.WriteString(c, envelope+chunk)
+	heard("all at once", 3)
+	io.WriteString(c, envelope)
+	heard("the envelope", 2)
+	io.WriteString(c, chunk)
+	heard("the chunk", 1)
 }
