@@ -258,6 +258,12 @@ func (c *Config) play(ctx context.Context, one *Case, o *offers) error {
 	if err != nil {
 		return err
 	}
+	var before map[string]string
+	if one.kept != "" {
+		if before, err = c.mails(); err != nil {
+			return err
+		}
+	}
 	conn, err := c.dial(ctx)
 	if err != nil {
 		return err
@@ -276,32 +282,50 @@ func (c *Config) play(ctx context.Context, one *Case, o *offers) error {
 	if c.Mailbox == "" || one.kept == "" {
 		return nil
 	}
-	return c.kept(one, token)
+	return c.kept(one, token, before)
 }
 
-// kept looks into the mailbox for the message of a case.
-func (c *Config) kept(one *Case, token string) error {
-	if one.kept == "0" {
-		// That nothing arrives cannot be waited for. A server that keeps what it should
-		// not has it by now, or soon.
-		time.Sleep(50 * time.Millisecond)
+// mails reads the mailbox: the messages by the names of their files, without the flags that a Maildir puts behind them.
+func (c *Config) mails() (map[string]string, error) {
+	all := map[string]string{}
+	if c.Mailbox == "" {
+		return all, nil
 	}
-	var found []string
 	err := filepath.WalkDir(c.Mailbox, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		switch {
+		case err == nil && d.IsDir() && d.Name() == "tmp" && name != c.Mailbox:
+			return fs.SkipDir // what a Maildir has not delivered yet
+		case err != nil || d.IsDir():
 			return err
 		}
 		b, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // it was a file on its way in
 		}
-		if strings.Contains(string(b), token) {
-			found = append(found, string(b))
-		}
+		base, _, _ := strings.Cut(d.Name(), ":2,")
+		all[base] = string(b)
 		return err
 	})
+	return all, err
+}
+
+// kept looks into the mailbox for the message of a case: the one that holds its token or, if the case has said none, any
+// that was not there before.
+func (c *Config) kept(one *Case, token string, before map[string]string) error {
+	if one.kept == "0" {
+		// That nothing arrives cannot be waited for. A server that keeps what it should
+		// not has it by now, or soon.
+		time.Sleep(50 * time.Millisecond)
+	}
+	all, err := c.mails()
 	if err != nil {
 		return err
+	}
+	var found []string
+	for name, m := range all {
+		if _, old := before[name]; !old && (strings.Contains(m, token) || !strings.Contains(one.lines, "{token}")) {
+			found = append(found, m)
+		}
 	}
 	low, high, ok := strings.Cut(one.kept, "-")
 	if !ok {

@@ -27,6 +27,9 @@ import (
 func main() {
 	dir := flag.String("dir", "", "where messages are kept")
 	flag.Parse()
+	if err := os.Mkdir(filepath.Join(*dir, "tmp"), 0o700); err != nil {
+		log.Fatal(err)
+	}
 	srv := &smtp.Server{
 		Hostname: "mx.example.com", MaxSize: 200_000, Handler: handler{&smtp.Hooks{OnRcpt: ours, OnData: keep(*dir)}},
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate()}}, Logger: slog.New(slog.DiscardHandler),
@@ -65,10 +68,10 @@ func ours(_ context.Context, c *smtp.Conn, to string, _ *smtp.RcptOptions) error
 	return nil
 }
 
-// keep writes each message into a file that appears when it is whole.
+// keep writes each message into a file that appears when it is whole, as in a Maildir.
 func keep(dir string) func(context.Context, *smtp.Conn, *smtp.Envelope, io.Reader) (string, error) {
 	return func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
-		f, err := os.CreateTemp(dir, "*.tmp")
+		f, err := os.CreateTemp(filepath.Join(dir, "tmp"), "")
 		if err != nil {
 			return "", err
 		}
@@ -78,7 +81,8 @@ func keep(dir string) func(context.Context, *smtp.Conn, *smtp.Envelope, io.Reade
 			os.Remove(f.Name())
 			return "", err
 		}
-		return filepath.Base(f.Name()), os.Rename(f.Name(), f.Name()+".eml")
+		id := filepath.Base(f.Name())
+		return id, os.Rename(f.Name(), filepath.Join(dir, id))
 	}
 }
 
