@@ -32,6 +32,7 @@ type durations struct {
 }
 
 func (d *durations) add(took time.Duration) {
+	// A bucket has its own bound in it, as le says: less or equal.
 	i := 0
 	for i < len(bounds) && took.Seconds() > bounds[i] {
 		i++
@@ -43,6 +44,8 @@ func (d *durations) add(took time.Duration) {
 // write writes a histogram.
 func (d *durations) write(b *strings.Builder, name, help string) {
 	fmt.Fprintf(b, "# HELP %s %s\n# TYPE %s histogram\n", name, help, name)
+	// Prometheus wants each bucket to hold the ones before it. A duration that is added meanwhile may be in one and not in
+	// the sum of time: the next scrape has both.
 	sum := int64(0)
 	for i, bound := range bounds {
 		sum += d.counts[i].Load()
@@ -54,6 +57,7 @@ func (d *durations) write(b *strings.Builder, name, help string) {
 
 // metrics answers with all figures.
 func (in *Inbox) metrics(w http.ResponseWriter, r *http.Request) {
+	// Less than a scraper's own patience, which is ten seconds by default: a store that hangs is then told as such.
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 	defer cancel()
 	stats, err := in.Store.Stats(ctx)
@@ -66,6 +70,7 @@ func (in *Inbox) metrics(w http.ResponseWriter, r *http.Request) {
 	figure := func(kind, name, help string, value int64) {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n%s %d\n", name, help, name, kind, name, value)
 	}
+	// Names end as Prometheus recommends: _total for what only grows, the unit before it.
 	m := &in.meter
 	figure("gauge", "postrider_inbox_messages", "Messages in the inbox.", int64(stats.Messages))
 	figure("gauge", "postrider_inbox_unread_messages", "Messages that nobody has read.", int64(stats.Unread))
@@ -82,6 +87,7 @@ func (in *Inbox) metrics(w http.ResponseWriter, r *http.Request) {
 	figure("counter", "postrider_released_recipients_accepted_total", "Those of them that were accepted.", m.accepted.Load())
 	figure("gauge", "postrider_event_streams", "Streams of events that are open.", int64(in.hub.count()))
 	m.kept.write(&b, "postrider_keep_seconds", "How long it took to read a message and to have it on stable storage.")
+	// By the names that Go's own collector has, so that boards made for that work.
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	figure("gauge", "go_goroutines", "Goroutines.", int64(runtime.NumGoroutine()))

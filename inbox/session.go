@@ -39,8 +39,9 @@ type SessionLine struct {
 	Text       string
 }
 
-// Text writes a session as it is kept: what it is in the first line, by tabs, then
-// a line each.
+// append writes the first line of a session as it is kept: what it is, by tabs, none of
+// which can stand in an id, a protocol or the names of TLS. Its lines follow, each behind
+// its time, > for the client and < for the server.
 func (s *Session) append(b []byte) []byte {
 	b = append(b, s.ID...)
 	b = append(append(b, '\t'), s.Protocol...)
@@ -54,6 +55,7 @@ func (s *Session) append(b []byte) []byte {
 func ParseSession(text string) (*Session, error) {
 	first, rest, _ := strings.Cut(text, "\n")
 	s := &Session{ID: first}
+	// Databases hold this form: another number of pieces would be another version's.
 	if head := strings.Split(first, "\t"); len(head) == 4 {
 		started, err := strconv.ParseInt(head[3], 10, 64)
 		if err != nil {
@@ -83,6 +85,7 @@ func (s *Session) Extensions() []string {
 		verb, arg, _ := strings.Cut(strings.ToUpper(l.Text), " ")
 		switch {
 		case !l.FromClient:
+		// Asked for is used, whether it was granted or not: the transcript tells how it went.
 		case verb == "STARTTLS", verb == "AUTH":
 			used[verb] = true
 		case verb == "BDAT":
@@ -90,6 +93,7 @@ func (s *Session) Extensions() []string {
 		case verb == "MAIL", verb == "RCPT":
 			for _, p := range strings.Fields(arg)[min(1, len(strings.Fields(arg))):] {
 				name, value, _ := strings.Cut(p, "=")
+				// RFC 6152 and RFC 3030 share the parameter, so that its value is what tells them apart.
 				if name == "BODY" {
 					name = value
 				}
@@ -139,6 +143,8 @@ func (rec *recorder) begin(ctx context.Context, c *smtp.Conn) {
 	if rec.open == nil {
 		rec.open = map[string]*record{}
 	}
+	// The session's context ends with its connection, however that goes: no record is left behind by a client that
+	// vanishes.
 	rec.open[c.ID()] = &record{started: time.Now(), conversation: c}
 	context.AfterFunc(ctx, func() {
 		rec.mu.Lock()

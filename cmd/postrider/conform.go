@@ -89,6 +89,7 @@ The exit code is 0 if no case failed, 1 if some did.`,
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
+			// What can be played does not depend on a server, and is told without one.
 			if o.list {
 				return listCases(s.out)
 			}
@@ -115,6 +116,7 @@ func listCases(w io.Writer) error {
 // config makes the suite's configuration of the flags.
 func (o *conformOptions) config(addr string, s streams) (conform.Config, error) {
 	var d smtp.Dialer
+	// That mode takes what it gets; a suite has to know beforehand what it judges.
 	if o.connect.tls == "opportunistic" {
 		return conform.Config{}, flagf(exitUsage, "tls", " opportunistic: it is auto, implicit, starttls or none")
 	}
@@ -153,6 +155,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 		}
 		outcomes[r.Outcome]++
 		switch {
+		// XML has its counts at the top, so that it waits for the end; a line is told as soon as it is known.
 		case o.junit:
 			all = append(all, r)
 		case o.json:
@@ -164,6 +167,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 			return exitf(exitIO, "%w", err)
 		}
 	}
+	// A pattern that is misspelt would otherwise pass, in a build above all.
 	if len(outcomes) == 0 {
 		return flagf(exitUsage, "run", ": no case has such a name; postrider conform --list prints them all")
 	}
@@ -188,6 +192,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 // printCase prints one line, and one more where there is something to say. What a
 // server wrote is in it.
 func printCase(w io.Writer, r conform.Result) error {
+	// Failures are in capitals: they are looked for among two hundred lines.
 	_, err := fmt.Fprintf(w, "%-4s  %-28s %-20s %s\n", map[conform.Outcome]string{conform.Pass: "ok", conform.Fail: "FAIL", conform.Skip: "skip"}[r.Outcome],
 		r.Name, r.Source, r.Title)
 	if err == nil && r.Detail != "" {
@@ -206,6 +211,7 @@ type caseJSON struct {
 	Seconds float64         `json:"seconds"`
 }
 
+// asJSON is a case in the form that is promised: fields of the package may change.
 func asJSON(r conform.Result) caseJSON {
 	return caseJSON{r.Name, r.Source, r.Title, r.Outcome, r.Detail, r.Took.Seconds()}
 }
@@ -234,6 +240,7 @@ type (
 	}
 )
 
+// printJUnit prints the whole run as XML. A skipped case says why, as a reader of the report has nothing else.
 func printJUnit(w io.Writer, addr string, all []conform.Result, count map[conform.Outcome]int, took time.Duration) error {
 	suite := junitSuite{Name: "conform " + addr, Tests: len(all), Failures: count[conform.Fail], Skipped: count[conform.Skip], Time: seconds(took)}
 	for _, r := range all {
@@ -253,4 +260,5 @@ func printJUnit(w io.Writer, addr string, all []conform.Result, count map[confor
 	return err
 }
 
+// seconds is a time as JUnit has it.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }

@@ -110,9 +110,11 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 	case o.messages < 1 || o.sessions < 1 || o.window < 1 || o.size < 200:
 		return usagef("--messages, --sessions and --window are at least 1, --size is at least 200")
 	}
+	// One of the two ends the run; which, the counter need not know.
 	if o.duration > 0 {
 		o.messages = math.MaxInt64
 	}
+	// The URL says that there is TLS, and the default of --tls was nobody's word.
 	if strings.HasPrefix(o.server, "smtps:") && o.connect.tls == "none" {
 		o.connect.tls = "auto"
 	}
@@ -132,6 +134,7 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 		}
 		r.progress, done = bar(s.err, "messages", total, progress.UnitsDefault)
 	}
+	// Taken before anything is printed: the bar must be gone from the terminal.
 	result, err := r.run(ctx)
 	done(err)
 	if ctx.Err() != nil {
@@ -227,6 +230,8 @@ func newTemplate(size, window int) loadTemplate {
 	var b bytes.Buffer
 	b.WriteString("From: <sender@example.com>\r\nTo: <recipient@example.net>\r\nSubject: postrider load\r\n" +
 		"Date: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <load@example.com>\r\n\r\n")
+	// Plain lines that no filter changes: no dots to be stuffed, no octet beyond ASCII, none longer than RFC 5322, 2.1.1
+	// recommends.
 	line := strings.Repeat("abcdefghijklmnopqrstuvwxyz", 3)[:76]
 	for rest := size - b.Len(); rest > 0; rest = size - b.Len() {
 		b.WriteString(line[:max(0, min(rest-2, len(line)))] + "\r\n")
@@ -234,6 +239,7 @@ func newTemplate(size, window int) loadTemplate {
 	t := loadTemplate{body: b.Bytes()}
 	t.dotted = append(bytes.Clone(t.body), ".\r\n"...)
 	t.envelope = []byte(loadMail + loadRcpt + "DATA\r\n")
+	// Behind a message's end stands the next envelope, in one write, as RFC 2920 permits: DATA alone has to be waited for.
 	t.both = append(bytes.Clone(t.dotted), t.envelope...)
 	t.chunk = append(fmt.Appendf(nil, "%s%sBDAT %d LAST\r\n", loadMail, loadRcpt, len(t.body)), t.body...)
 	t.chunks = bytes.Repeat(t.chunk, window)

@@ -63,6 +63,7 @@ func passwd(o passwdOptions, user string, s streams) error {
 	if err != nil {
 		return err
 	}
+	// A name with a colon, or an empty password, is the input's fault: nothing has been written yet.
 	line, err := users.Line(user, password)
 	if err != nil {
 		return exitf(exitData, "%w", err)
@@ -84,13 +85,17 @@ func (o *passwdOptions) password(s streams) (string, error) {
 		defer f.Close()
 		return firstLine(f)
 	}
+	// Set, though empty, is an answer too: a script that has lost its secret must not sit at a prompt.
 	if password, ok := os.LookupEnv("POSTRIDER_PASSWORD"); ok {
 		return password, nil
 	}
+	// A pipe gives the password once; nobody is there who could have mistyped it.
 	in, ok := s.in.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return firstLine(s.in)
 	}
+	// The prompts go to the standard error: the standard output may be a users file. What is typed is not echoed, so that
+	// a slip would be found only when nobody can log in.
 	var typed [2]string
 	for i, prompt := range []string{"Password: ", "Again: "} {
 		fmt.Fprint(s.err, prompt)
@@ -109,6 +114,7 @@ func (o *passwdOptions) password(s streams) (string, error) {
 
 // firstLine reads a line without its end: editors add one that is not meant.
 func firstLine(r io.Reader) (string, error) {
+	// Bounded: what is given may be a device, or a file that was not meant.
 	line, err := bufio.NewReader(io.LimitReader(r, 4<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", exitf(exitNoInput, "the password: %w", err)
@@ -123,6 +129,8 @@ func putLine(name, line string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	// Comments and order are an operator's: only the user's own lines are touched. Of two for one user the second
+	// goes: an old password must not stay good.
 	user, _, _ := strings.Cut(line, ":")
 	var b bytes.Buffer
 	put := false
@@ -147,6 +155,8 @@ func putLine(name, line string) error {
 		return exitf(exitCannotWrite, "%s: no file can be made there: %w", filepath.Dir(name), err)
 	}
 	defer os.Remove(f.Name()) // it is gone if all went well
+	// Synced before it has the name: after a loss of power there is the old file or the new one, and no empty one that
+	// keeps everybody out.
 	_, err = f.Write(b.Bytes())
 	err = errors.Join(err, keepMode(f, name), f.Sync(), f.Close())
 	if err == nil {

@@ -59,6 +59,7 @@ func (o *sendmailOptions) parse(args []string) error {
 		for rest := word[1:]; rest != ""; {
 			letter := rest[0]
 			rest = rest[1:]
+			// Unknown ones are refused: whether the next word belongs to one, or is a recipient, cannot be known.
 			how, known := sendmailTakes[letter]
 			if !known {
 				return usagef("sendmail: unknown option -%c; see postrider sendmail --help", letter)
@@ -88,6 +89,7 @@ func (o *sendmailOptions) set(letter byte, value string) error {
 		o.fromHeader = true
 	case 'i':
 		o.dots = true
+	// -oi is the old way to say -i; the others of its kind set up a queue, a mode or a report that there is not.
 	case 'o':
 		o.dots = o.dots || value == "i"
 	case 'v':

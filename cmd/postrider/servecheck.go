@@ -32,6 +32,7 @@ func (o *serveOptions) check(ports []*port) error {
 			return err
 		}
 	}
+	// Two answers to one question are refused rather than ranked: whoever gave both believes that both hold.
 	switch {
 	case len(ports) == 0:
 		return usagef("every port is off: there is nothing to serve")
@@ -79,6 +80,7 @@ func (o *serveOptions) tls() bool { return o.tlsCert != "" || o.acme != nil }
 // ports reads the addresses; those that are off are left out.
 func (o *serveOptions) ports() ([]*port, error) {
 	var ports []*port
+	// Nobody asks there while there are no names to prove.
 	acmeHTTP := o.acmeHTTP
 	if o.acme == nil {
 		acmeHTTP = off
@@ -146,6 +148,7 @@ func (v *server) files() error {
 			return flagf(exitConfig, f.flag, ": %w", err)
 		}
 	}
+	// One secret for all hooks: whoever is asked verifies that it is we who ask.
 	secret, err := o.hookSecret()
 	if err != nil {
 		return err

@@ -55,6 +55,7 @@ The exit code is 0, 65 if FILE is no mail or has no such part, 66 if it cannot b
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// Counted by what was said, not by what it came to: --json=false beside --headers is a contradiction too.
 			forms := 0
 			for _, name := range []string{"json", "headers", "source", "part"} {
 				if cmd.Flags().Changed(name) {
@@ -86,6 +87,8 @@ func show(ctx context.Context, o showOptions, names []string, s streams) error {
 	var first error
 	for _, name := range names {
 		err := v.file(ctx, name, s.in)
+		// After each file: what has been read is seen though the next one takes long, and a complaint stands where it
+		// belongs.
 		if flushErr := v.out.Flush(); flushErr != nil {
 			return exitf(exitIO, "%w", flushErr)
 		}
@@ -152,8 +155,10 @@ func (v *viewer) stream(ctx context.Context, r io.Reader) error {
 	if !isMbox(head) {
 		return v.read(buffered)
 	}
+	// Even one message has its line then: how many follow is not known until the end.
 	v.several, v.many = true, true
 	for m, err := range mail.Mbox(buffered) {
+		// An mbox may have gigabytes, and Ctrl-C between two of its messages loses nothing.
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -186,6 +191,8 @@ func (v *viewer) maildir(ctx context.Context, name string) error {
 
 // read shows one message that can be read once.
 func (v *viewer) read(r io.Reader) error {
+	// Kept whole, as parts are read again when they are printed. One octet more than is allowed tells that it is too
+	// long.
 	var raw strings.Builder
 	if _, err := io.Copy(&raw, io.LimitReader(r, maxShown+1)); err != nil {
 		return exitf(exitIO, "%s: %w", v.name, err)

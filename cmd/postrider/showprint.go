@@ -37,6 +37,7 @@ const maxNamed = 20
 func (v *viewer) message(m *mail.Message, source func() io.Reader) error {
 	v.count++
 	o := v.options
+	// What a program reads gets no line between: JSON objects part themselves, and a source or a part must be what it is.
 	if v.several && !o.json && !o.source && o.part == "" {
 		if v.printed {
 			fmt.Fprintln(v.out)
@@ -48,9 +49,11 @@ func (v *viewer) message(m *mail.Message, source func() io.Reader) error {
 		fmt.Fprintln(v.out)
 	}
 	v.printed = true
+	// Any octets can be parsed, a picture too, into a message without fields: that is no mail, and exit code 65 says so.
 	if !o.source && !named(m) {
 		return exitf(exitData, "%s: no message: it does not begin with the fields of one", v.name)
 	}
+	// What is written fails at the latest when it is flushed; what fails here is that parts cannot be read.
 	var err error
 	switch {
 	case o.json:
@@ -98,15 +101,18 @@ func (v *viewer) head(m *mail.Message) {
 		}
 	}
 	field("From", people(m.From))
+	// RFC 5322, 3.6.2: it should not be there if it says what From does, and is no news if it is.
 	if m.Sender.Address != "" && (len(m.From) != 1 || m.From[0].Address != m.Sender.Address) {
 		field("Sender", people([]mail.Address{m.Sender}))
 	}
+	// Without the field it is From; only where answers go elsewhere it matters.
 	if people(m.ReplyTo) != people(m.From) {
 		field("Reply-To", people(m.ReplyTo))
 	}
 	field("To", people(m.To))
 	field("Cc", people(m.Cc))
 	field("Bcc", people(m.Bcc))
+	// A date that cannot be read is shown as it stands: it is what somebody looks for who asks why mail is sorted wrongly.
 	if date := m.Header.Text("Date"); m.Date.IsZero() && date != "" {
 		field("Date", printable(date))
 	} else if !m.Date.IsZero() {
@@ -146,6 +152,7 @@ func (v *viewer) text(m *mail.Message) {
 
 // lineOf makes a line of text harmless. Tabs stay.
 func lineOf(line string) string {
+	// What is left out would move a terminal's cursor or change its state; a tab does neither.
 	cells := strings.Split(line, "\t")
 	for i := range cells {
 		cells[i] = printable(cells[i])
@@ -161,6 +168,7 @@ func (v *viewer) parts(m *mail.Message) error {
 	fmt.Fprintln(v.out, "\nParts:")
 	for path, p := range m.Body.Walk() {
 		indent := strings.Repeat("  ", min(strings.Count(path, "."), maxIndented))
+		// It has no content of its own, and so neither size nor name.
 		if p.IsMultipart() {
 			fmt.Fprintf(v.out, "  %s%-4s %s\n", indent, path, printable(p.Type()))
 			continue
@@ -173,6 +181,7 @@ func (v *viewer) parts(m *mail.Message) error {
 		if name := printable(p.Name()); name != "" {
 			line += "  " + name
 		}
+		// RFC 2046, 5.2.3: message/external-body stands for what lies elsewhere. It is told, never fetched.
 		if where := printable(p.External()); where != "" {
 			line += "  (not here, but at " + where + ")"
 		}
@@ -195,6 +204,7 @@ func listed(m *mail.Message) (bool, error) {
 
 // files prints what a part holds in a form of its own, and how it is asked for.
 func (v *viewer) files(indent, path string, p *mail.Part) error {
+	// Those before one that is damaged are listed; then it is told what was wrong.
 	files, err := p.Files()
 	for i, f := range files {
 		size, err := sizeOf(&mail.Part{Open: f.Open})
@@ -211,6 +221,7 @@ const maxIndented = 10
 
 // sizeOf gives the length of a part's content, by reading it.
 func sizeOf(p *mail.Part) (int64, error) {
+	// Decoded, as this is what saving it will take; what is encoded is a third longer.
 	rc, err := p.Reader()
 	if err != nil {
 		return 0, err
@@ -239,9 +250,11 @@ func (v *viewer) json(m *mail.Message, source func() io.Reader) error {
 	if j.Size, err = io.Copy(io.Discard, source()); err != nil {
 		return err
 	}
+	// Where it is, for a program that wants all of it; a pipe has been emptied.
 	if v.name != "standard input" {
 		j.Original = v.name
 	}
+	// < and & stay as they are, since this is no HTML and people read it.
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
@@ -277,6 +290,7 @@ func (v *viewer) part(m *mail.Message) error {
 	if p == nil {
 		return exitf(exitData, "there is no part %s: without --part the list of parts is shown", printable(v.options.part))
 	}
+	// On a terminal text is in the terminal's charset; in a file it is what was sent, octet by octet.
 	text := strings.HasPrefix(p.Type(), "text/") || strings.HasPrefix(p.Type(), "message/")
 	switch {
 	case v.terminal && !text && !p.IsMultipart():
@@ -299,6 +313,7 @@ func (v *viewer) part(m *mail.Message) error {
 // find finds a part by its path, or a file in one by the part's path, a colon and
 // its number. It is nil if there is none.
 func find(m *mail.Message, path string) (*mail.Part, error) {
+	// A path of MIME has digits and dots alone, so that the colon is free.
 	path, number, inside := strings.Cut(path, ":")
 	p := m.Body.At(path)
 	if p == nil || !inside {
@@ -318,6 +333,7 @@ func (v *viewer) octets(r io.Reader) error {
 		_, err := io.Copy(v.out, r)
 		return err
 	}
+	// A line may be longer than the buffer: it comes in pieces then, and each is made harmless by itself.
 	lines := bufio.NewReaderSize(r, 64<<10)
 	for {
 		line, err := lines.ReadSlice('\n')

@@ -90,9 +90,11 @@ func parseFault(text string) (verb string, f sinkFault, err error) {
 	if !ok || verb == "" {
 		return "", f, flagf(exitUsage, "fault", " %q: it is VERB=WHAT, as RCPT=450", text)
 	}
+	// A number is a reply where it can refuse; 250 would be no fault, and is told below as what it is not.
 	code, rest, _ := strings.Cut(what, " ")
 	if n, err := strconv.Atoi(code); err == nil && n >= 400 && n < 600 {
 		enhanced, words, found := strings.Cut(rest, " ")
+		// RFC 3463, 2: the class is the code's first digit; what has another is a word of the text.
 		if !found || !strings.HasPrefix(enhanced, code[:1]+".") {
 			enhanced, words = "", rest
 		}
@@ -127,6 +129,7 @@ func (k *sinkServer) fail(ctx context.Context, c *smtp.Conn, verb string) error 
 	if !ok || rand.Float64() >= k.odds {
 		return nil
 	}
+	// The session ends by that, so that what is returned reaches nobody.
 	if f.drop {
 		c.Close()
 	}
@@ -195,6 +198,7 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 	}
 	// Whoever measures has many sessions; how many the descriptors are enough for is found out by it.
 	server := &smtp.Server{Handler: &smtp.Hooks{OnData: k.take}, MaxConns: 1 << 20}
+	// Without one nothing is asked for each verb: the sink is what others are measured against.
 	if len(k.faults) > 0 {
 		server.OnCommand = func(ctx context.Context, c *smtp.Conn, verb, _ string) error { return k.fail(ctx, c, verb) }
 	}

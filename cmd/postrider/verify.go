@@ -128,6 +128,7 @@ func newQuery(s streams, q query) *cobra.Command {
 
 // run asks all over one connection. A server that hangs up has the last word.
 func (q query) run(ctx context.Context, t *smtp.Transport, args []string, asJSON bool, s streams) error {
+	// One after the other on one connection: asking over many looks like somebody who gathers addresses.
 	c, err := t.Dialer.Dial(ctx, t.Addr)
 	if err != nil {
 		return err
@@ -143,6 +144,7 @@ func (q query) run(ctx context.Context, t *smtp.Transport, args []string, asJSON
 			return err
 		}
 		a := answer{Server: t.Addr, Query: arg, Answer: word(r.Code), Code: r.Code, Enhanced: string(r.Enhanced), Text: r.Text, Seconds: time.Since(begun).Seconds()}
+		// RFC 5321, 3.5.1: a list has a line for each member, a mailbox one.
 		if a.Answer == "yes" && arg != "" {
 			a.Members = strings.Split(r.Text, "\n")
 		}

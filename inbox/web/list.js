@@ -79,6 +79,7 @@ const foot = () => list.scrollHeight - list.clientHeight
 // measure makes the links as tall as what they stand for. At an end of the list the estimate becomes exact.
 function measure() {
   const n = rows().length
+  // While there is a link there is at least something behind it; less than a page would be asked for in vain.
   before = newer() ? Math.max(before, page) : 0
   total = older() ? Math.max(total, before + n + page) : before + n
   if (newer()) newer().style.height = `${before * room()}px`
@@ -91,6 +92,7 @@ function steady(change) {
   const places = seen && seen.slice(0, page).map(row => [row, row.offsetTop])
   change()
   measure()
+  // The first that is still there: what the eye is on may have been deleted.
   const [row, was] = places?.find?.(([row]) => row.isConnected) ?? []
   if (row && row.offsetTop !== was) list.scrollTop += row.offsetTop - was
 }
@@ -100,6 +102,7 @@ function trim(atTop) {
   const all = rows(), extra = all.length - mostRows
   if (extra <= 0) return
   for (const row of atTop ? all.slice(0, extra) : all.slice(-extra)) row.remove()
+  // Below, the total still counts them: they are room again.
   if (atTop) before += extra
   link(atTop ? 'newer' : 'older')
 }
@@ -121,6 +124,7 @@ async function extend(where, want) {
   const answer = await piece('/list' + url.search)
   if (!answer.ok) return false
   const fresh = parse(answer.html), got = fresh.querySelectorAll('li[data-id]')
+  // The counts first: how tall the room is goes by them.
   recount(fresh)
   steady(() => {
     if (where === 'older') $('.rows', list).append(...got)
@@ -138,6 +142,7 @@ async function extend(where, want) {
 async function jump(to) {
   const all = rows(), index = Math.round(to * total), n = all.length
   const where = to <= 0 ? {} : to >= 1 ? { order: 'oldest' }
+    // Between two ids whose times are known the server goes by time, so that a step costs the same wherever it leads.
     : index < before ? { after: idOf(all[0]), skip: index / before } : { before: idOf(all.at(-1)), skip: (index - before - n) / (total - before - n) }
   const answer = await piece('/list' + withQuery(where))
   if (!answer.ok) return false
@@ -147,6 +152,7 @@ async function jump(to) {
 
 // put makes a fresh list the window, with so many messages before it. The focus stays with its message.
 function put(fresh, index = 0) {
+  // Remembered before the rows go: the browser drops the focus with its element, and the place with the height.
   const was = list.scrollTop, focus = document.activeElement, focused = list.contains(focus) && focus.closest('li')
   recount(fresh)
   list.replaceChildren(...fresh.body.childNodes)
@@ -164,9 +170,12 @@ const refocus = (row, focus) => $(focus.matches('.pick') ? '.pick' : 'a', row ??
 export const fill = once(async () => { while (await inTurn(lacking)); }, 0) // who scrolls waits for no more than the server
 async function lacking() {
   const all = rows(), from = list.scrollTop, to = from + list.clientHeight
+  // Without a height nothing is seen: on a phone the message lies over the list.
   if (!all.length || !list.clientHeight) return !all.length && older() ? extend('older', page) : false // all that were there are deleted
   const first = all[0].offsetTop, last = all.at(-1).offsetTop + tall()
   const above = (first - from) / room(), below = (to - last) / room() // rows that are missing
+  // In this order: an end is exact and cheap; what is far is gone to in one step; what is near is passed over page by
+  // page, below first, for that is where readers go.
   if (newer() && from <= 0 && above > near || older() && from >= foot() - 1 && below > near) return jump(from <= 0 ? 0 : 1)
   if (newer() && above > near) return jump(from / room() / total)
   if (older() && below > near) return jump(Math.min((before + all.length + (from - last) / room()) / total, 1))
@@ -209,6 +218,7 @@ export const reload = once(() => inTurn(async () => {
   const limit = another ? page : Math.min(Math.max(rows().length, page), 1000)
   const answer = await piece('/list' + withQuery({ limit, ...(held && { before: idOf(held) }) }))
   const fresh = parse(answer.html)
+  // A window that is elsewhere stays there, from its first row on.
   if (held && $('.rows', fresh)) { // the first row itself is not before it
     const one = await piece(`/messages/${idOf(held)}/row${withQuery()}`)
     const row = one.ok && $('li', parse(one.html))
@@ -246,6 +256,7 @@ export const arrived = once(() => inTurn(async () => {
   if (newer()) return void counted()
   const answer = await piece('/list' + withQuery({ after: idOf(first) }))
   const fresh = parse(answer.html)
+  // In a flood the newest page is all that is wanted; fetching what lies between would go on for ever.
   if (!answer.ok || older(fresh)) return void reload() // more than a page of them
   recount(fresh)
   const got = fresh.querySelectorAll('li[data-id]')

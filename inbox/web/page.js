@@ -23,6 +23,7 @@ const wide = () => matchMedia('(min-width: 801px)').matches
 
 // What depends on list, pane and what is picked.
 export function settle() {
+  // What is not to be seen is not acted on: nobody deletes a message that has scrolled out of the window's rows.
   for (const id of picked) if (!rowOf(id)) picked.delete(id)
   for (const row of rows()) {
     if (row.dataset.id === openID()) row.setAttribute('aria-current', 'true')
@@ -30,6 +31,7 @@ export function settle() {
     row.classList.toggle('picked', picked.has(row.dataset.id))
     $('.pick', row).checked = picked.has(row.dataset.id)
   }
+  // The server writes hidden what does nothing without this script.
   for (const hidden of document.querySelectorAll('[data-do][hidden], .pick[hidden], #places[hidden]')) hidden.hidden = false
   picking.hidden = !picked.size
   side.classList.toggle('picking', picked.size > 0)
@@ -74,6 +76,7 @@ export async function show(url, push = true) {
   const answer = await piece(look(searched(url)).href.replace(/(\?|$)/, '/pane$1')).catch(() => null)
   if (turn !== opening) return
   if (!answer) return tell('That did not work: the server does not answer.')
+  // Asked once more: the reader may have typed on while the server answered.
   const to = searched(url)
   const id = to.pathname.split('/')[2]
   const other = !id || openID() !== id
@@ -82,6 +85,8 @@ export async function show(url, push = true) {
   // Another view of the same message takes the place of the last, so that the way back leads to the list.
   if (push) history[other ? 'pushState' : 'replaceState'](null, '', to)
   document.body.dataset.view = 'message'
+  // The focus goes where reading goes on: on a phone to the message, which has taken the list's place; beside the list it
+  // stays in the list, where j and k are; within a message on the tab that was pressed.
   if (other) {
     pane.scrollTop = 0
     if (!wide()) $('h1', pane)?.focus()
@@ -92,6 +97,7 @@ export async function show(url, push = true) {
   localise(pane)
   settle()
   rowOf(openID())?.scrollIntoView({ block: 'nearest' })
+  // Here, and not by the GET that fetched it: a request that only looks must not change anything (RFC 9110, 9.2.1).
   if ($('article', pane)?.dataset.unread === 'true') mark([openID()], false)
 }
 
@@ -131,6 +137,7 @@ export async function ask(method, path, body, more) {
   // What is sent on, or done to all that a query finds, takes as long as it takes.
   const signal = method === 'POST' || path.includes('?') ? null : patience()
   const answer = await fetch(path, { method, signal, body: body && JSON.stringify(body), headers: body && { 'Content-Type': 'application/json' }, ...more }).catch(() => null)
+  // Some recipients may have been refused: then the status is 502, and the results are what the reader wants to see.
   const said = await answer?.json().catch(() => null)
   if (answer?.ok || said?.results) return said ?? true
   tell('That did not work: ' + (said?.error ?? answer?.status ?? 'the server does not answer'))
@@ -163,15 +170,18 @@ export function tell(text, act) {
 let finish = null
 function remove(ids) {
   if (!ids.length) return
+  // One thing can be undone at a time: the one before is decided by this.
   finish?.()
   const at = rowOf(ids.at(-1))
   let next = at?.nextElementSibling
   while (next && ids.includes(next.dataset.id)) next = next.nextElementSibling
+  // None below: the last that stays, so that the keys go on from there.
   next ??= rows().filter(row => !ids.includes(row.dataset.id)).at(-1)
   for (const id of ids) { leaving.add(id); picked.delete(id) }
   gone(...ids)
   const timer = setTimeout(() => finish?.(), 6000)
   const undo = () => {
+    // The request may have gone out while the hand was on its way to the button.
     if (finish !== end) return tell('Too late: the server has deleted it.')
     clearTimeout(timer)
     finish = null
@@ -264,6 +274,7 @@ document.addEventListener('keydown', event => {
     items[([...items].indexOf(event.target) + (event.key === 'ArrowDown' ? 1 : -1) + items.length) % items.length].focus()
     return
   }
+  // Letters belong to whoever writes, and to the dialog that is open; with Ctrl they are the browser's.
   if (event.ctrlKey || event.metaKey || event.altKey || /^(TEXTAREA|SELECT)$/.test(event.target.tagName) || $('dialog[open]')) return
   if (event.target.tagName === 'INPUT' && event.target.type !== 'checkbox') return
   const act = keys[event.key]
@@ -290,6 +301,7 @@ document.addEventListener('click', event => {
     event.preventDefault()
     if ('find' in link.dataset) { search.value = link.dataset.find; find() }
     else if ('open' in link.dataset) { choices++; if (link.closest('.choices')) looked(new URL(link.href)); show(link.href) }
+    // Scrolled rather than followed: what is seen then is fetched as if the reader had scrolled.
     else if (link.matches('.more')) list.scrollTop += link.matches('.older') ? list.clientHeight : -list.clientHeight
     else if (link.classList.contains('brand')) location = '/'
     else home()
@@ -300,6 +312,7 @@ document.addEventListener('click', event => {
 })
 
 addEventListener('popstate', () => {
+  // The address has changed already: everything is brought to where it is now, and nothing is written to the history.
   search.value = query()
   choices++
   if (location.pathname === '/') home(false)

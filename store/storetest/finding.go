@@ -135,10 +135,23 @@ func testFind(t *testing.T, s inbox.Store) {
 		{"-(minutes OR 4711)", []int{2}}, {"(minutes april) OR (minutes march)", []int{0, 3}}, {"-minutes OR april", []int{1, 2, 3}},
 		{"minutes is:unread", []int{0, 3}}, {"is:read OR 4711", []int{1, 2}}, {"-(is:read OR 4711)", []int{0, 3}}, {"minutes tag:billing larger:1k", []int{3}},
 		{"-(minutes larger:1M)", []int{0, 1, 2}}, {"NOT NOT minutes", []int{0, 3}}, {"larger:1M OR smaller:200", []int{0, 3}},
+		// More alternatives than a store would look for one by one.
+		{"tag:a OR tag:b OR tag:c OR tag:d OR tag:e OR tag:f OR tag:g OR tag:h OR tag:billing", []int{1, 3}},
+		{"tag:a OR tag:b OR tag:c OR tag:d OR tag:e OR tag:f OR tag:g OR (april is:unread) OR is:read", []int{2, 3}},
 		{"m_nutes", nil}, {"minut*", []int{0, 3}}, {"100%", []int{1}}, {`"' OR 1=1 --"`, nil}, {"from:ann*", []int{0, 3}}, {"min-march", nil},
 		{"subject:NEAR", nil}, {"near", nil}, {"a^b", nil},
 	} {
 		finds(t, s, ids, c.query, c.want...)
+	}
+}
+
+// A term that no parser has read may have nothing to look for; no message has that.
+func testFindNothing(t *testing.T, s inbox.Store) {
+	addSamples(t, s)
+	for _, field := range []string{"", "subject", "ip", "id", "tag", "inbox"} {
+		if got, page := list(t, s, inbox.Query{Match: inbox.Expr{Op: inbox.Is, Term: inbox.Term{Field: field, Text: "-"}}}); len(got) != 0 || page.Total != 0 {
+			t.Errorf("%q without a word finds %v", field, got)
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ func TestInbox(t *testing.T, open func(t testing.TB, place string) Inbox) {
 		{"Index", testIndex},
 		{"Find", testFind},
 		{"Find, changed", testFindChanged},
+		{"Find, nothing to look for", testFindNothing},
 		{"Find, paged", testFindPages},
 		{"Update", testUpdate},
 		{"Update, many", testUpdateMany},

@@ -1,0 +1,63 @@
+package sqlite
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/mail"
+	"github.com/postrider/postrider/smtp"
+)
+
+// Beginnings become words where that pays: in phrases, and where something is excluded.
+// What they find is the same either way, and is tested with everything else.
+func TestBeginnings(t *testing.T) {
+	db, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	id, err := db.Inbox().Add(t.Context(), &inbox.Arrival{Envelope: smtp.Envelope{From: "ann@example.com"}}, strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Inbox().Index(t.Context(), []inbox.Indexed{{ID: id, Words: inbox.Words{Subject: "order orders", From: mail.List("ann@example.com"),
+		Body: "hello hellos many1 many2 many3 many4 many5 few1 few2 few3 few4"}}}); err != nil {
+		t.Fatal(err)
+	}
+	word := func(words string, begins bool) expression {
+		return expression{column: "body", words: strings.Fields(words), begins: begins}
+	}
+	hello, few, gone := word("hello", true), word("few", true), word("gone", true)
+	for _, c := range []struct {
+		e    expression
+		want string
+	}{
+		{hello, `body:"hello"*`},
+		{join("OR", hello, gone), `(body:"hello"*) OR (body:"gone"*)`},
+		{word("say hello", true), `(body:"say hello") OR (body:"say hellos")`},
+		{word("say hello", false), `body:"say hello"`},
+		{word("say gone", true), `mark:"` + otherMark + `none"`},
+		{word("hello many", true), `body:"hello many"*`},
+		{word("hello few", true), `(body:"hello few1") OR (body:"hello few2") OR (body:"hello few3") OR (body:"hello few4")`},
+		{word("hello Grüß", true), `body:"hello Grüß"*`},
+		{join("NOT", word("HELLOS", true), few), `(body:"hellos") NOT ((body:"few1") OR (body:"few2") OR (body:"few3") OR (body:"few4"))`},
+		{join("NOT", hello, gone), `(body:"hello") OR (body:"hellos")`},
+		{join("NOT", gone, hello), `mark:"` + otherMark + `none"`},
+		{join("NOT", word("many", true), word("few1", false)), `(body:"many"*) NOT (body:"few1")`},
+		{join("AND", word("few1", true), join("NOT", word("few2", true), gone)), `(body:"few1") AND (body:"few2")`},
+		{join("NOT", word("few1", true), join("AND", hello, gone)), `body:"few1"`},
+		{join("NOT", join("OR", expression{column: "subject", words: []string{endMark + "rder"}, begins: true}, gone), word("x", false)),
+			`((subject:"` + endMark + `rder") OR (subject:"` + endMark + `rders")) NOT (body:"x")`},
+	} {
+		tx, err := db.read.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := db.search.shards[0].words(t.Context(), tx, c.e)
+		tx.Rollback()
+		if err != nil || got.String() != c.want {
+			t.Errorf("%s becomes %s (%v), want %s", c.e, got, err, c.want)
+		}
+	}
+}
