@@ -82,10 +82,8 @@ func (s *Server) fault(verb string) *Fault {
 			continue
 		}
 		found := *f
-		if f.Times--; f.Times == 0 {
+		if f.Times--; f.Times == 0 { // one that was 0 never is again
 			s.faults = append(s.faults[:i:i], s.faults[i+1:]...)
-		} else if f.Times < 0 { // it was 0
-			f.Times = 0 // always
 		}
 		return &found
 	}
@@ -126,13 +124,7 @@ func (s *Server) apply(ctx context.Context, c *smtp.Conn, f *Fault) error {
 	case f.Reply != "":
 		return refusal(f.Reply)
 	case f.Stall:
-		// The client may be gone without a word that reaches us: then the end of the
-		// test, or of the transaction, ends it.
-		select {
-		case <-nc.gone:
-		case <-s.ended:
-		case <-ctx.Done():
-		}
+		nc.stall(ctx)
 		return errFault
 	case f.Reset:
 		nc.reset()
@@ -143,7 +135,7 @@ func (s *Server) apply(ctx context.Context, c *smtp.Conn, f *Fault) error {
 
 // failTLS lets a handshake fail. An error alone makes the server say so in an alert
 // (RFC 8446, 6.2), which is what an unsuitable certificate looks like.
-func (s *Server) failTLS(nc net.Conn) error {
+func (s *Server) failTLS(ctx context.Context, nc net.Conn) error {
 	f := s.fault(Handshake)
 	c, ok := nc.(*conn)
 	switch {
@@ -151,11 +143,8 @@ func (s *Server) failTLS(nc net.Conn) error {
 		return nil
 	case ok && f.Reset:
 		c.reset()
-	case f.Stall:
-		select {
-		case <-c.gone:
-		case <-s.ended:
-		}
+	case ok && f.Stall:
+		c.stall(ctx)
 	}
 	return errFault
 }
@@ -188,7 +177,7 @@ func (l listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: nc, gone: make(chan struct{})}
+	c := &conn{TCPConn: nc.(*net.TCPConn), gone: make(chan struct{})}
 	c.forget = func() {
 		l.server.mu.Lock()
 		defer l.server.mu.Unlock()
@@ -203,7 +192,7 @@ func (l listener) Accept() (net.Conn, error) {
 // conn is a connection with what is wrong with it. The session reads and writes it; what
 // is wrong is set by the same goroutine or, of a handshake, before there is a session.
 type conn struct {
-	net.Conn
+	*net.TCPConn
 	forget   func()
 	once     sync.Once
 	gone     chan struct{} // closed when nothing more comes
@@ -238,7 +227,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		case <-c.gone:
 		}
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.TCPConn.Read(p)
 	// A deadline that has passed is the server's, and the client still there.
 	if timeout, ok := err.(net.Error); err != nil && (!ok || !timeout.Timeout()) {
 		c.once.Do(func() { close(c.gone) })
@@ -250,31 +239,28 @@ func (c *conn) Read(p []byte) (int, error) {
 // lost its patience. The half may end within a code or a line.
 func (c *conn) Write(p []byte) (int, error) {
 	if !c.truncated() {
-		return c.Conn.Write(p)
+		return c.TCPConn.Write(p)
 	}
-	c.Conn.Write(p[:len(p)/2])
-	c.Close()
-	return 0, errFault
+	c.TCPConn.Write(p[:len(p)/2])
+	return 0, errFault // the server ends the session
 }
 
-// CloseWrite lets the server end its side first, as it does with a bare connection.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
+// stall waits until the client is gone. It may be so without a word that reaches us: then the end of the session, or of
+// the test, ends it.
+func (c *conn) stall(ctx context.Context) {
+	select {
+	case <-c.gone:
+	case <-ctx.Done():
 	}
-	return errors.ErrUnsupported
 }
 
 func (c *conn) Close() error {
-	c.once.Do(func() { close(c.gone) })
 	c.forget()
-	return c.Conn.Close()
+	return c.TCPConn.Close()
 }
 
 // reset ends the connection without a word.
 func (c *conn) reset() {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		tcp.SetLinger(0) // RST in place of FIN
-	}
+	c.SetLinger(0) // RST in place of FIN
 	c.Close()
 }

@@ -99,15 +99,18 @@ func TestStall(t *testing.T) {
 	if got := string(all); got != "220 mx.example.com ESMTP ready\r\n" && !strings.Contains(got, "\r\n451 ") {
 		t.Errorf("got %q, want no reply to NOOP while the client waits", got)
 	}
-	t.Run("until the end of the test", func(t *testing.T) {
-		srv := smtptest.NewServer(t, nil)
-		srv.Fault(smtptest.Fault{Verb: smtptest.Connect, Stall: true})
-		nc, err := net.Dial("tcp", srv.Addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { nc.Close() }) // after the server's end, which is to be reached
-	})
+	for _, p := range []smtp.Policy{{}, {ImplicitTLS: true}} {
+		t.Run(fmt.Sprintf("until the end of the test %v", p.ImplicitTLS), func(t *testing.T) {
+			srv := smtptest.Start(t, &smtp.Server{TLSConfig: tlsOf(t)}, p)
+			srv.Fault(smtptest.Fault{Verb: map[bool]string{false: smtptest.Connect, true: smtptest.Handshake}[p.ImplicitTLS], Stall: true})
+			nc, err := net.Dial("tcp", srv.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { nc.Close() }) // after the server's end, which is to be reached
+			go tls.Client(nc, &tls.Config{InsecureSkipVerify: true}).Handshake()
+		})
+	}
 }
 
 // What cannot be read as a refusal is a mistake in the test.
@@ -128,6 +131,8 @@ func TestNoRefusal(t *testing.T) {
 	panics(smtptest.Fault{Verb: "NOOP", Stall: true, Reset: true}, "this does 2")
 	panics(smtptest.Fault{Verb: "NOOP", Reply: "450 no", Truncate: true}, "this does 2")
 	srv.Fault(smtptest.Fault{Verb: smtptest.Handshake}) // is all of one
+	srv.Fault(smtptest.Fault{Verb: "RSET", Reply: "400 the first code"})
+	srv.Fault(smtptest.Fault{Verb: "RSET", Reply: "599 the last one"})
 	// An enhanced code of another class is text.
 	srv.Fault(smtptest.Fault{Verb: "NOOP", Reply: "450 5.1.1 odd"})
 	smtptest.Play(t, srv.Addr, "S: 220 *\nC: NOOP\nS: 450 4.0.0 5.1.1 odd\nC: QUIT\nS: 221 *\n")
@@ -152,6 +157,8 @@ func (s *fatalSpy) Fatalf(format string, args ...any) {
 	s.Errorf(format, args...)
 	panic(s)
 }
+
+func (s *fatalSpy) Fatal(args ...any) { s.Fatalf("%s", fmt.Sprint(args...)) }
 
 func (s *fatalSpy) Deadline() (time.Time, bool) { return s.deadline, !s.deadline.IsZero() }
 
@@ -277,6 +284,14 @@ func TestScriptFails(t *testing.T) {
 	s.end()
 	if len(s.said) != 0 {
 		t.Errorf("got %q of a script that nobody came to, want nothing", s.said)
+	}
+	for want, play := range map[string]func(testing.TB){
+		"line:1": func(t testing.TB) { smtptest.Script(t, "X: 220 hello\n") }, "refused": func(t testing.TB) { smtptest.Play(t, "127.0.0.1:1", "S: 220 *\n") },
+	} {
+		s := &fatalSpy{spy: spy{TB: t}}
+		if waits(s, play); len(s.said) != 1 || !strings.Contains(s.said[0], want) {
+			t.Errorf("got %q, want %q and the end", s.said, want)
+		}
 	}
 }
 

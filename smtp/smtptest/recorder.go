@@ -211,8 +211,9 @@ func (r *Recorder) patience(t testing.TB) time.Duration {
 	if patience == 0 {
 		patience = 30 * time.Second
 	}
-	// Benchmarks and fuzz targets have no deadline to ask for.
-	if d, ok := t.(interface{ Deadline() (time.Time, bool) }); ok {
+	// Benchmarks and fuzz targets have no deadline to ask for. In a bubble of testing/synctest, whose clock begins in the
+	// year 2000, to ask is a panic: and time stands still there while anybody works.
+	if d, ok := t.(interface{ Deadline() (time.Time, bool) }); ok && time.Now().Year() >= 2020 {
 		if deadline, ok := d.Deadline(); ok {
 			patience = min(patience, max(0, time.Until(deadline)-time.Second))
 		}

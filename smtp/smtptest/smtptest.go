@@ -44,7 +44,6 @@ type Server struct {
 	mu     sync.Mutex
 	faults []*Fault
 	conns  map[string]*conn // by the address of the client
-	ended  chan struct{}    // closed at the end of the test
 }
 
 // NewServer starts srv on a free port of loopback. nil is a server with the
@@ -64,7 +63,7 @@ func Start(t testing.TB, srv *smtp.Server, p smtp.Policy) *Server {
 	if srv.Logger == nil {
 		srv.Logger = slog.New(slog.DiscardHandler) // a test that provokes errors wants no noise
 	}
-	s := &Server{smtp: srv, conns: map[string]*conn{}, ended: make(chan struct{})}
+	s := &Server{smtp: srv, conns: map[string]*conn{}}
 	if srv.Handler == nil {
 		srv.Handler = &s.Recorder
 	}
@@ -88,7 +87,6 @@ func Start(t testing.TB, srv *smtp.Server, p smtp.Policy) *Server {
 		srv.Serve(smtp.Listener{Listener: listener{l, s}, Policy: p})
 	}()
 	t.Cleanup(func() {
-		close(s.ended) // who stalls would not hear that the server has closed
 		srv.Close()
 		<-served
 	})
@@ -142,7 +140,7 @@ func (s *Server) wire() {
 		config = config.Clone() // the test may have others use it too
 		next := config.GetConfigForClient
 		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			if err := s.failTLS(hello.Conn); err != nil || next == nil {
+			if err := s.failTLS(hello.Context(), hello.Conn); err != nil || next == nil {
 				return nil, err
 			}
 			return next(hello)

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	netsmtp "net/smtp"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -70,6 +73,25 @@ func (s text) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 
+// Who waits is told of each message as it comes.
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var rec smtptest.Recorder
+		got := make(chan int, 1)
+		go func() { got <- len(rec.Wait(t, 3)) }()
+		for n := range 3 {
+			synctest.Wait()
+			if len(got) > 0 {
+				t.Fatalf("it has not waited for more than %d messages", n)
+			}
+			rec.Send(t.Context(), smtp.NewEnvelope("a@example.com", "b@example.net"), text("x\r\n"))
+		}
+		if n := <-got; n != 3 {
+			t.Errorf("got %d messages, want 3", n)
+		}
+	})
+}
+
 // A Recorder keeps what Send's contract asks it to.
 func TestRecorder(t *testing.T) {
 	rec := smtptest.Recorder{OnRcpt: func(rcpt string) error {
@@ -79,7 +101,7 @@ func TestRecorder(t *testing.T) {
 		return nil
 	}}
 	results, err := rec.Send(t.Context(), smtp.NewEnvelope("a@example.com", "nobody@example.net", "bob@example.net"), text("x\r\n"))
-	if !errors.Is(results[0].Err, smtp.ErrPermanent) || results[1].Err != nil || results[1].ID != "1" || err == nil {
+	if !errors.Is(results[0].Err, smtp.ErrPermanent) || results[1].Err != nil || results[1].ID != "1" || results[1].Rcpt != "bob@example.net" || err == nil {
 		t.Errorf("got %+v and %v, want one refused and one accepted", results, err)
 	}
 	rec.One(t).HasRecipients("bob@example.net")
@@ -176,12 +198,16 @@ func TestTLS(t *testing.T) {
 	if m := srv.One(t); !m.TLS {
 		t.Error("the message did not come in TLS")
 	}
+	if server.GetConfigForClient != nil {
+		t.Error("the test's own configuration was changed")
+	}
 	for _, reset := range []bool{false, true} {
 		srv.Fault(smtptest.Fault{Verb: smtptest.Handshake, Times: 1, Reset: reset})
-		if err := send(); err == nil {
-			t.Errorf("reset %v: got no error from a handshake that fails", reset)
+		if err := send(); err == nil || errors.Is(err, syscall.ECONNRESET) != reset {
+			t.Errorf("reset %v: got %v from a handshake that fails", reset, err)
 		}
 	}
+	srv.Fault(smtptest.Fault{Throttle: 1 << 20}) // of any verb, which a handshake is not
 	if err := send(); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
@@ -209,15 +235,25 @@ func TestScript(t *testing.T) {
 // The server's own functions are called behind the faults.
 func TestOwnHandler(t *testing.T) {
 	heard := make(chan string, 10)
-	srv := smtptest.Start(t, &smtp.Server{
+	own := &smtp.Server{
+		Logger:    slog.Default(),
 		OnConnect: func(context.Context, *smtp.Conn) error { heard <- "connect"; return nil },
 		OnCommand: func(_ context.Context, _ *smtp.Conn, verb, _ string) error { heard <- verb; return nil },
-		Handler: &smtp.Hooks{OnSender: func(context.Context, *smtp.Conn, string, *smtp.MailOptions) error {
-			return smtp.Errorf(550, "5.7.1", "mine")
-		}},
-	}, smtp.Policy{LMTP: true})
-	smtptest.Play(t, srv.Addr, "S: 220 *\nC: LHLO x\nS: 250-*\nS: ...\nC: MAIL FROM:<>\nS: 550 5.7.1 mine\nC: QUIT\nS: 221 *\n")
-	for _, want := range []string{"connect", "LHLO", "MAIL", "QUIT"} {
+		Handler: &smtp.Hooks{OnSender: func(_ context.Context, _ *smtp.Conn, from string, _ *smtp.MailOptions) error {
+			if from == "" {
+				return smtp.Errorf(550, "5.7.1", "mine")
+			}
+			return nil
+		}}, // and without OnData, so that messages are refused
+	}
+	srv := smtptest.Start(t, own, smtp.Policy{LMTP: true})
+	srv.Fault(smtptest.Fault{Verb: smtptest.EndOfData, Throttle: 1 << 20}) // which takes nothing back
+	smtptest.Play(t, srv.Addr, "S: 220 *\nC: LHLO x\nS: 250-*\nS: ...\nC: MAIL FROM:<>\nS: 550 5.7.1 mine\n"+
+		"C: MAIL FROM:<a@example.com>\nS: 250 *\nC: RCPT TO:<b@example.net>\nS: 250 *\nC: DATA\nS: 354 *\nC: .\nS: 554 *\nC: QUIT\nS: 221 *\n")
+	if quiet := new(smtp.Server); own.Logger != slog.Default() || smtptest.NewServer(t, quiet) == nil || quiet.Logger == nil {
+		t.Error("the server that was given does not keep its Logger, or one without gets none that is quiet")
+	}
+	for _, want := range []string{"connect", "LHLO", "MAIL", "MAIL", "RCPT", "DATA", "QUIT"} {
 		if got := <-heard; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
