@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/sasl"
 	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/smtp/smtptest"
 )
 
 // Hooks before a Handler, asked by a real server.
@@ -23,8 +24,9 @@ type kept struct {
 	data string
 }
 
-// behind serves h before a Handler that keeps what it is given, knows nobody but who is at example.net, and has any user.
-func behind(t *testing.T, h *Handler) (client *smtp.Client, all func() []kept) {
+// behind serves h, in TLS, before a Handler that keeps what it is given and knows nobody but who is at example.net. Its
+// users are those of auth.
+func behind(t *testing.T, h *Handler, auth *Hook) (client *smtp.Client, all func() []kept) {
 	t.Helper()
 	var got []kept
 	h.Next = &smtp.Hooks{
@@ -54,10 +56,11 @@ func behind(t *testing.T, h *Handler) (client *smtp.Client, all func() []kept) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &smtp.Server{Handler: h, AllowInsecureAuth: true, MaxRecipients: 10_000, OnAuth: func(context.Context, *smtp.Conn, string, string) error { return nil }}
+	config, trusting := smtptest.TLS(t)
+	srv := &smtp.Server{Handler: h, TLSConfig: config, MaxRecipients: 10_000, OnAuth: auth.Password}
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
-	d := smtp.Dialer{Hostname: "client.example.com", TLS: smtp.TLSNone, Auth: sasl.Password("ann", "x")}
+	d := smtp.Dialer{Hostname: "client.example.com", TLSConfig: trusting, Auth: sasl.Password("ann", "x")}
 	if client, err = d.Dial(t.Context(), l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
@@ -86,15 +89,19 @@ func TestHandlerAsks(t *testing.T) {
 		dir := t.TempDir()
 		path := script(t, `cat >`+dir+`/$1; env >`+dir+`/$1.env`)
 		h := &Handler{OnMail: parse(t, Mail, prefix+path+" mail"), OnRcpt: parse(t, Rcpt, path+" rcpt")}
-		c, all := behind(t, h)
+		c, all := behind(t, h, parse(t, Auth, path+" auth"))
 		if _, err := c.Send(t.Context(), smtp.NewEnvelope("ann@example.com", "bob@example.net", "eve@example.org"), strings.NewReader(text)); err == nil {
 			t.Error("the recipient that Next refuses is accepted")
 		}
 		if got := all(); len(got) != 1 || got[0].data != text || len(got[0].to) != 1 {
 			t.Errorf("%s: got %+v, want the message as it came", prefix, got)
 		}
+		auth := told(t, filepath.Join(dir, "auth"))
+		if auth["ip"] != "127.0.0.1" || auth["user"] != "ann" || auth["password"] != "x" || auth["tls"] != "TLS 1.3" {
+			t.Errorf("%s: about a user it was told %v", prefix, auth)
+		}
 		rcpt := told(t, filepath.Join(dir, "rcpt"))
-		if rcpt["ip"] != "127.0.0.1" || rcpt["host"] != "client.example.com" || rcpt["user"] != "ann" || rcpt["sender"] != "ann@example.com" || rcpt["recipient"] != "eve@example.org" {
+		if rcpt["tls"] != "TLS 1.3" || rcpt["ip"] != "127.0.0.1" || rcpt["host"] != "client.example.com" || rcpt["user"] != "ann" || rcpt["sender"] != "ann@example.com" || rcpt["recipient"] != "eve@example.org" {
 			t.Errorf("%s: about a recipient it was told %v", prefix, rcpt)
 		}
 		env, err := os.ReadFile(filepath.Join(dir, "mail.env"))
@@ -122,13 +129,13 @@ func TestHandlerRefuses(t *testing.T) {
 	for _, c := range []struct{ from, mail, rcpt, want string }{
 		{"ann@example.com", no, yes, "BDAT: 550 5.7.1 not here"}, {"ann@example.com", yes, no, "RCPT: 550 5.7.1 not here"}, {"eve@example.org", yes, yes, "MAIL: 550 5.7.1 not you"},
 	} {
-		client, all := behind(t, &Handler{OnMail: parse(t, Mail, c.mail), OnRcpt: parse(t, Rcpt, c.rcpt)})
+		client, all := behind(t, &Handler{OnMail: parse(t, Mail, c.mail), OnRcpt: parse(t, Rcpt, c.rcpt)}, parse(t, Auth, yes))
 		_, err := client.Send(t.Context(), smtp.NewEnvelope(c.from, "bob@example.net"), strings.NewReader(text))
 		if err == nil || !strings.Contains(err.Error(), c.want) || all() != nil {
 			t.Errorf("%+v: got %v, and %d messages went on", c, err, len(all()))
 		}
 	}
-	client, all := behind(t, new(Handler))
+	client, all := behind(t, new(Handler), parse(t, Auth, yes))
 	if _, err := client.Send(t.Context(), smtp.NewEnvelope("ann@example.com", "bob@example.net"), strings.NewReader(text)); err != nil || len(all()) != 1 {
 		t.Errorf("nobody is asked: got %v, and %d messages went on", err, len(all()))
 	}
@@ -160,7 +167,7 @@ func TestHandlerRecipients(t *testing.T) {
 		if asks {
 			h.OnMail = parse(t, Mail, script(t, "exit 0"))
 		}
-		client, all := behind(t, h)
+		client, all := behind(t, h, parse(t, Auth, script(t, "exit 0")))
 		results, _ := client.Send(t.Context(), smtp.NewEnvelope("ann@example.com", to...), strings.NewReader(text))
 		if got := all(); len(got) != 1 || len(got[0].to) != want {
 			t.Fatalf("asked %v: got %d messages, want one to %d", asks, len(got), want)

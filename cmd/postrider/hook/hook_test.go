@@ -215,15 +215,21 @@ func TestCommandOutput(t *testing.T) {
 
 // What a command complains of is in the log, whatever it decides, and nothing is there if it is silent.
 func TestCommandComplains(t *testing.T) {
+	defer slog.SetDefault(slog.Default())
 	for lines, want := range map[string]string{"echo no disk >&2": "no disk", "echo no disk >&2; exit 1": "no disk", "exit 1": ""} {
 		var log strings.Builder
-		h, err := Parse(Mail, script(t, lines), Settings{Log: slog.New(slog.NewTextHandler(&log, nil))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.Ask(t.Context(), Question{})
-		if got := log.String(); !strings.Contains(got, want) || (got == "") != (want == "") {
-			t.Errorf("%s: the log is %q, want %q", lines, got, want)
+		own := slog.New(slog.NewTextHandler(&log, nil))
+		slog.SetDefault(own)
+		for _, settings := range []Settings{{Log: own}, {}} {
+			log.Reset()
+			h, err := Parse(Mail, script(t, lines), settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.Ask(t.Context(), Question{})
+			if got := log.String(); !strings.Contains(got, want) || (got == "") != (want == "") {
+				t.Errorf("%s: the log is %q, want %q", lines, got, want)
+			}
 		}
 	}
 }
@@ -234,7 +240,7 @@ func TestParseRefuses(t *testing.T) {
 		text, want string
 	}{
 		{Mail, "", "no command"}, {Mail, "raw:", "no command"}, {Mail, "no-such-program-anywhere", "not found"}, {Mail, "cat 'x", "has no end"},
-		{Rcpt, "raw:cat", "for messages"}, {Auth, "content:cat", "for messages"}, {Mail, "raw:http://x/", "for commands"}, {Mail, "https://", "none"},
+		{Mail, "raw:content:cat", "content:cat"}, {Rcpt, "raw:cat", "for messages"}, {Auth, "content:cat", "for messages"}, {Mail, "raw:http://x/", "for commands"}, {Mail, "https://", "none"},
 		{Mail, "http://t0ken@ho st/", "none"}, {Mail, "http://127.0.0.1/", "no secret"},
 	} {
 		_, err := Parse(c.kind, c.text, Settings{})
