@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -169,12 +168,8 @@ func (c *Config) server(h Handlers, certificate *tls.Config, l net.Listener) *sm
 		}
 	}
 	if h.OnMail != nil {
-		logger := c.Logger
-		if logger == nil {
-			logger = slog.Default()
-		}
 		hooks.OnData = func(ctx context.Context, conn *smtp.Conn, env *smtp.Envelope, r io.Reader) (string, error) {
-			return "", receive(ctx, conn, env, r, h.OnMail, logger)
+			return "", receive(ctx, conn, env, r, h.OnMail)
 		}
 	}
 	s.Handler = hooks
@@ -183,16 +178,12 @@ func (c *Config) server(h Handlers, certificate *tls.Config, l net.Listener) *sm
 
 // receive keeps a message, parses it and hands it to onMail. An error of reading is returned as it is: the server knows
 // its own. Parsing refuses hardly anything, as odd mail is still mail (RFC 7103, 1).
-func receive(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader, onMail func(context.Context, *Received) error, logger *slog.Logger) error {
+func receive(ctx context.Context, c *smtp.Conn, env *smtp.Envelope, r io.Reader, onMail func(context.Context, *Received) error) error {
 	s, err := spool.Read(r)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			logger.Warn("postrider: a temporary file stays", "err", err)
-		}
-	}()
+	defer s.Close()
 	received := &Received{
 		Host: c.Hello(), User: c.User(), Sender: env.From, Time: time.Now(),
 		Original: io.NewSectionReader(s, 0, s.Len()),

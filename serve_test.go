@@ -3,12 +3,16 @@ package postrider_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/mail"
@@ -141,6 +145,62 @@ func TestServePortFails(t *testing.T) {
 	}
 	if _, err := listeners[1].Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the other port: got %v, want it closed", err)
+	}
+}
+
+// A line is a listener to which one client comes, without a network.
+type line struct {
+	net.Listener // nil: the rest is not called
+	conns        chan net.Conn
+	close        func()
+}
+
+func (l line) Accept() (net.Conn, error) {
+	if c, ok := <-l.conns; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+func (l line) Close() error   { l.close(); return nil }
+func (l line) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 25} }
+
+// Who is in the middle of a message when the context ends has ten seconds to finish it, and no more.
+func TestServeGrace(t *testing.T) {
+	for ends, want := range map[string]string{".\r\n": "354 go ahead\r\n250 2.0.0 ok\r\n421 4.3.2 ", "more\r\n": "354 go ahead\r\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			l := line{conns: make(chan net.Conn, 1)}
+			l.close = sync.OnceFunc(func() { close(l.conns) })
+			client, server := net.Pipe()
+			l.conns <- server
+			ctx, cancel := context.WithCancel(t.Context())
+			served := make(chan error, 1)
+			go func() {
+				served <- postrider.Serve(ctx, postrider.Config{Listeners: []net.Listener{l}}, postrider.Handlers{OnMail: func(context.Context, *postrider.Received) error { return nil }})
+			}()
+			heard := make(chan string, 1)
+			go func() {
+				b, _ := io.ReadAll(client)
+				heard <- string(b)
+			}()
+			io.WriteString(client, "HELO x\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nDATA\r\nSubject: x\r\n\r\n")
+			synctest.Wait()
+			begin := time.Now()
+			cancel()
+			time.Sleep(9 * time.Second)
+			io.WriteString(client, ends)
+			if err := <-served; err != nil {
+				t.Errorf("%q: got %v, want nil", ends, err)
+			}
+			took := time.Since(begin)
+			if whole := ends == ".\r\n"; whole && took != 9*time.Second || !whole && took != 10*time.Second {
+				t.Errorf("%q: it ended after %v", ends, took)
+			}
+			client.Close()
+			got := <-heard
+			if _, got, _ = strings.Cut(got, "354"); !strings.HasPrefix("354"+got, want) {
+				t.Errorf("%q: got %q, want %q", ends, got, want)
+			}
+		})
 	}
 }
 
