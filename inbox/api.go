@@ -115,6 +115,7 @@ func (in *Inbox) statusOf(r *http.Request, err error) (int, string) {
 	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("longer than %d octets", e.Limit)
 	}
+	// What keeps a message answers as a session would hear it; 452 is a full disk.
 	if e, ok := errors.AsType[*smtp.Error](err); ok && errors.Is(err, smtp.ErrTemporary) {
 		return http.StatusInsufficientStorage, e.Text
 	}
@@ -124,6 +125,7 @@ func (in *Inbox) statusOf(r *http.Request, err error) (int, string) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return http.StatusNotFound, "no such message"
+	// Whatever failed did so because the client has gone: no news for the log.
 	case r.Context().Err() != nil:
 		return http.StatusServiceUnavailable, "the request was given up"
 	}
@@ -277,6 +279,7 @@ func (in *Inbox) apiList(w http.ResponseWriter, r *http.Request) error {
 	for i := range page.Entries {
 		out.Messages = append(out.Messages, summaryOf(&page.Entries[i]))
 	}
+	// Not the first of the next page: that one may be deleted before it is asked for.
 	if page.More {
 		out.Next = page.Entries[len(page.Entries)-1].ID
 	}
@@ -327,6 +330,8 @@ func (in *Inbox) message(ctx context.Context, id string) (*messageJSON, error) {
 	}
 	s := summaryOf(e)
 	j := &messageJSON{Unread: e.Unread, Tags: s.Tags, Inbox: e.Inbox}
+	// Read again each time rather than kept: few messages are asked for, and all are
+	// received.
 	err = in.read(ctx, e.ID, func(_ Body, m *mail.Message) error {
 		j.Links, j.Codes = links(m), codes(m)
 		j.Message, err = mailjson.New(m, mailjson.Options{})

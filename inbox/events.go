@@ -37,6 +37,7 @@ type listener struct {
 }
 
 func (h *hub) listen() *listener {
+	// Its room is taken at once and never grows: what a listener costs is known.
 	l := &listener{h, make(chan Event, eventsBehind)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -64,6 +65,7 @@ func (h *hub) publish(e Event) {
 			continue
 		default:
 		}
+		// The listener may be reading at the same time, so that each may be gone.
 		for len(l.events) > 0 {
 			select {
 			case <-l.events:

@@ -46,6 +46,7 @@ func links(m *mail.Message) []Link {
 			list = append(list, Link{url, text})
 		}
 	}
+	// The HTML comes first, for its links have words: a test looks for "Confirm".
 	hyperlinks(m.HTML, add)
 	for _, url := range webAddress.FindAllString(begin(m.Text), maxLinks) {
 		add(url, "")
@@ -58,6 +59,8 @@ func begin(text string) string { return text[:min(len(text), maxExtract)] }
 
 // hyperlinks finds those of HTML, with what stands in them.
 func hyperlinks(text string, add func(url, text string)) {
+	// Pieces, and no tree: what is wanted stands in their order, in HTML that is broken too,
+	// and none of it is kept.
 	z := html.NewTokenizer(strings.NewReader(begin(text)))
 	url := ""
 	var inside strings.Builder
@@ -110,6 +113,8 @@ const near = 120
 // alone on their line before those within a sentence.
 func codes(m *mail.Message) []string {
 	text := oneLine(m.Subject, 1000) + "\n" + begin(bodyText(m, indexText))
+	// Tokens of links look like codes. Blanks take their places, so that what is near stays
+	// so far.
 	text = webAddress.ReplaceAllStringFunc(text, func(url string) string { return strings.Repeat(" ", len(url)) })
 	list := []string{}
 	seen := map[string]bool{}
@@ -119,6 +124,8 @@ func codes(m *mail.Message) []string {
 			if len(list) == maxCodes || seen[code] || onOwnLine(text, at) != alone || !strings.ContainsFunc(code, unicode.IsDigit) {
 				continue
 			}
+			// A number is a code only where it is called one: orders, years and amounts have digits
+			// too.
 			if inNumber(text, at) || !codeWord.MatchString(text[max(0, at[0]-near):min(len(text), at[1]+near)]) {
 				continue
 			}

@@ -33,6 +33,8 @@ func fates(results []smtp.Result) []fate {
 			Code: r.Reply.Code, Enhanced: string(r.Reply.Enhanced), Text: r.Reply.Text}
 		if r.Err != nil {
 			f.Fate = "refused"
+			// Told apart so that nobody sends it once more without knowing: it may have been
+			// delivered.
 			if errors.Is(r.Err, smtp.ErrUnknown) {
 				f.Fate = "unknown"
 			} else if errors.Is(r.Err, smtp.ErrTemporary) {
@@ -41,6 +43,7 @@ func fates(results []smtp.Result) []fate {
 			if e, ok := errors.AsType[*smtp.Error](r.Err); ok {
 				f.Code, f.Enhanced, f.Text = e.Code, string(e.Enhanced), e.Text
 			}
+			// The connection failed, say: there is no reply, and the error is all that is known.
 			if f.Text == "" {
 				f.Text = r.Err.Error()
 			}
@@ -91,6 +94,7 @@ func (in *Inbox) sendOn(ctx context.Context, id, sender string, to []string, res
 	if len(env.To) == 0 {
 		return nil, refuse(http.StatusBadRequest, "the message has no recipients: name some")
 	}
+	// Open until Relay has it: a Delete meanwhile does not take it away.
 	b, err := in.Store.Open(ctx, id)
 	if err != nil {
 		return nil, err
@@ -196,6 +200,7 @@ func (r readerWriter) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, r.
 // answerFates tells what has become of a message: 200 if all recipients were
 // accepted, else 502, with the same body.
 func (in *Inbox) answerFates(w http.ResponseWriter, results []smtp.Result, err error) error {
+	// By recipient, as one message may be accepted for some.
 	for _, r := range results {
 		in.meter.released.Add(1)
 		if r.Err == nil {

@@ -99,6 +99,7 @@ func receivedOf(told string, fields mail.Header, now time.Time) (time.Time, erro
 		at, _ := mail.ParseDate(f.Value()) // zero if it is none
 		dates = append(dates, at)
 	}
+	// The first that can be true: clocks that were wrong are common in old mail.
 	for _, at := range dates {
 		if !at.After(now) && at.Year() >= 1970 {
 			return at, nil
@@ -140,6 +141,7 @@ func (u *upload) raw(body io.Reader) error {
 	if err != nil {
 		return err
 	}
+	// Any octets are a message to the parser; none are surely a mistake.
 	if len(head) == 0 {
 		return refuse(http.StatusBadRequest, "the message is empty")
 	}
