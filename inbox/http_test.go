@@ -463,6 +463,13 @@ func TestWait(t *testing.T) {
 	if m := <-answered; m.ID != fourth {
 		t.Errorf("waited for what follows, got %+v", m)
 	}
+	// One that was there already, and did not match then.
+	go wait("query=tag:late")
+	r.mustDeliver("Subject: fifth\r\n\r\n")
+	want[struct{}](r, 200, "PATCH", api+"messages/"+first, `{"tag":["late"]}`, "Content-Type", "application/json")
+	if m := <-answered; m.ID != first {
+		t.Errorf("waited for a tag, got %+v", m)
+	}
 }
 
 // stream opens the stream of events and returns a function that reads the next.

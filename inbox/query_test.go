@@ -74,6 +74,24 @@ func TestParseQuery(t *testing.T) {
 	}
 }
 
+// Who waits looks again at what has come since, unless older messages may have changed.
+func TestSince(t *testing.T) {
+	const id, when = "01M8K5YNDP003F98VP9ADP8F9D", 1795940111798
+	later := at("after", "", time.UnixMilli(when))
+	for _, c := range []struct {
+		match Expr
+		id    string
+		want  Expr
+	}{
+		{Expr{}, id, both(Expr{}, later)}, {not(is("", "a")), id, both(not(is("", "a")), later)}, {is("", "tag"), id, both(is("", "tag"), later)},
+		{is("", "a"), "", is("", "a")}, {is("tag", "a"), id, is("tag", "a")}, {both(is("", "a"), not(is("is", "read"))), id, both(is("", "a"), not(is("is", "read")))},
+	} {
+		if got := since(c.match, c.id); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("since(%+v, %q) = %+v, want %+v", c.match, c.id, got, c.want)
+		}
+	}
+}
+
 // What cannot be read is explained, at the character that it is about.
 func TestParseQueryErrors(t *testing.T) {
 	for _, c := range []struct {

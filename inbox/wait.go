@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // Waiting: for one message, and for events as long as somebody listens.
@@ -40,7 +43,8 @@ func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
 	defer l.close()
 	waiting, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	for {
+	for match := q.Match; ; {
+		newest := in.newestID()
 		indexed := in.settle(r.Context())
 		page, err := in.Store.List(r.Context(), q)
 		if err != nil {
@@ -54,11 +58,32 @@ func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
 			answer(w, http.StatusOK, j)
 			return nil
 		}
+		// Whatever was there need not be looked at again: many wait at a time, each looks at
+		// every arrival, and the inbox may be large.
+		if indexed {
+			q.Match = since(match, newest)
+		}
 		// What is not indexed yet has had its event: it is looked for until it is.
 		if waiting.Err() != nil || indexed && !l.next(waiting) {
 			return refuse(http.StatusNotFound, "no message matched within %v", timeout)
 		}
 	}
+}
+
+// since narrows an expression, which holds of no message up to one, to what came with it
+// or later. What may come to hold of an older one stays as it is.
+func since(match Expr, id string) Expr {
+	u, err := ulid.ParseStrict(id)
+	if err != nil || changes(match) { // "" while none has arrived
+		return match
+	}
+	return Expr{Op: And, Of: []Expr{match, {Op: Is, Term: Term{Field: "after", Time: ulid.Time(u.Time())}}}}
+}
+
+// changes tells whether an expression has a term that can hold later of what it does not
+// hold of now.
+func changes(e Expr) bool {
+	return e.Op == Is && (e.Term.Field == "is" || e.Term.Field == "tag") || slices.ContainsFunc(e.Of, changes)
 }
 
 // next waits until it is worth looking again. Whatever else has happened by then
