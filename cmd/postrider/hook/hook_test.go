@@ -383,6 +383,8 @@ func TestNoService(t *testing.T) {
 	if strings.Contains(err.Error(), "t0ken") {
 		t.Errorf("the URL is told: %v", err)
 	}
+	h.timeout = h.pause / 2
+	check(t, "no time for a second attempt", h.Ask(t.Context(), Question{}), -1, "", "")
 	hangs := make(chan struct{})
 	s := newService(t, func(http.ResponseWriter) { <-hangs }, status(200, "text/plain", ""))
 	defer close(hangs)
