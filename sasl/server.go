@@ -123,8 +123,10 @@ type mechanism struct {
 	server   func(x *exchange) Server
 }
 
-// mechanisms returns the table, the strongest first.
-func mechanisms() []mechanism {
+// mechanisms is the table, the strongest first.
+var mechanisms = mechanismTable()
+
+func mechanismTable() []mechanism {
 	var rows []mechanism
 	scram := func(x *exchange) Server { return &scramServer{exchange: x} }
 	for _, h := range scramHashes() {
@@ -150,7 +152,7 @@ func mechanisms() []mechanism {
 // Mechanisms returns what can be offered over a connection, the strongest first.
 func (v *Verifier) Mechanisms(c Channel) []string {
 	var names []string
-	for _, m := range mechanisms() {
+	for _, m := range mechanisms {
 		if m.possible(v, c) && (v.Only == nil || slices.Contains(v.Only, m.name)) {
 			names = append(names, m.name)
 		}
@@ -165,7 +167,7 @@ func (v *Verifier) Server(ctx context.Context, mechanism string, c Channel) Serv
 	if !slices.Contains(v.Mechanisms(c), mechanism) {
 		return nil
 	}
-	for _, m := range mechanisms() {
+	for _, m := range mechanisms {
 		if m.name == mechanism {
 			return m.server(&exchange{Verifier: v, ctx: ctx, mechanism: mechanism, channel: c})
 		}
