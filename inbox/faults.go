@@ -38,6 +38,7 @@ func (in *Inbox) SetFaults(rules []Fault) error {
 	for i, f := range rules {
 		in.faults.rules[i].Fault = f
 	}
+	in.faults.set.Store(len(rules) > 0)
 	return nil
 }
 
@@ -56,6 +57,7 @@ func (in *Inbox) Faults() []Fault {
 type faultSet struct {
 	mu       sync.Mutex
 	rules    []faultState
+	set      atomic.Bool // there are rules: else it is not worth finding out whom a command concerns
 	happened atomic.Int64
 }
 

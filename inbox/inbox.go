@@ -88,7 +88,7 @@ func (in *Inbox) Mail(_ context.Context, c *smtp.Conn, from string, opts *smtp.M
 		return t, nil
 	}
 	t.arrival.Host, t.arrival.User, t.arrival.IP = c.Hello(), c.User(), addressOf(c)
-	if addr := c.LocalAddr(); addr != nil {
+	if addr := c.LocalAddr(); addr != nil && in.Rule != nil {
 		t.arrival.Listener = addr.String()
 	}
 	if state := c.TLS(); state != nil {
@@ -116,7 +116,10 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
 			a.Session = r.text()
 		}
 	}
-	fault := t.inbox.faults.find(t.conn, "END", a.recipients())
+	var fault *Fault
+	if t.inbox.faults.set.Load() {
+		fault = t.inbox.faults.find(t.conn, "END", a.recipients())
+	}
 	if fault == nil {
 		return t.inbox.keep(ctx, a, r)
 	}

@@ -80,7 +80,7 @@ func (in *Inbox) metrics(w http.ResponseWriter, r *http.Request) {
 	figure("counter", "postrider_messages_refused_full_total", "Messages refused because the disk was full.", m.full.Load())
 	figure("counter", "postrider_messages_failed_total", "Messages that could not be received or kept for other reasons.", m.failed.Load())
 	figure("counter", "postrider_sessions_total", "SMTP sessions that have begun.", m.sessions.Load())
-	figure("gauge", "postrider_sessions", "SMTP sessions that are open.", int64(in.sessions.count()))
+	figure("gauge", "postrider_sessions", "SMTP sessions that are open.", in.sessions.count())
 	figure("counter", "postrider_faults_total", "Faults that have happened by rule.", in.faults.happened.Load())
 	figure("gauge", "postrider_fault_rules", "Rules that are set.", int64(len(in.Faults())))
 	figure("counter", "postrider_released_recipients_total", "Recipients to whom messages were released or sent.", m.released.Load())

@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -118,10 +120,12 @@ var parameterOf = map[string]string{
 	"MT-PRIORITY": "MT-PRIORITY",
 }
 
-// A recorder listens to the sessions of servers. The zero recorder is ready.
+// A recorder listens to the sessions of servers. The zero recorder is ready. It is asked
+// for its record at each line of each session, which must not make them wait for each
+// other.
 type recorder struct {
-	mu   sync.Mutex
-	open map[string]*record
+	open sync.Map // of *record, by the session's id
+	n    atomic.Int64
 }
 
 // A record is one session so far. Its lock is held for a line at a time.
@@ -138,33 +142,24 @@ type record struct {
 
 // begin opens a record, which ends with its session.
 func (rec *recorder) begin(ctx context.Context, c *smtp.Conn) {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	if rec.open == nil {
-		rec.open = map[string]*record{}
-	}
 	// The session's context ends with its connection, however that goes: no record is left behind by a client that
 	// vanishes.
-	rec.open[c.ID()] = &record{started: time.Now(), conversation: c}
+	rec.open.Store(c.ID(), &record{started: time.Now(), conversation: c})
+	rec.n.Add(1)
 	context.AfterFunc(ctx, func() {
-		rec.mu.Lock()
-		defer rec.mu.Unlock()
-		delete(rec.open, c.ID())
+		rec.open.Delete(c.ID())
+		rec.n.Add(-1)
 	})
 }
 
 // count returns how many sessions are open.
-func (rec *recorder) count() int {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	return len(rec.open)
-}
+func (rec *recorder) count() int64 { return rec.n.Load() }
 
 // of returns the record of a session, nil if there is none.
 func (rec *recorder) of(id string) *record {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	return rec.open[id]
+	r, _ := rec.open.Load(id)
+	found, _ := r.(*record)
+	return found
 }
 
 // line notes one line.
@@ -214,12 +209,18 @@ func (r *record) text() string {
 	if state := r.conversation.TLS(); state != nil {
 		s.TLS = tls.VersionName(state.Version) + ", " + tls.CipherSuiteName(state.CipherSuite)
 	}
-	b := make([]byte, 0, 128+len(r.opening)+len(r.transaction))
-	b = append(append(s.append(b), r.opening...), r.transaction...)
+	var b strings.Builder
+	b.Grow(128 + len(r.opening) + len(r.transaction))
+	b.Write(s.append(make([]byte, 0, 128)))
+	b.Write(r.opening)
+	b.Write(r.transaction)
 	if r.left > 0 {
-		b = fmt.Appendf(b, "\n<%d (%d lines more)", time.Since(r.started).Microseconds(), r.left)
+		fmt.Fprintf(&b, "\n<%d (%d lines more)", time.Since(r.started).Microseconds(), r.left)
 	}
-	return strings.ToValidUTF8(string(b), "\uFFFD")
+	if !utf8.ValidString(b.String()) {
+		return strings.ToValidUTF8(b.String(), "\uFFFD")
+	}
+	return b.String()
 }
 
 // Attach has a server tell the Inbox of its sessions, and carry out the faults
@@ -238,8 +239,14 @@ func (in *Inbox) Attach(s *smtp.Server) {
 		return onConnect(ctx, c)
 	}
 	s.OnCommand = func(ctx context.Context, c *smtp.Conn, verb, arg string) error {
-		if err := in.faults.meet(ctx, c, verb, in.sessions.subjects(c, verb, arg)); err != nil || onCommand == nil {
-			return err
+		// Rules that are set while a transaction is under way do not know whom it is for.
+		if in.faults.set.Load() {
+			if err := in.faults.meet(ctx, c, verb, in.sessions.subjects(c, verb, arg)); err != nil {
+				return err
+			}
+		}
+		if onCommand == nil {
+			return nil
 		}
 		return onCommand(ctx, c, verb, arg)
 	}

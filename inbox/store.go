@@ -78,7 +78,7 @@ type Arrival struct {
 	Host     string    // what the client called itself in EHLO
 	TLS      string    // "TLS 1.3"; "" in the clear
 	User     string    // who authenticated; "" if nobody did
-	Listener string    // the address that the client connected to; not kept
+	Listener string    // the address that the client connected to, for a Rule; not kept
 	Inbox    string    // which of several inboxes it is in; "" is the only one
 	Session  string    // the text of a Session; "" if there was none. In lists it is the id alone
 	Envelope smtp.Envelope
