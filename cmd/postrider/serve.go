@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -222,6 +223,7 @@ func (v *server) close() {
 // run serves until ctx ends or a server fails, then ends the servers in order:
 // no new mail, what is being received to its end, then the page.
 func (v *server) run(ctx context.Context) error {
+	defer runtime.KeepAlive(make([]byte, spareHeap))
 	// Streams of events never end by themselves; this context ends them.
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()

@@ -89,6 +89,11 @@ func frugal(fn func(*inbox.Entry)) func(*inbox.Entry) {
 	}
 }
 
+// spareHeap is memory that a server has and never touches, so that none is taken: the runtime
+// lets as much garbage come together as there is heap, and of a small one would collect it
+// for every 3 MB, in which each session is looked at and all pools are emptied.
+const spareHeap = 16 << 20
+
 // keepLimit reads one limit: a number of messages, a time or a size.
 func keepLimit(r *inbox.Retention, text string) error {
 	wrong := flagf(exitUsage, "keep", " %q: give messages as 10000, time as 30d or 12h, size as 500MB or 2GB", text)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -226,6 +227,7 @@ func sink(ctx context.Context, o sinkOptions, s streams) error {
 	// The line is for scripts too, which look for the port that :0 has become.
 	fmt.Fprintf(s.out, "Takes mail on smtp://%s and forgets it. Ctrl-C ends it.\n", l.Addr())
 	begun := time.Now()
+	defer runtime.KeepAlive(make([]byte, spareHeap))
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	err = server.Serve(smtp.Listener{Listener: l, Policy: smtp.Policy{LMTP: o.lmtp}})
