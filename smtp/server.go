@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postrider/postrider/internal/listen"
 	"github.com/postrider/postrider/internal/wire"
 	"github.com/postrider/postrider/sasl"
 )
@@ -133,7 +134,8 @@ func ListenAndServe(addr string, h Handler) error {
 	return (&Server{Handler: h}).ListenAndServe(addr)
 }
 
-// ListenAndServe listens on addr and serves; addr is ":25" if empty.
+// ListenAndServe listens on addr, HOST:PORT or unix: and a path, and serves; addr is
+// ":25" if empty.
 func (s *Server) ListenAndServe(addr string) error { return s.listen(addr, ":25", Policy{}) }
 
 // ListenAndServeTLS listens on addr and serves with implicit TLS; addr is ":465"
@@ -146,7 +148,7 @@ func (s *Server) listen(addr, standard string, p Policy) error {
 	if addr == "" {
 		addr = standard
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := listen.Open(addr)
 	if err != nil {
 		return err
 	}

@@ -459,3 +459,23 @@ func TestReceivedIsSafe(t *testing.T) {
 		}
 	}
 }
+
+// An address may be that of a socket in the file system.
+func TestListenAndServeOnASocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "smtp")
+	srv := &smtp.Server{Handler: discard()}
+	served := make(chan error, 1)
+	go func() { served <- srv.ListenAndServe("unix:" + path) }()
+	var nc net.Conn
+	for err := errors.New("not yet"); err != nil; runtime.Gosched() {
+		nc, err = net.Dial("unix", path)
+	}
+	defer nc.Close()
+	if line, err := bufio.NewReader(nc).ReadString('\n'); err != nil || !strings.HasPrefix(line, "220 ") {
+		t.Errorf("got %q and %v, want a greeting", line, err)
+	}
+	srv.Close()
+	if err := <-served; err != smtp.ErrServerClosed {
+		t.Errorf("got %v, want ErrServerClosed", err)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/postrider/postrider/internal/disk"
 	"github.com/postrider/postrider/internal/human"
+	"github.com/postrider/postrider/internal/listen"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -220,7 +220,7 @@ func sink(ctx context.Context, o sinkOptions, s streams) error {
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", o.listen)
+	l, err := listen.Open(o.listen)
 	if err != nil {
 		return listenError("listen", o.listen, err)
 	}
