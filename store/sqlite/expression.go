@@ -20,6 +20,11 @@ type expression struct {
 // nothing holds of no message.
 func nothing() expression { return expression{op: "OR"} }
 
+// everything holds of all messages: what is excluded has to be subtracted from something.
+// It is looked for in every column, for to keep to one takes longer, and a message that
+// has the mark in its text is not found by it once more.
+func everything() expression { return expression{words: []string{otherMark + "all"}} }
+
 // mark holds of the messages that have a mark.
 func mark(word string) expression { return expression{column: "mark", words: []string{word}} }
 

@@ -62,7 +62,7 @@ func (s *inboxStore) compile(e inbox.Expr) condition {
 		// FTS5 subtracts from something, and knows no NOT of its own: every message has a
 		// mark that all have.
 		if c.words() {
-			return condition{match: join("NOT", mark(otherMark+"all"), c.match)}
+			return condition{match: join("NOT", everything(), c.match)}
 		}
 		sql, args := c.where()
 		return condition{sql: "NOT (" + sql + ")", args: args}
@@ -98,7 +98,7 @@ func (s *inboxStore) and(of []inbox.Expr) condition {
 	all.sql = strings.Join(sql, " AND ")
 	// There has to be something to subtract from.
 	if len(wanted) == 0 && len(excluded) > 0 {
-		wanted = []expression{mark(otherMark + "all")}
+		wanted = []expression{everything()}
 	}
 	if len(wanted) > 0 {
 		all.match = join("AND", wanted...)

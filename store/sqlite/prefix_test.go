@@ -61,3 +61,22 @@ func TestBeginnings(t *testing.T) {
 		}
 	}
 }
+
+// The ends of words are those of each word by itself, and no more than are worth it.
+func TestEnds(t *testing.T) {
+	const e = " " + endMark
+	for text, want := range map[string]string{
+		"abcde, fghi": e + "bcde" + e + "cde" + e + "ghi", "ab abc": "", "abcd会efgh": e + "bcd" + e + "fgh", "Größe": e + "röße" + e + "öße",
+		strings.Repeat("a", maxEndWord+1) + " abcd": e + "bcd",
+	} {
+		if got := ends(text); got != want {
+			t.Errorf("the ends of %q are %q, want %q", text, got, want)
+		}
+	}
+	if got := strings.Count(ends(strings.Repeat("abcd ", maxEnds+5)), endMark); got != maxEnds {
+		t.Errorf("%d ends of a long list, want %d", got, maxEnds)
+	}
+	if got := strings.Count(ends(strings.Repeat("a", maxEndWord)), endMark); got != maxEndWord-3 {
+		t.Errorf("%d ends of the longest word, want %d", got, maxEndWord-3)
+	}
+}

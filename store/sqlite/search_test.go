@@ -105,10 +105,17 @@ func TestShards(t *testing.T) {
 	if got := db.Shards(); got != 8 || found("hello") != 69 {
 		t.Errorf("after deleting the oldest 25: %d shards, in which %d are found; want 8 with 69", got, found("hello"))
 	}
+	// The last of a shard, and no more.
+	if _, err := db.Inbox().Delete(t.Context(), ids[25:30]...); err != nil {
+		t.Fatal(err)
+	}
+	if got := db.Shards(); got != 7 || found("hello") != 64 {
+		t.Errorf("after deleting the oldest 30: %d shards, in which %d are found; want 7 with 64", got, found("hello"))
+	}
 	db.Close()
 	db = open(t, dir)
-	if got := db.Shards(); got != 8 || found("hello") != 69 {
-		t.Errorf("opened again: %d shards, in which %d are found; want 8 with 69", got, found("hello"))
+	if got := db.Shards(); got != 7 || found("hello") != 64 {
+		t.Errorf("opened again: %d shards, in which %d are found; want 7 with 64", got, found("hello"))
 	}
 	if _, err := db.Inbox().DeleteAll(t.Context()); err != nil {
 		t.Fatal(err)
