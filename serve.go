@@ -83,8 +83,7 @@ func Serve(ctx context.Context, c Config, h Handlers) error {
 		go func() { failed <- s.Serve(l) }()
 	}
 	select {
-	case <-ctx.Done():
-		err = nil
+	case <-ctx.Done(): // which is no error
 	case err = <-failed:
 		err = fmt.Errorf("postrider: %w", err)
 	}

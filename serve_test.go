@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,6 +149,17 @@ func TestServePortFails(t *testing.T) {
 	}
 }
 
+// The zero Config is a port of loopback, which another program may have.
+func TestServeDefault(t *testing.T) {
+	const want = "127.0.0.1:2525"
+	ctx, cancel := context.WithCancel(t.Context())
+	var got string
+	err := postrider.Serve(ctx, postrider.Config{OnListen: func(a net.Addr) { got = a.String(); cancel() }}, postrider.Handlers{})
+	if got != want && !(errors.Is(err, syscall.EADDRINUSE) && strings.Contains(err.Error(), want)) {
+		t.Errorf("it listens on %q (%v), want %s", got, err, want)
+	}
+}
+
 // A line is a listener to which one client comes, without a network.
 type line struct {
 	net.Listener // nil: the rest is not called
@@ -191,12 +203,12 @@ func TestServeGrace(t *testing.T) {
 			if err := <-served; err != nil {
 				t.Errorf("%q: got %v, want nil", ends, err)
 			}
+			got := <-heard // all of it: the connection was closed
 			took := time.Since(begin)
 			if whole := ends == ".\r\n"; whole && took != 9*time.Second || !whole && took != 10*time.Second {
 				t.Errorf("%q: it ended after %v", ends, took)
 			}
 			client.Close()
-			got := <-heard
 			if _, got, _ = strings.Cut(got, "354"); !strings.HasPrefix("354"+got, want) {
 				t.Errorf("%q: got %q, want %q", ends, got, want)
 			}

@@ -93,8 +93,9 @@ func Start(t testing.TB, srv *smtp.Server, p smtp.Policy) *Server {
 	return s
 }
 
-// TLS returns a certificate for localhost and 127.0.0.1 that nobody else has: the
-// configuration of a server that shows it, and that of a client that trusts it.
+// TLS returns a certificate for localhost, 127.0.0.1 and ::1 that nobody else has, good
+// for a day: the configuration of a server that shows it, and that of a client that
+// trusts it.
 func TLS(t testing.TB) (server, client *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -2,6 +2,7 @@ package smtptest_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -210,6 +211,12 @@ func TestTLS(t *testing.T) {
 	srv.Fault(smtptest.Fault{Throttle: 1 << 20}) // of any verb, which a handshake is not
 	if err := send(); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+	for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
+		_, err := server.Certificates[0].Leaf.Verify(x509.VerifyOptions{Roots: trusting.RootCAs, DNSName: name, CurrentTime: time.Now().Add(23 * time.Hour)})
+		if err != nil {
+			t.Errorf("the certificate is not good for %s in 23 hours: %v", name, err)
+		}
 	}
 	smtps := smtptest.Start(t, &smtp.Server{TLSConfig: server}, smtp.Policy{ImplicitTLS: true})
 	if !strings.HasPrefix(smtps.URL, "smtps://") {
