@@ -318,7 +318,8 @@ func TestServeErrors(t *testing.T) {
 	}
 	defer l.Close()
 	for _, c := range []postrider.Config{
-		{Addr: l.Addr().String()}, {Addr: postrider.Off}, {TLSAddr: "127.0.0.1:0"}, {CertFile: "no such file", KeyFile: "nor this"}, {CertFile: "no key"}, {KeyFile: "no certificate"}, {Addr: "nonsense"},
+		{Addr: l.Addr().String()}, {Addr: postrider.Off}, {TLSAddr: "127.0.0.1:0"}, {Addr: "nonsense"},
+		{Addr: "127.0.0.1:0", CertFile: "no such file", KeyFile: "nor this"}, {Addr: "127.0.0.1:0", CertFile: "no key"}, {Addr: "127.0.0.1:0", KeyFile: "no certificate"},
 	} {
 		if err := postrider.Serve(t.Context(), c, postrider.Handlers{}); err == nil || !strings.HasPrefix(err.Error(), "postrider: ") {
 			t.Errorf("%+v: got %v", c, err)
@@ -385,20 +386,27 @@ func TestTLS(t *testing.T) {
 	}
 	pool.AppendCertsFromPEM(pemCA)
 	got := make(chan kept, 1)
-	addrs := serve(t, postrider.Config{TLSAddr: "127.0.0.1:0", CertFile: cert, KeyFile: key}, postrider.Handlers{OnMail: keep(got)})
-	for _, url := range []string{"smtp://" + addrs[0] + "?tls=starttls", "smtps://" + addrs[1]} {
-		s, err := postrider.Open(url)
-		if err != nil {
-			t.Fatal(err)
+	var addrs []string
+	own := &tls.Config{MaxVersion: tls.VersionTLS12}
+	for config, version := range map[*tls.Config]string{nil: "TLS 1.3", own: "TLS 1.2"} {
+		addrs = serve(t, postrider.Config{TLSAddr: "127.0.0.1:0", CertFile: cert, KeyFile: key, TLSConfig: config}, postrider.Handlers{OnMail: keep(got)})
+		for _, url := range []string{"smtp://" + addrs[0] + "?tls=starttls", "smtps://" + addrs[1]} {
+			s, err := postrider.Open(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.(*smtp.Transport).Dialer.TLSConfig = &tls.Config{RootCAs: pool}
+			if _, err := postrider.Deliver(t.Context(), s, message()); err != nil {
+				t.Fatalf("%s: %v", url, err)
+			}
+			s.Close()
+			if k := <-got; k.received.TLS != version {
+				t.Errorf("%s: got the TLS version %q, want %q", url, k.received.TLS, version)
+			}
 		}
-		s.(*smtp.Transport).Dialer.TLSConfig = &tls.Config{RootCAs: pool}
-		if _, err := postrider.Deliver(t.Context(), s, message()); err != nil {
-			t.Fatalf("%s: %v", url, err)
-		}
-		s.Close()
-		if k := <-got; k.received.TLS != "TLS 1.3" {
-			t.Errorf("%s: got the TLS version %q", url, k.received.TLS)
-		}
+	}
+	if own.Certificates != nil {
+		t.Error("the caller's own configuration was changed")
 	}
 	if _, err := postrider.Send(t.Context(), "smtps://"+addrs[1], message()); err == nil {
 		t.Error("a certificate that nobody vouches for was taken")
