@@ -78,6 +78,9 @@ func TestOurs(t *testing.T) {
 		}
 	}
 	run(c)
+	if !played["starttls"] {
+		t.Error("with credentials, which are said in TLS, nothing is tried before it")
+	}
 	clear := c
 	clear.User, clear.TLS = "", smtp.TLSNone
 	run(clear)
@@ -151,6 +154,30 @@ func TestTakesAnything(t *testing.T) {
 		for r, err := range conform.Run(t.Context(), c) {
 			if err != nil || r.Outcome != want {
 				t.Errorf("user %q: got %s, %s (%v), want %s", user, r.Outcome, r.Detail, err, want)
+			}
+		}
+	}
+}
+
+// So is one that takes any recipient at its domain. It is told who sends, and from.
+func TestTakesAnyRecipient(t *testing.T) {
+	for from, want := range map[string]string{"": "postmaster@localhost", "ann@example.com": "ann@example.com"} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := &smtp.Server{Handler: &smtp.Hooks{OnSender: func(_ context.Context, _ *smtp.Conn, sender string, _ *smtp.MailOptions) error {
+			if sender != want {
+				t.Errorf("From %q: it is said to be from %q, want %q", from, sender, want)
+			}
+			return nil
+		}}}
+		go srv.Serve(l)
+		defer srv.Close()
+		c := conform.Config{Addr: l.Addr().String(), From: from, Rcpt: "bob@example.net", RelayTo: "eve@example.org", Only: []string{"rcpt", "relay-bang"}}
+		for r, err := range conform.Run(t.Context(), c) {
+			if want := map[string]conform.Outcome{"rcpt": conform.Pass, "relay-bang": conform.Skip}[r.Name]; err != nil || r.Outcome != want {
+				t.Errorf("%s: got %s, %s (%v), want %s", r.Name, r.Outcome, r.Detail, err, want)
 			}
 		}
 	}
