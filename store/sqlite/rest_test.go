@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -36,11 +37,22 @@ func TestNothingLeft(t *testing.T) {
 		if _, err := s.Update(ctx, inbox.Change{Tag: []string{"a", "b"}}, ids...); err != nil {
 			t.Fatal(err)
 		}
+		list[2].Words.Subject = "word"
 		if err := s.Index(ctx, list); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := remove(ids); n != 3 || err != nil {
-			t.Errorf("%s = %d, %v; want 3", name, n, err)
+		// Of the newest, while it is there, the words stay.
+		if name == "Delete" {
+			if n, err := s.Delete(ctx, ids[:2]...); n != 2 || err != nil {
+				t.Errorf("Delete = %d, %v; want 2", n, err)
+			}
+			if page, err := s.List(ctx, inbox.Query{Match: inbox.Expr{Op: inbox.Is, Term: inbox.Term{Text: "word"}}}); err != nil || page.Total != 1 {
+				t.Errorf("of the one that is left: %+v, %v; want it to have the word", page, err)
+			}
+			ids = ids[2:]
+		}
+		if n, err := remove(ids); n != map[string]int{"Delete": 1, "DeleteAll": 3}[name] || err != nil {
+			t.Errorf("%s = %d, %v; want all", name, n, err)
 		}
 		for _, table := range []string{"message", "body", "summary", "tag"} {
 			n := 0
@@ -123,5 +135,23 @@ func TestRareUntilOlder(t *testing.T) {
 		if err != nil || !slices.Equal(got, want) || !page.More {
 			t.Errorf("%s finds %q, more: %v (%v); want %q and more", query, got, page.More, err, want)
 		}
+	}
+}
+
+// What fails half-way leaves no transaction open: the index goes on.
+func TestIndexGoesOn(t *testing.T) {
+	d, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.search.mu.Lock()
+	defer d.search.mu.Unlock()
+	failed := errors.New("half-way")
+	if err := d.search.within(func() error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("within = %v, want %v", err, failed)
+	}
+	if err := d.search.within(func() error { return nil }); err != nil {
+		t.Errorf("the next one: %v", err)
 	}
 }
