@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -188,6 +189,47 @@ func TestTest(t *testing.T) {
 	c := start(t, build(t, nil), "")
 	c.Only = []string{"rset*", "quit"}
 	conform.Test(t, c)
+}
+
+// A spy is a test that is told what it would be.
+type spy struct {
+	*testing.T
+	name string
+	said map[string]string
+}
+
+func (s spy) Run(name string, f func(spy)) bool { f(spy{s.T, name, s.said}); return true }
+func (s spy) Skip(args ...any)                  { s.said[s.name] = "skip: " + fmt.Sprint(args...) }
+func (s spy) Errorf(format string, args ...any) {
+	s.said[s.name] = "error: " + fmt.Sprintf(format, args...)
+}
+
+// What a case has found is told by its subtest, and that none could be played by the test itself.
+func TestTestTells(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &smtp.Server{Handler: new(smtp.Hooks)} // takes mail for everybody
+	go srv.Serve(l)
+	defer srv.Close()
+	c := conform.Config{
+		Addr: l.Addr().String(), Rcpt: "bob@example.net", RelayTo: "eve@a-domain-whose-name-is-longer-than-what-is-told-of-it.example.org", Only: []string{"quit", "binary", "relay"},
+	}
+	s := spy{t, "", map[string]string{}}
+	conform.Test(s, c)
+	for name, want := range map[string]string{
+		"quit": "", "binary": "skip: BINARYMIME is not announced",
+		"relay": `error: A stranger's mail for another domain is not passed on. (RFC 2505, 2.1): after "RCPT TO:<eve@a-domain-whose-name-is-longer-than-what-is-told …": got "250`,
+	} {
+		if got := s.said[name]; !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: it was told %q, want %q", name, got, want)
+		}
+	}
+	c.Addr = "127.0.0.1:1"
+	if conform.Test(s, c); !strings.HasPrefix(s.said[""], "error: conform: 127.0.0.1:1: ") {
+		t.Errorf("nobody is there: it was told %q", s.said[""])
+	}
 }
 
 // A server that is not there is an error, and no failed case.
