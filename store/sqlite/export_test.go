@@ -59,7 +59,11 @@ func Downgrade(t *testing.T, dir string, to int) {
 		statements += `DROP TABLE tag; DROP INDEX message_unread; ALTER TABLE message DROP COLUMN session; ALTER TABLE message DROP COLUMN inbox;
 			ALTER TABLE summary ADD COLUMN search TEXT NOT NULL DEFAULT '';`
 	}
-	if err := c.exec(statements + fmt.Sprintf("PRAGMA user_version=%d; PRAGMA journal_mode=delete", to)); err != nil {
+	statements += fmt.Sprintf("PRAGMA user_version=%d; PRAGMA journal_mode=delete;", to)
+	if to == 1 {
+		statements += "PRAGMA auto_vacuum=none; VACUUM"
+	}
+	if err := c.exec(statements); err != nil {
 		t.Fatal(err)
 	}
 }

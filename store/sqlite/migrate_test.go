@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,6 +73,10 @@ func testMigrate(t *testing.T, version int) {
 	}
 	// The copy is a database of the older version, whole: it can be migrated again.
 	db.Close()
+	// At 64 in its header a database says that pages are given back when it is asked to.
+	if b, err := os.ReadFile(filepath.Join(dir, "postrider.db")); err != nil || binary.BigEndian.Uint32(b[64:]) != 1 {
+		t.Errorf("the database cannot give pages back (%v)", err)
+	}
 	if err := os.Rename(backup, filepath.Join(dir, "postrider.db")); err != nil {
 		t.Fatal(err)
 	}
