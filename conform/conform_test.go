@@ -17,6 +17,7 @@ import (
 	"github.com/postrider/postrider/conform"
 	"github.com/postrider/postrider/sasl"
 	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/smtp/smtptest"
 )
 
 // build builds the server that is tried, with some source files replaced.
@@ -229,6 +230,18 @@ func TestTestTells(t *testing.T) {
 	c.Addr = "127.0.0.1:1"
 	if conform.Test(s, c); !strings.HasPrefix(s.said[""], "error: conform: 127.0.0.1:1: ") {
 		t.Errorf("nobody is there: it was told %q", s.said[""])
+	}
+}
+
+// Where TLS is first, what comes before it is not tried, and the rest is.
+func TestImplicitTLS(t *testing.T) {
+	config, trusting := smtptest.TLS(t)
+	srv := smtptest.Start(t, &smtp.Server{TLSConfig: config}, smtp.Policy{ImplicitTLS: true})
+	c := conform.Config{Addr: srv.Addr, TLS: smtp.TLSImplicit, TLSConfig: trusting, Only: []string{"quit", "starttls"}}
+	for r, err := range conform.Run(t.Context(), c) {
+		if want := map[string]conform.Outcome{"quit": conform.Pass, "starttls": conform.Skip}[r.Name]; err != nil || r.Outcome != want {
+			t.Errorf("%s: got %s, %s (%v), want %s", r.Name, r.Outcome, r.Detail, err, want)
+		}
 	}
 }
 
