@@ -64,12 +64,16 @@ func testWrite(t *testing.T, w *web) {
 	w.open(t, "/compose")
 	w.fill(t, "from", `"Miller, Ann" <ann@example.com>`)
 	w.fill(t, "to", "Bob <bob@example.net>, zoe@example.de")
+	w.fill(t, "bcc", "eve@example.org")
 	w.fill(t, "subject", "Written by hand")
 	w.look(t, "write")
 	w.click(t, "#compose button[value=inbox]")
 	w.title(t, "Written by hand")
-	if to := eval[string](t, w.ctx, `document.querySelector(".people .lines").innerText`); !strings.Contains(to, "Miller, Ann") || !strings.Contains(to, "zoe@example.de") {
+	if to := eval[string](t, w.ctx, `document.querySelector(".people .lines").innerText`); !strings.Contains(to, "Miller, Ann") || !strings.Contains(to, "zoe@example.de") || !strings.Contains(to, "eve@example.org") {
 		t.Errorf("it is from and to\n%s", to)
+	}
+	if m := w.parsed(t, w.wait("bcc:eve")); m.Header.Has("Bcc") {
+		t.Error("it names whom it hides")
 	}
 	w.press(t, "r")
 	until(t, w.ctx, `document.querySelector("#compose [name=subject]")?.value === "Re: Written by hand"`)

@@ -90,7 +90,7 @@ const fate = sent => tell(sent.results.every(r => r.fate === 'accepted') ? `Acce
 const forms = {
   async compose(form, how) {
     const at = name => form.elements[name].value.trim()
-    const message = { from: named(at('from')), to: named(at('to')), cc: named(at('cc')), subject: at('subject'), text: form.elements.text.value, html: form.elements.html.value, headers: [] }
+    const message = { from: named(at('from')), to: named(at('to')), cc: named(at('cc')), bcc: named(at('bcc')), subject: at('subject'), text: form.elements.text.value, html: form.elements.html.value, headers: [] }
     message.attachments = [...form.querySelectorAll('[name=part]:checked')].map(box => ({ message: form.dataset.original, part: box.value, cid: box.dataset.cid }))
     for (const file of form.elements.files.files) message.attachments.push({ name: file.name, type: file.type, content: await encoded(file) })
     for (const [name, value] of [['In-Reply-To', form.dataset.reply], ['References', form.dataset.references]])
