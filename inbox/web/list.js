@@ -18,7 +18,7 @@ const tallest = 12e6 // pixels: what is taller, browsers do not lay out
 export const rows = () => [...list.querySelectorAll('li[data-id]')]
 export const rowOf = id => id && list.querySelector(`li[data-id="${CSS.escape(id)}"]`)
 export const query = () => new URLSearchParams(location.search).get('query')?.trim() ?? ''
-export const withQuery = more => { const p = new URLSearchParams({ ...(query() && { query: query() }), ...more }); return p.size ? '?' + p : '' }
+export const withQuery = (more, of = query()) => { const p = new URLSearchParams({ ...(of && { query: of }), ...more }); return p.size ? '?' + p : '' }
 export const parse = html => new DOMParser().parseFromString(html, 'text/html')
 const newer = (root = list) => $('a.newer', root), older = (root = list) => $('a.older', root)
 const idOf = row => row.dataset.id
@@ -70,6 +70,11 @@ export function localise(root) {
   }
 }
 
+// What the rows answer. What is searched for may be another thing already: until the list has been read anew, all that is
+// asked about the window is asked in its own words.
+let listed = query()
+const ofWindow = more => withQuery(more, listed)
+
 // Where the window is: so many rows are before it, of so many in all. Both are estimates except at the ends.
 let before = 0, total = 0
 const tall = () => rows()[0]?.offsetHeight || 87
@@ -110,7 +115,7 @@ function trim(atTop) {
 // link puts a link at one end of the window, to what is beyond it.
 function link(where) {
   const ends = rows()
-  const href = where === 'newer' ? '/' + withQuery({ order: 'oldest', after: idOf(ends[0]) }) : '/' + withQuery({ before: idOf(ends.at(-1)) })
+  const href = where === 'newer' ? '/' + ofWindow({ order: 'oldest', after: idOf(ends[0]) }) : '/' + ofWindow({ before: idOf(ends.at(-1)) })
   const a = $('a.' + where, list) ?? Object.assign(document.createElement('a'), { className: 'more ' + where, textContent: where === 'newer' ? 'Newer messages' : 'Older messages' })
   a.href = href
   if (!a.isConnected) where === 'newer' ? $('.rows', list).before(a) : $('.rows', list).after(a)
@@ -144,7 +149,7 @@ async function jump(to) {
   const where = to <= 0 ? {} : to >= 1 ? { order: 'oldest' }
     // Between two ids whose times are known the server goes by time, so that a step costs the same wherever it leads.
     : index < before ? { after: idOf(all[0]), skip: index / before } : { before: idOf(all.at(-1)), skip: (index - before - n) / (total - before - n) }
-  const answer = await piece('/list' + withQuery(where))
+  const answer = await piece('/list' + ofWindow(where))
   if (!answer.ok) return false
   put(parse(answer.html), to >= 1 ? Infinity : index)
   return true
@@ -208,22 +213,22 @@ export async function neighbour(by) {
   }
 }
 
-// reload fetches the list anew: the rows of the window, or with another query the newest. What is typed meanwhile asks for
-// one more round.
-let listed = query() // what the rows answer
+// reload fetches the list anew: the rows of the window, or with another query the newest. What has been typed meanwhile
+// has asked for a list of its own, and this one is of no use any more.
 let renewed = 0, seen = 0 // how often a list from the newest on was asked for, and which of these is shown
 export const reload = once(() => inTurn(async () => {
   const wanted = query(), turn = renewed, another = wanted !== listed || turn !== seen
   const held = !another && newer() && rows()[0]
   const limit = another ? page : Math.min(Math.max(rows().length, page), 1000)
-  const answer = await piece('/list' + withQuery({ limit, ...(held && { before: idOf(held) }) }))
+  const answer = await piece('/list' + withQuery({ limit, ...(held && { before: idOf(held) }) }, wanted))
   const fresh = parse(answer.html)
   // A window that is elsewhere stays there, from its first row on.
   if (held && $('.rows', fresh)) { // the first row itself is not before it
-    const one = await piece(`/messages/${idOf(held)}/row${withQuery()}`)
+    const one = await piece(`/messages/${idOf(held)}/row${withQuery({}, wanted)}`)
     const row = one.ok && $('li', parse(one.html))
     if (row) $('.rows', fresh).prepend(row)
   }
+  if (query() !== wanted) return
   if (answer.ok && !another && isAsShown(fresh)) { recount(fresh); measure(); return settle() }
   if (another) list.scrollTop = 0
   put(fresh, held ? before : 0)
@@ -254,7 +259,7 @@ export const arrived = once(() => inTurn(async () => {
   const first = rows()[0]
   if (!first) return void reload()
   if (newer()) return void counted()
-  const answer = await piece('/list' + withQuery({ after: idOf(first) }))
+  const answer = await piece('/list' + ofWindow({ after: idOf(first) }))
   const fresh = parse(answer.html)
   // In a flood the newest page is all that is wanted; fetching what lies between would go on for ever.
   if (!answer.ok || older(fresh)) return void reload() // more than a page of them
@@ -290,7 +295,7 @@ function adopt(root) {
 // changed fetches one row again.
 export const changed = id => inTurn(async () => {
   counted() // whether its row is here or not
-  const answer = rowOf(id) && await piece(`/messages/${id}/row${withQuery()}`)
+  const answer = rowOf(id) && await piece(`/messages/${id}/row${ofWindow()}`)
   const fresh = answer?.ok && $('li', parse(answer.html)), row = rowOf(id), focus = document.activeElement
   if (!fresh || !row) return
   const focused = row.contains(focus)
@@ -312,7 +317,7 @@ export function gone(...ids) {
 export const counted = once(() => inTurn(async () => {
   const first = rows()[0]
   if (!first) return void reload()
-  recount(parse((await piece('/list' + withQuery({ after: idOf(first), limit: 1 }))).html))
+  recount(parse((await piece('/list' + ofWindow({ after: idOf(first), limit: 1 }))).html))
   measure()
   settle()
 }))
