@@ -258,9 +258,9 @@ func (c *Config) play(ctx context.Context, one *Case, o *offers) error {
 	if err != nil {
 		return err
 	}
-	var before map[string]string
+	before := map[string]bool{}
 	if one.kept != "" {
-		if before, err = c.mails(); err != nil {
+		if err := c.mails(func(_, name string) error { before[name] = true; return nil }); err != nil {
 			return err
 		}
 	}
@@ -285,47 +285,48 @@ func (c *Config) play(ctx context.Context, one *Case, o *offers) error {
 	return c.kept(one, token, before)
 }
 
-// mails reads the mailbox: the messages by the names of their files, without the flags that a Maildir puts behind them.
-func (c *Config) mails() (map[string]string, error) {
-	all := map[string]string{}
+// mails tells each message of the mailbox by its file and the file's name, without the flags that a Maildir puts behind
+// it. Nothing is read: it may be a person's, with years of mail in it.
+func (c *Config) mails(tell func(file, name string) error) error {
 	if c.Mailbox == "" {
-		return all, nil
+		return nil
 	}
-	err := filepath.WalkDir(c.Mailbox, func(name string, d fs.DirEntry, err error) error {
+	return filepath.WalkDir(c.Mailbox, func(file string, d fs.DirEntry, err error) error {
 		switch {
-		case err == nil && d.IsDir() && d.Name() == "tmp" && name != c.Mailbox:
+		case err == nil && d.IsDir() && d.Name() == "tmp" && file != c.Mailbox:
 			return fs.SkipDir // what a Maildir has not delivered yet
 		case err != nil || d.IsDir():
 			return err
 		}
-		b, err := os.ReadFile(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // it was a file on its way in
-		}
-		base, _, _ := strings.Cut(d.Name(), ":2,")
-		all[base] = string(b)
-		return err
+		name, _, _ := strings.Cut(d.Name(), ":2,")
+		return tell(file, name)
 	})
-	return all, err
 }
 
 // kept looks into the mailbox for the message of a case: the one that holds its token or, if the case has said none, any
 // that was not there before.
-func (c *Config) kept(one *Case, token string, before map[string]string) error {
+func (c *Config) kept(one *Case, token string, before map[string]bool) error {
 	if one.kept == "0" {
 		// That nothing arrives cannot be waited for. A server that keeps what it should
 		// not has it by now, or soon.
 		time.Sleep(50 * time.Millisecond)
 	}
-	all, err := c.mails()
-	if err != nil {
-		return err
-	}
 	var found []string
-	for name, m := range all {
-		if _, old := before[name]; !old && (strings.Contains(m, token) || !strings.Contains(one.lines, "{token}")) {
+	err := c.mails(func(file, name string) error {
+		if before[name] {
+			return nil
+		}
+		b, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it was a file on its way in
+		}
+		if m := string(b); strings.Contains(m, token) || !strings.Contains(one.lines, "{token}") {
 			found = append(found, m)
 		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	low, high, ok := strings.Cut(one.kept, "-")
 	if !ok {
