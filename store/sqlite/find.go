@@ -120,9 +120,9 @@ func parts(shards []shard, in span) (list []part) {
 }
 
 // rareKeys does what shardKeys does where less than n keys are expected, so that all
-// of what the shard has is gone through. Then a beginning is better made into words
-// and the index read in ascending order, as its lists are written: what costs is not
-// the first row but each. Where there are more after all it is asked once more.
+// of what the shard has is gone through. Then the index is better read in ascending
+// order, as its lists are written: what costs is not the first row but each. Where
+// there are more after all it is asked once more.
 func (s *inboxStore) rareKeys(ctx context.Context, f finding, c condition, x shard, in span, n int) ([]int64, error) {
 	oldest := f.oldest
 	f.oldest = true
