@@ -15,13 +15,15 @@ import (
 
 // Servers that keep what they receive: a 250 after the message is on stable storage. Ours is the program as it is
 // installed, with its inbox; the peer is a Postfix of the benchmark's own, which holds what it accepts, so that it
-// spends nothing on delivery.
+// spends nothing on delivery. smtp-sink, which keeps nothing, shows how much the network leaves to be had: machines
+// differ more in that than in how fast Postfix is.
 
 func measureDurable(e effort) (table, error) {
 	postfix, why := postfixServer(e)
 	if why != "" {
 		return table{{what: "1 KB", unit: "messages/s", note: why}}, nil
 	}
+	sink, haveSink := smtpSink()
 	// Shorter than this, Postfix is still starting its processes.
 	e.time = max(e.time, 2*time.Second)
 	var t table
@@ -38,7 +40,11 @@ func measureDurable(e effort) (table, error) {
 	} {
 		l := e.load(m.mode, m.conns, m.size)
 		l.each = m.each
-		r, err := duel(e, m.what, "messages/s", e.inbox().loaded(l), peer{postfix.loaded(l), m.target, false})
+		peers := []peer{{postfix.loaded(l), m.target, false}}
+		if haveSink {
+			peers = append(peers, peer{sink.loaded(l), 0, false})
+		}
+		r, err := duel(e, m.what, "messages/s", e.inbox().loaded(l), peers...)
 		if err != nil {
 			return nil, err
 		}
