@@ -40,6 +40,10 @@ type Inbox struct {
 	Rule Rule
 	// Relay is what messages are released and sent through. nil: none can leave.
 	Relay smtp.Sender
+	// Offer are extensions that are announced for clients to be tried with, in the
+	// words of smtp.Offerer. What they ask for is noted and shown, and nothing comes
+	// of it: no report is sent and nothing is held back. nil: none.
+	Offer []string
 	// MaxUpload is how many octets POST takes; 64 MiB if zero.
 	MaxUpload int64
 	// Logger hears of each message that arrives and that is released, with its id and
@@ -77,6 +81,9 @@ func (in *Inbox) logger() *slog.Logger {
 	}
 	return slog.Default()
 }
+
+// Offers implements smtp.Offerer.
+func (in *Inbox) Offers() []string { return in.Offer }
 
 // Mail implements smtp.Handler. c may be nil where mail does not come from a
 // session.

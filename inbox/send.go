@@ -82,15 +82,17 @@ func (in *Inbox) sendOn(ctx context.Context, id, sender string, to []string, res
 		return nil, err
 	}
 	env := e.Envelope
-	// What the client asked of us for its delivery, other hosts were not asked.
-	env.Options = smtp.MailOptions{UTF8: env.Options.UTF8, Body: env.Options.Body}
+	// What the client asked of us for its delivery, other hosts were not asked. That
+	// the message travels by TLS alone was asked of all (RFC 8689, 4.2.1).
+	env.Options = smtp.MailOptions{UTF8: env.Options.UTF8, Body: env.Options.Body, RequireTLS: env.Options.RequireTLS}
 	// "" stays the envelope's: the null sender of a report is kept by saying nothing.
 	if sender != "" {
 		env.From = sender
 	}
-	if len(to) > 0 {
-		env.To = smtp.NewEnvelope("", to...).To
+	if len(to) == 0 {
+		to = e.recipients()
 	}
+	env.To = smtp.NewEnvelope("", to...).To
 	if len(env.To) == 0 {
 		return nil, refuse(http.StatusBadRequest, "the message has no recipients: name some")
 	}

@@ -1,6 +1,7 @@
 package inbox_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,52 @@ func TestRelease(t *testing.T) {
 		t.Error("GET releases")
 	}
 	want[failure](target, 409, "POST", api+"messages/"+f.Results[2].ID+"/release", "")
+}
+
+// What a client asks for by extensions that are only offered is kept and shown. A
+// release does not ask it of others, but that it travels by TLS alone holds on.
+func TestOffer(t *testing.T) {
+	offer := func(in *inbox.Inbox) { in.Offer = []string{"DSN", "MT-PRIORITY"} }
+	target := start(t, offer)
+	r := start(t, func(in *inbox.Inbox) {
+		offer(in)
+		in.Relay = &smtp.Transport{Addr: target.smtp}
+	})
+	env := smtp.NewEnvelope("alice@example.org", "bob@example.net")
+	env.Options.EnvelopeID, env.Options.Priority = "order-7", 3
+	env.To[0].Options.Notify = smtp.NotifySuccess
+	id, err := r.deliver(env, "Subject: reported\r\n\r\nx\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := r.Store.Entry(t.Context(), id)
+	if err != nil || e.Envelope.Options.EnvelopeID != "order-7" || e.Envelope.Options.Priority != 3 || e.Envelope.To[0].Options.Notify != smtp.NotifySuccess {
+		t.Errorf("kept with %+v, %v", e.Envelope, err)
+	}
+	used := want[struct{ Extensions []string }](r, 200, "GET", api+"messages/"+id+"/session", "").Extensions
+	if !slices.Contains(used, "DSN") || !slices.Contains(used, "MT-PRIORITY") {
+		t.Errorf("shown as using %q", used)
+	}
+	f := want[fates](r, 200, "POST", api+"messages/"+id+"/release", "")
+	e, err = target.Store.Entry(t.Context(), f.Results[0].ID)
+	if err != nil || e.Envelope.Options.EnvelopeID != "" || e.Envelope.Options.Priority != 0 || e.Envelope.To[0].Options.Notify != 0 {
+		t.Errorf("released with %+v, %v", e.Envelope, err)
+	}
+
+	tx, err := r.Mail(t.Context(), nil, "alice@example.org", &smtp.MailOptions{RequireTLS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Rcpt(t.Context(), "bob@example.net", &smtp.RcptOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if id, err = tx.Data(t.Context(), strings.NewReader("Subject: by TLS\r\n\r\nx\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	f = want[fates](r, 502, "POST", api+"messages/"+id+"/release", "")
+	if len(f.Results) != 1 || f.Results[0].Fate != "refused" || !strings.Contains(f.Results[0].Text, "REQUIRETLS") {
+		t.Errorf("released without TLS: %+v", f)
+	}
 }
 
 // The log follows one message from its session over its arrival to its release, by

@@ -72,11 +72,13 @@ func newServe(s streams) *cobra.Command {
 		Short: "Receive mail and show it on a web page",
 		Long: `Receives mail by SMTP, keeps it, and shows it on a web page and as JSON.
 
-Everything is accepted, whoever it is for, and nothing is sent on. With any user
-and password a client may also authenticate. Other machines cannot reach it unless
-it is told to listen elsewhere than on loopback; then it wants to know for which
-domains mail is accepted (--accept) or who may send (--users, --on-auth), and who
-may see the page (--web-auth). --open waives that: for a test server in a container.
+Everything is accepted, whoever it is for, and nothing is sent on. Reports, times and
+priorities that a client asks for (DSN and others) are shown, and nothing comes of
+them. With any user and password a client may also authenticate. Other machines
+cannot reach it unless it is told to listen elsewhere than on loopback; then it wants
+to know for which domains mail is accepted (--accept) or who may send (--users,
+--on-auth), and who may see the page (--web-auth). --open waives that: for a test
+server in a container.
 
 An address is HOST:PORT, unix:PATH, or "off" for a port that is not to be opened.
 Systemd may open the ports: sockets named smtp, smtps and web take their place.
@@ -163,6 +165,9 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 		return err
 	}
 	v.inbox = &inbox.Inbox{Hosts: o.webHosts, OnMail: frugal(v.printMail), Logger: v.log}
+	if o.tries() {
+		v.inbox.Offer = []string{"DSN", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
+	}
 	if v.relay, err = o.inbox.apply(v.inbox); err != nil {
 		return err
 	}

@@ -361,15 +361,17 @@ func TestServeAccept(t *testing.T) {
 	}
 }
 
-// Where others can reach it, passwords are not asked for in clear.
+// Where others can reach it, passwords are not asked for in clear. Where it is told
+// whose mail it takes, nothing is announced that only a queue could honour.
 func TestServeElsewhere(t *testing.T) {
 	for _, c := range []struct {
-		args []string
-		auth bool
+		args      []string
+		auth, dsn bool
 	}{
-		{[]string{"--smtp", "0.0.0.0:0", "--accept", "any"}, false},
-		{[]string{"--smtp", "0.0.0.0:0", "--open"}, true},
-		{[]string{"--smtp", "127.0.0.1:0"}, true},
+		{[]string{"--smtp", "0.0.0.0:0", "--accept", "any"}, false, false},
+		{[]string{"--smtp", "0.0.0.0:0", "--open"}, true, true},
+		{[]string{"--smtp", "127.0.0.1:0"}, true, true},
+		{[]string{"--smtp", "127.0.0.1:0", "--accept", "example.com"}, true, false},
 	} {
 		s := start(t, t.TempDir(), c.args...)
 		d := smtp.Dialer{TLS: smtp.TLSNone}
@@ -379,6 +381,11 @@ func TestServeElsewhere(t *testing.T) {
 		}
 		if _, offered := client.Extension("AUTH"); offered != c.auth {
 			t.Errorf("%v: AUTH offered %v, want %v", c.args, offered, c.auth)
+		}
+		for _, name := range []string{"DSN", "DELIVERBY", "FUTURERELEASE", "MT-PRIORITY", "RRVS"} {
+			if _, offered := client.Extension(name); offered != c.dsn {
+				t.Errorf("%v: %s offered %v, want %v", c.args, name, offered, c.dsn)
+			}
 		}
 		client.Close()
 	}

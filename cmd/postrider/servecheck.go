@@ -74,6 +74,11 @@ func (o *serveOptions) public(p *port) error {
 // verifies tells whether it is known who the users are.
 func (o *serveOptions) verifies() bool { return o.users != "" || o.onAuth != "" }
 
+// tries tells whether mail comes from programs that are tried out, not from people
+// who want it delivered: what asks for more than to be kept is then taken and shown.
+// Elsewhere nobody may believe that a report will come.
+func (o *serveOptions) tries() bool { return o.open || o.accept == nil && !o.verifies() }
+
 // tls tells whether there is a certificate, or will be.
 func (o *serveOptions) tls() bool { return o.tlsCert != "" || o.acme != nil }
 
