@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/inbox"
@@ -312,4 +313,51 @@ func TestCatchUp(t *testing.T) {
 	if left, err := db.Inbox().Unindexed(t.Context(), 10); err != nil || len(left) != 0 {
 		t.Errorf("%d messages are left, %v", len(left), err)
 	}
+}
+
+// What was accepted before Run is ended is read and told nevertheless, all of several batches; and
+// Run does not wait for ever for a store that does not answer.
+func TestRunEnds(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const n = 1000
+	for i := range n {
+		a := &inbox.Arrival{Envelope: *smtp.NewEnvelope("ann@example.com", "bob@example.net")}
+		if _, err := db.Inbox().Add(t.Context(), a, strings.NewReader(fmt.Sprintf("Subject: %d\r\n\r\n", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	told := 0
+	in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.DiscardHandler), OnMail: func(e *inbox.Entry) {
+		if e.Summary.Subject != fmt.Sprint(told) {
+			t.Errorf("message %d: OnMail heard %s", told, e.Summary.Subject)
+		}
+		told++
+	}}
+	if err := in.Run(ended); err != nil || told != n {
+		t.Errorf("Run: %v, and OnMail heard of %d messages, want %d", err, told, n)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		log, began := new(logged), time.Now()
+		in := &inbox.Inbox{Store: silent{}, Logger: slog.New(slog.NewTextHandler(log, nil))}
+		if err := in.Run(ended); err != nil || !strings.Contains(log.String(), "before all mail was indexed") {
+			t.Errorf("Run: %v, log %q", err, log)
+		}
+		if took := time.Since(began); took != 5*time.Second {
+			t.Errorf("a store that does not answer was waited for for %v, want 5s", took)
+		}
+	})
+}
+
+// A silent store does not answer.
+type silent struct{ inbox.Store }
+
+func (silent) Unindexed(ctx context.Context, _ int) ([]inbox.Entry, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }

@@ -36,6 +36,9 @@ const (
 	// settleTime is how long a request waits for the indexer to have read what
 	// was accepted before the request came.
 	settleTime = 2 * time.Second
+	// endTime is how long Run still reads after its end what was accepted before it: some
+	// 30,000 messages. An orchestrator kills after ten seconds.
+	endTime = 5 * time.Second
 
 	previewLen = 160      // characters
 	maxWordsTo = 1000     // recipients of an envelope by whom a message is found
@@ -45,21 +48,30 @@ const (
 )
 
 // Run indexes what arrives until ctx ends, and first what was left over when
-// the program last ended. Without it messages are kept and can be read and listed,
+// the program last ended. What had been accepted by the time ctx ends is indexed
+// too, for 5 seconds at most. Without Run messages are kept and can be read and listed,
 // but not found by their words, OnMail is not called, and none is deleted by Keep.
 func (in *Inbox) Run(ctx context.Context) error {
 	in.setUp()
 	ticker := time.NewTicker(pruneEvery)
 	defer ticker.Stop()
+	// Rests end with ctx, work does not: who has heard 250 is to see the message.
+	work, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(endTime, giveUp) })()
 	var ill trouble
 	for {
+		ending := ctx.Err() != nil // what was accepted before this line is read below
 		before, began := in.newestID(), time.Now()
-		n, more, err := in.index(ctx)
+		n, more, err := in.index(work)
 		if err == nil {
-			err = in.prune(ctx)
+			err = in.prune(work)
 		}
 		switch {
-		case ctx.Err() != nil:
+		case ending && err != nil:
+			in.logger().Warn("the end came before all mail was indexed; Run goes on with it when it is called again", "err", err)
+			return nil
+		case ending && !more:
 			return nil
 		case err != nil:
 			if ill.tell(err, time.Now()) {

@@ -293,6 +293,35 @@ func TestServeEnds(t *testing.T) {
 	}
 }
 
+// What was acknowledged is told of, also if the end comes on its heels.
+func TestServeTellsAtTheEnd(t *testing.T) {
+	s := start(t, t.TempDir())
+	c, err := (&smtp.Dialer{}).Dial(t.Context(), s.smtp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const n = 1000
+	for range n {
+		if _, err := c.Send(t.Context(), smtp.NewEnvelope("ann@example.com", "bob@example.net"), strings.NewReader("Subject: last\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	process, err := os.FindProcess(s.PID())
+	if err == nil {
+		err = process.Signal(syscall.SIGTERM)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(); err != nil {
+		t.Errorf("exit: %v", err)
+	}
+	if got := strings.Count(s.Output(), "→"); got != n {
+		t.Errorf("%d messages were told of, want %d", got, n)
+	}
+}
+
 // events opens the stream of events.
 func (s *served) events() (interface{ Close() error }, error) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.web, "http://"))
