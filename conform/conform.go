@@ -237,7 +237,7 @@ func (c *Config) lacks(need string, offered map[string]string, o *offers) string
 	case need == "passwords":
 		// Who has been given credentials expects others to be refused.
 		if c.User == "" && o.anyPassword() {
-			return "the server takes any password, so that none is wrong"
+			return "the server takes any password, so that none is wrong, or a secret"
 		}
 	case need == "mailboxes":
 		if o.anyMailbox() {

@@ -70,10 +70,9 @@ VRFY and EXPN, and no message follows. It is for a server to which this machine 
 nobody; one that takes all mail, as "postrider serve" does by itself, or mail from
 its own network, rightly fails.
 
-Cases about wrong passwords are skipped where a random one is taken, as by a server
-for tests, unless --user says that there are users. So are those about odd local
-parts where the server takes any recipient at its domain. One that takes passwords in
-clear beside TLS, as "postrider serve" does on loopback, fails auth-unannounced-in-clear.
+Cases about wrong passwords, and about passwords in clear, are skipped where a random
+one is taken, as by a server for tests, unless --user says that there are users. So are
+those about odd local parts where the server takes any recipient at its domain.
 The exit code is 0 if no case failed, 1 if some did.`,
 		Example: `  postrider conform 127.0.0.1:2525 --rcpt bob@example.net
   postrider conform mx.example.com --run 'relay*' --rcpt test@example.com --relay-to eve@example.org

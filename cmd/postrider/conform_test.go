@@ -8,7 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,21 +53,38 @@ func TestConform(t *testing.T) {
 	}
 }
 
-// The two commands that everybody tries: what takes all by design fails nothing,
-// and what could not be judged is told.
+// The two commands that everybody tries, and the other ways to serve on loopback: what takes all by
+// design fails nothing, and what could not be judged is told.
 func TestConformServe(t *testing.T) {
-	s := start(t, t.TempDir())
-	addr := strings.TrimPrefix(s.smtp, "smtp://")
-	code, out, _ := conformRun(t, addr, "--rcpt", "bob@example.net")
-	if failed := regexp.MustCompile("(?m)^FAIL.*").FindAllString(out, 5); code != 0 || failed != nil {
-		t.Errorf("got exit %d and %q, want 0 and no failure", code, failed)
+	certFile, keyFile, _ := certificate(t)
+	users := withUsers(t, "ann", "secret")
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for _, want := range []string{"the server takes any password", "no address to relay to is given"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("got no %q as why a case was skipped", want)
+	secure, asAnn := []string{"--tls-cert", certFile, "--tls-key", keyFile}, []string{"--user", "ann", "--password-file", password}
+	relay := []string{"--relay-to", "eve@example.org"}
+	for _, c := range []struct {
+		serve, conform []string
+		skipped        string // why, of a case that tells the servers apart
+	}{
+		{nil, nil, "the server takes any password"},
+		{secure, nil, "the server takes any password"},
+		{[]string{"--accept", "example.net"}, relay, "the server takes any recipient"},
+		// Each session's password is hashed, which is slow on purpose: what users make a difference to is enough.
+		{append([]string{"--users", users, "--accept", "example.net"}, secure...), slices.Concat(asAnn, relay, []string{"--run", "auth-*,relay*"}), "the server takes any recipient"},
+	} {
+		s := start(t, t.TempDir(), c.serve...)
+		code, out, _ := conformRun(t, append([]string{strings.TrimPrefix(s.smtp, "smtp://"), "--rcpt", "bob@example.net"}, c.conform...)...)
+		if failed := regexp.MustCompile("(?m)^FAIL.*").FindAllString(out, 5); code != 0 || failed != nil {
+			t.Errorf("serve %q: got exit %d and %q, want 0 and no failure", c.serve, code, failed)
+		}
+		if !strings.Contains(out, c.skipped) {
+			t.Errorf("serve %q: got no %q as why a case was skipped", c.serve, c.skipped)
 		}
 	}
-	code, out, _ = conformRun(t, addr, "--rcpt", "bob@example.net", "--relay-to", "eve@example.org", "--run", "relay,relay-percent")
+	s := start(t, t.TempDir())
+	code, out, _ := conformRun(t, append([]string{strings.TrimPrefix(s.smtp, "smtp://"), "--rcpt", "bob@example.net", "--run", "relay,relay-percent"}, relay...)...)
 	if code != 1 || !strings.Contains(out, "FAIL  relay ") || !strings.Contains(out, "skip  relay-percent ") {
 		t.Errorf("--relay-to: got exit %d and %q, want a failure, as it takes mail for anybody", code, out)
 	}

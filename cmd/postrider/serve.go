@@ -341,16 +341,19 @@ func (v *server) handler() smtp.Handler {
 	return refusals{&smtp.Hooks{OnRcpt: v.options.accepts, Next: next}, v.log}
 }
 
-// mailServer makes the SMTP server of one port: what may be said in clear depends on who can reach it.
+// mailServer makes the SMTP server of one port: what may be said in clear depends on who can reach it, and on whether it
+// is worth anything to them.
 func (v *server) mailServer(p *port, handler smtp.Handler) *smtp.Server {
 	private := v.options.open || listen.Private(listen.String(p.Addr()))
 	s := &smtp.Server{
-		Handler:           handler,
-		TLSConfig:         tlsOf(v.certificates),
-		Hostname:          v.options.hostname,
-		MaxSize:           v.options.maxSize,
-		Logger:            v.log,
-		AllowInsecureAuth: private,
+		Handler:   handler,
+		TLSConfig: tlsOf(v.certificates),
+		Hostname:  v.options.hostname,
+		MaxSize:   v.options.maxSize,
+		Logger:    v.log,
+		// RFC 4954, 4: a password that is looked at is taken in clear only where there is no TLS to say it in. What is
+		// on loopback may be the near end of a tunnel.
+		AllowInsecureAuth: private && (v.certificates == nil || !v.options.verifies() || v.options.open),
 	}
 	switch {
 	case v.users != nil:

@@ -81,6 +81,13 @@ func TestServeUsers(t *testing.T) {
 		wantCode(t, mechanism+" wrong", try(t, s.smtp, as("ann", "other"), "bob@example.net"), 535)
 		wantCode(t, mechanism+" unknown", try(t, s.smtp, as("eve", "other"), "bob@example.net"), 535)
 	}
+	// Where there is TLS no password that is looked at is taken in clear, on loopback neither.
+	clear := smtp.Dialer{TLS: smtp.TLSNone, Auth: sasl.Password("ann", "secret")}
+	if err := try(t, s.smtp, clear, "bob@example.net"); !errors.Is(err, smtp.ErrNoMechanism) {
+		t.Errorf("in clear beside TLS: got %v, want no mechanism", err)
+	}
+	open := start(t, t.TempDir(), "--open", "--users", path, "--tls-cert", certFile, "--tls-key", keyFile)
+	wantCode(t, "in clear beside TLS, with --open", try(t, open.smtp, clear, "bob@example.net"), 0)
 }
 
 // With --accept others may write to those domains, and users to anybody.
