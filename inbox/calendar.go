@@ -2,6 +2,8 @@ package inbox
 
 import (
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,12 +25,28 @@ const (
 // An event is one of a calendar's.
 type event struct {
 	Summary, When, Where, Organizer, Description string
-	Repeats                                      string // the rule as it is written (RFC 5545, 3.3.10)
-	Method                                       string // what is asked of the reader (RFC 5546): REQUEST, CANCEL, REPLY
-	People                                       []string
 
-	// Kept as they are written until the event ends, for DTEND may come first.
-	start, end property
+	Repeats   string   // its rule in words; "" if it is once
+	Except    string   // the days of its rule on which it is not
+	Instead   string   // when it would have been: it is one of those that repeat, and has changed
+	Method    string   // what is asked of the reader (RFC 5546): REQUEST, CANCEL, REPLY
+	Cancelled bool     // by the method or by its own status
+	People    []string // those who are invited, or of a REPLY who answers
+
+	// Kept as they are written until the event ends, for each is read by the zone of the
+	// start, which may come last.
+	start, end, rule, instead property
+	duration                  string
+	except                    []property
+}
+
+// Kind is what the calendar is to its reader, in a word or two (RFC 5546, 1.4).
+func (e event) Kind() string {
+	kinds := map[string]string{"REQUEST": "invitation", "REPLY": "answer", "ADD": "one more date", "COUNTER": "another time proposed", "DECLINECOUNTER": "other time declined", "REFRESH": "asked for again"}
+	if e.Cancelled {
+		return "cancelled"
+	}
+	return kinds[e.Method]
 }
 
 // A property is a line of a calendar (RFC 5545, 3.1).
@@ -37,7 +55,11 @@ type property struct {
 	params      map[string]string
 }
 
-// readCalendar reads a text/calendar part; false if there is no event in it.
+// isCalendar tells the media types of calendars: some senders call a file by the other
+// name, which was never registered.
+func isCalendar(media string) bool { return media == "text/calendar" || media == "application/ics" }
+
+// readCalendar reads a calendar; false if there is no event in it.
 func readCalendar(part *mail.Part) ([]event, bool) {
 	r, err := part.Reader()
 	if err != nil {
@@ -73,12 +95,12 @@ func parseCalendar(text string) []event {
 			if len(out) == maxEvents {
 				return out
 			}
-			out = append(out, event{Method: method})
+			out = append(out, event{Method: method, Cancelled: method == "CANCEL"})
 			inside = &out[len(out)-1]
 		case p.name == "END" && below > 0:
 			below--
 		case p.name == "END" && inside != nil:
-			inside.When = whenOf(inside.start, inside.end)
+			inside.finish()
 			inside = nil
 		case inside == nil && p.name == "METHOD":
 			method = strings.ToUpper(oneLine(p.value, 20))
@@ -88,7 +110,7 @@ func parseCalendar(text string) []event {
 	}
 	// QUIRK: calendars that were cut off in transport.
 	if inside != nil {
-		inside.When = whenOf(inside.start, inside.end)
+		inside.finish()
 	}
 	return out
 }
@@ -102,12 +124,20 @@ func (e *event) take(p property) {
 		e.Where = oneLine(unescape(p.value), 300)
 	case "DESCRIPTION":
 		e.Description, _ = cut(unescape(p.value), 4000)
+	case "STATUS":
+		e.Cancelled = e.Cancelled || strings.EqualFold(p.value, "CANCELLED")
 	case "RRULE":
-		e.Repeats = oneLine(p.value, 200)
+		e.rule = p
+	case "EXDATE":
+		e.except = append(e.except, p)
+	case "RECURRENCE-ID":
+		e.instead = p
 	case "DTSTART":
 		e.start = p
 	case "DTEND":
 		e.end = p
+	case "DURATION":
+		e.duration = p.value
 	case "ORGANIZER":
 		e.Organizer = personOf(p)
 	case "ATTENDEE":
@@ -115,6 +145,26 @@ func (e *event) take(p property) {
 			e.People = append(e.People, personOf(p))
 		}
 	}
+}
+
+// finish puts into words what depends on the start.
+func (e *event) finish() {
+	e.When = whenOf(e.start, e.end, e.duration)
+	if e.rule.value != "" {
+		e.Repeats = repeatsOf(e.rule.value, e.start)
+	}
+	if e.instead.value != "" {
+		e.Instead = whenOf(e.instead, property{}, "")
+	}
+	var days []string
+	for _, p := range e.except {
+		for value := range strings.SplitSeq(p.value, ",") {
+			if day, ok := dayOf(value, property{params: p.params}); ok && len(days) < maxPeople {
+				days = append(days, day)
+			}
+		}
+	}
+	e.Except = strings.Join(days, ", ")
 }
 
 // propertyOf takes a line apart: NAME;PARAM=value;PARAM="value":value. Names come
@@ -193,8 +243,27 @@ func timeOf(p property) (at time.Time, day, ok bool) {
 	return at, false, err == nil
 }
 
-// whenOf says when an event is. What cannot be read is shown as it is written.
-func whenOf(start, end property) string {
+// durationForm have weeks, or days and a time (RFC 5545, 3.3.6); one below zero is of alarms.
+var durationForm = regexp.MustCompile(`^\+?P(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,8})M)?(?:(\d{1,9})S)?)?$`)
+
+// after returns the time that is a duration later. Days are those of the calendar, which
+// may have 23 hours.
+func after(from time.Time, duration string) (time.Time, bool) {
+	m := durationForm.FindStringSubmatch(duration)
+	if m == nil {
+		return from, false
+	}
+	n := make([]int, len(m))
+	for i := range m[1:] {
+		n[i], _ = strconv.Atoi(m[i+1]) // 0 if it is not there
+	}
+	clock := time.Duration(n[2])*time.Hour + time.Duration(n[3])*time.Minute + time.Duration(n[4])*time.Second
+	return from.AddDate(0, 0, 7*n[0]+n[1]).Add(clock), true
+}
+
+// whenOf says when an event is, by its end or else by how long it takes. What cannot be
+// read is shown as it is written.
+func whenOf(start, end property, duration string) string {
 	const day, clock = "Monday, 2 January 2006", "15:04"
 	from, whole, ok := timeOf(start)
 	if !ok {
@@ -202,6 +271,10 @@ func whenOf(start, end property) string {
 	}
 	// An end that is missing, unreadable or before its start says nothing.
 	to, _, ok := timeOf(end)
+	if end.value == "" {
+		to, ok = after(from, duration)
+		end = start
+	}
 	ok = ok && to.After(from)
 	if end.params["TZID"] != start.params["TZID"] {
 		// Between two zones of which one is not known nothing can be said.
@@ -220,14 +293,19 @@ func whenOf(start, end property) string {
 	// be wrong for most.
 	zone := ""
 	if strings.HasSuffix(start.value, "Z") || start.params["TZID"] != "" {
-		zone = from.Format(" MST")
+		zone = " MST"
 	}
 	when := from.Format(day + ", " + clock)
-	switch to = to.In(from.Location()); {
-	case !ok:
-		return when + zone
-	case to.Format(day) == from.Format(day):
-		return when + " to " + to.Format(clock) + zone
+	if !ok {
+		return when + from.Format(zone)
 	}
-	return when + " to " + to.Format(day+", "+clock) + zone
+	to = to.In(from.Location())
+	// Summer may end in between.
+	if from.Format(zone) != to.Format(zone) {
+		when += from.Format(zone)
+	}
+	if to.Format(day) == from.Format(day) {
+		return when + " to " + to.Format(clock+zone)
+	}
+	return when + " to " + to.Format(day+", "+clock+zone)
 }

@@ -18,7 +18,7 @@ func TestCalendar(t *testing.T) {
 	}
 	want := event{
 		Summary: "Cupping of the new harvest", When: "Tuesday, 1 December 2026, 10:00 to 11:30 CET", Where: "Quay 3, first floor", Organizer: "Ann Example <ann@example.com>",
-		Description: "Bring a spoon.\nAnd friends.", Repeats: "FREQ=WEEKLY;COUNT=4", Method: "REQUEST",
+		Description: "Bring a spoon.\nAnd friends.", Repeats: "Every week, 4 times", Method: "REQUEST",
 	}
 	people := []string{"Bob Miller <bob@example.net>, accepted", "zoe@example.de"}
 	if !slices.Equal(got[0].People, people) {
@@ -29,6 +29,59 @@ func TestCalendar(t *testing.T) {
 	if e.Summary != want.Summary || e.When != want.When || e.Where != want.Where || e.Organizer != want.Organizer ||
 		e.Description != want.Description || e.Repeats != want.Repeats || e.Method != want.Method {
 		t.Errorf("the event is\n%+v, want\n%+v", e, want)
+	}
+}
+
+func TestRecurrence(t *testing.T) {
+	for _, c := range []struct{ start, rule, want string }{
+		{"", "FREQ=DAILY", "Every day"}, {"", "freq=daily;interval=1", "Every day"}, {"", "FREQ=WEEKLY;INTERVAL=2;WKST=SU;BYDAY=TU", "Every 2 weeks on Tuesday"},
+		{"", "FREQ=WEEKLY;BYDAY=MO,WE,FR;COUNT=1", "Every week on Monday, Wednesday and Friday, 1 time"}, {"", "FREQ=WEEKLY;BYDAY=SA,SU;COUNT=10", "Every week on Saturday and Sunday, 10 times"},
+		{"", "FREQ=MONTHLY;BYDAY=2MO", "Every month on the second Monday"}, {"", "FREQ=MONTHLY;BYDAY=-1FR;INTERVAL=3", "Every 3 months on the last Friday"},
+		{"", "FREQ=MONTHLY;BYDAY=TU;BYSETPOS=2", "Every month on the second Tuesday"}, {"", "FREQ=MONTHLY;BYDAY=TU;BYSETPOS=-1", "Every month on the last Tuesday"},
+		{"", "FREQ=MONTHLY;BYMONTHDAY=1", "Every month on the 1st"}, {"", "FREQ=MONTHLY;BYMONTHDAY=2,3,11,12,13,21,22,31", "Every month on the 2nd, the 3rd, the 11th, the 12th, the 13th, the 21st, the 22nd and the 31st"},
+		{"", "FREQ=MONTHLY;BYMONTHDAY=15,-1", "Every month on the 15th and the last day"}, {"", "FREQ=YEARLY", "Every year"}, {"", "FREQ=YEARLY;BYMONTH=12", "Every year in December"},
+		{"", "FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", "Every year on the last Sunday of March"}, {"", "FREQ=YEARLY;BYMONTH=10;BYMONTHDAY=3", "Every year on the 3rd of October"},
+		{"", "FREQ=DAILY;UNTIL=20261231", "Every day, until 31 December 2026"},
+		// By the rule it is the 30th in UTC, where the event is the 31st.
+		{";TZID=Asia/Tokyo", "FREQ=DAILY;UNTIL=20261230T233000Z", "Every day, until 31 December 2026"}, {"", "FREQ=DAILY;UNTIL=20261230T233000Z", "Every day, until 30 December 2026"},
+		// What there are no words for is shown as it is.
+		{"", "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=1", ""}, {"", "FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", ""}, {"", "FREQ=MONTHLY;BYDAY=FR", ""}, {"", "FREQ=DAILY;BYDAY=MO", ""},
+		{"", "FREQ=YEARLY;BYDAY=20MO", ""}, {"", "FREQ=YEARLY;BYMONTHDAY=3", ""}, {"", "FREQ=YEARLY;BYMONTH=1,2", ""}, {"", "FREQ=YEARLY;BYMONTH=13", ""}, {"", "FREQ=MONTHLY;BYMONTH=3", ""},
+		{"", "FREQ=HOURLY", ""}, {"", "FREQ=DAILY;BYHOUR=9,10", ""}, {"", "FREQ=DAILY;COUNT=0", ""}, {"", "FREQ=DAILY;COUNT=-1", ""}, {"", "FREQ=DAILY;INTERVAL=x", ""}, {"", "FREQ=DAILY;INTERVAL=0", ""},
+		{"", "FREQ=DAILY;UNTIL=soon", ""}, {"", "FREQ=MONTHLY;BYDAY=6MO", ""}, {"", "FREQ=MONTHLY;BYDAY=-2MO", ""}, {"", "FREQ=MONTHLY;BYDAY=0MO", ""}, {"", "FREQ=MONTHLY;BYDAY=1XX", ""}, {"", "FREQ=WEEKLY;BYDAY=1MO", ""},
+		{"", "FREQ=WEEKLY;BYDAY=M", ""}, {"", "FREQ=MONTHLY;BYMONTHDAY=32", ""}, {"", "FREQ=MONTHLY;BYMONTHDAY=-2", ""}, {"", "FREQ=MONTHLY;BYMONTHDAY=0", ""}, {"", "FREQ=WEEKLY;BYMONTHDAY=3", ""},
+		{"", "FREQ=DAILY;", ""}, {"", "FREQ=DAILY;FREQ=WEEKLY", ""}, {"", "COUNT=3", ""}, {"", "FREQ=DAILY;X=1", ""}, {"", "FREQ=DAILY;COUNT=", ""}, {"", "nonsense", ""},
+	} {
+		if c.want == "" {
+			c.want = c.rule
+		}
+		got := parseCalendar("BEGIN:VEVENT\nRRULE:" + c.rule + "\nDTSTART" + c.start + ":20261201T100000\nEND:VEVENT\n")
+		if got[0].Repeats != c.want {
+			t.Errorf("%s is %q, want %q", c.rule, got[0].Repeats, c.want)
+		}
+	}
+}
+
+// What a calendar says of single dates, and whether there is anything to go to.
+func TestCalendarChanges(t *testing.T) {
+	event := func(method, lines string) event {
+		t.Helper()
+		return parseCalendar("BEGIN:VCALENDAR\nMETHOD:" + method + "\nBEGIN:VEVENT\n" + lines + "\nDTSTART;TZID=Europe/Berlin:20261201T100000\nEND:VEVENT\nEND:VCALENDAR\n")[0]
+	}
+	for _, c := range []struct{ method, lines, kind string }{
+		{"REQUEST", "", "invitation"}, {"request", "STATUS:CONFIRMED", "invitation"}, {"CANCEL", "", "cancelled"}, {"REQUEST", "STATUS:cancelled", "cancelled"}, {"REPLY", "", "answer"},
+		{"COUNTER", "", "another time proposed"}, {"PUBLISH", "", ""}, {"X", "", ""},
+	} {
+		if e := event(c.method, c.lines); e.Kind() != c.kind {
+			t.Errorf("%s with %q is %q, want %q", c.method, c.lines, e.Kind(), c.kind)
+		}
+	}
+	e := event("REQUEST", "EXDATE;TZID=Europe/Berlin:20261224T100000,20261231T100000\nEXDATE;VALUE=DATE:20270101\nEXDATE:never\nRECURRENCE-ID;TZID=Europe/Berlin:20261130T090000")
+	if want := "24 December 2026, 31 December 2026, 1 January 2027"; e.Except != want {
+		t.Errorf("it is not on %q, want %q", e.Except, want)
+	}
+	if want := "Monday, 30 November 2026, 09:00 CET"; e.Instead != want {
+		t.Errorf("it is instead of %q, want %q", e.Instead, want)
 	}
 }
 
@@ -46,6 +99,11 @@ func TestCalendarTimes(t *testing.T) {
 		{"DTSTART;TZID=\"W. Europe Standard Time\":20261201T100000\r\nDTEND;TZID=W. Europe Standard Time:20261201T113000", "Tuesday, 1 December 2026, 10:00 to 11:30 (W. Europe Standard Time)"},
 		{"DTSTART;TZID=Nowhere/Land:20261201T100000\r\nDTEND:20261201T113000Z", "Tuesday, 1 December 2026, 10:00 (Nowhere/Land)"},
 		{"DTSTART:20261201T100000Z\r\nDTEND;TZID=Nowhere/Land:20261201T113000", "Tuesday, 1 December 2026, 10:00 UTC"}, {"DTSTART;TZID=../../etc/passwd:20261201T100000", "Tuesday, 1 December 2026, 10:00 (../../etc/passwd)"},
+		{"DURATION:PT1H30M\r\nDTSTART;TZID=Europe/Berlin:20261201T100000", "Tuesday, 1 December 2026, 10:00 to 11:30 CET"}, {"DTSTART:20261201T100000Z\r\nDURATION:+P1DT30M10S", "Tuesday, 1 December 2026, 10:00 to Wednesday, 2 December 2026, 10:30 UTC"},
+		{"DTSTART;VALUE=DATE:20261201\r\nDURATION:P2W", "Tuesday, 1 December 2026 to Monday, 14 December 2026"}, {"DTSTART;VALUE=DATE:20261201\r\nDURATION:P1D", "Tuesday, 1 December 2026"},
+		// A day of the calendar, of which one has 25 hours.
+		{"DTSTART;TZID=Europe/Berlin:20261024T100000\r\nDURATION:P1D", "Saturday, 24 October 2026, 10:00 CEST to Sunday, 25 October 2026, 10:00 CET"},
+		{"DTSTART:20261201T100000Z\r\nDURATION:-PT1H", "Tuesday, 1 December 2026, 10:00 UTC"}, {"DTSTART:20261201T100000Z\r\nDURATION:P", "Tuesday, 1 December 2026, 10:00 UTC"}, {"DTSTART:20261201T100000Z\r\nDURATION:1H", "Tuesday, 1 December 2026, 10:00 UTC"},
 		{"DTSTART:nonsense", "nonsense"}, {"SUMMARY:x", ""},
 	} {
 		in := "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\n" + c.lines + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
@@ -71,13 +129,14 @@ func TestCalendarPeople(t *testing.T) {
 func FuzzCalendar(f *testing.F) {
 	f.Add(meeting)
 	f.Add("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART;VALUE=DATE:20261201\r\nATTENDEE;CN=\"a,b\":x\r\nEND:VEVENT\r\nEND:VCALENDAR")
+	f.Add("BEGIN:VEVENT\nRRULE:FREQ=MONTHLY;BYDAY=-1FR;UNTIL=20261231\nEXDATE:20261224,x\nRECURRENCE-ID:1\nDURATION:P1DT1H\nDTSTART:20261201\nEND:VEVENT")
 	f.Add("BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY;X=\"\n y:\\,\\n\nEND:VEVENT\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 1<<12 {
 			t.Skip("long")
 		}
 		for _, e := range parseCalendar(text) {
-			if strings.ContainsAny(e.Summary+e.When+e.Where+e.Organizer, "\r\n\x00") {
+			if strings.ContainsAny(e.Summary+e.When+e.Where+e.Organizer+e.Repeats+e.Except+e.Instead, "\r\n\x00") {
 				t.Errorf("%q gives %+v", text, e)
 			}
 		}

@@ -38,7 +38,7 @@ type page struct {
 func newPage(in *Inbox) *page {
 	p := &page{inbox: in, policy: newPolicy(), assets: fingerprint(), client: newLinkClient(public), scaled: make(chan struct{}, 1)}
 	p.tmpl = template.Must(template.New("").Funcs(template.FuncMap{
-		"size": human.Size, "stamp": stamp, "asset": p.asset,
+		"size": human.Size, "stamp": stamp, "asset": p.asset, "spans": spans,
 	}).ParseFS(files, "web/*.html"))
 	return p
 }

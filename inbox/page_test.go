@@ -126,6 +126,40 @@ func TestPreviews(t *testing.T) {
 	}
 }
 
+// An invitation is shown with what the message says, once, however often it is in it;
+// and of a whole calendar the first few events.
+func TestInvitation(t *testing.T) {
+	ics := func(events int) string {
+		return "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\n" + strings.Repeat("BEGIN:VEVENT\r\nSUMMARY:Cupping\r\nDTSTART:20261201T100000Z\r\nRRULE:FREQ=WEEKLY;BYDAY=TU\r\nLOCATION:https://meet.example/1\r\nEND:VEVENT\r\n", events) + "END:VCALENDAR\r\n"
+	}
+	for _, c := range []struct{ events, shown, more int }{{1, 1, 0}, {3, 3, 0}, {5, 3, 2}} {
+		r := start(t, nil)
+		id := r.mustDeliver("Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n\r\nCome!\r\n" +
+			"--a\r\nContent-Type: text/html\r\n\r\n<p>Come!\r\n--a\r\nContent-Type: text/calendar; method=REQUEST\r\n\r\n" + ics(c.events) + "--a--\r\n--m\r\nContent-Type: application/ics; name=invite.ics\r\n\r\n" + ics(c.events) + "--m--\r\n")
+		for _, view := range []string{"", "?view=html", "?view=text", "?view=headers", "?view=checks", "?view=parts&part=2"} {
+			body := r.ask("GET", "/messages/"+id+"/pane"+view, "").body
+			shown, more := c.shown, c.more
+			switch view {
+			case "?view=headers", "?view=checks":
+				shown, more = 0, 0
+			case "?view=parts&part=2": // the file, which is looked at as what it is
+				shown, more = c.events, 0
+			}
+			if got := strings.Count(body, `class="event"`); got != shown {
+				t.Errorf("of %d events %q shows %d, want %d", c.events, view, got, shown)
+			}
+			if got := strings.Contains(body, fmt.Sprintf(`view=parts" data-open>%d more</a>`, c.more)); got != (more > 0) {
+				t.Errorf("of %d events %q leads to more: %t\n%s", c.events, view, got, body)
+			}
+			for _, want := range []string{"Every week on Tuesday", "invitation", `<a href="https://meet.example/1" target="_blank" rel="noopener noreferrer nofollow">`} {
+				if shown > 0 && !strings.Contains(body, want) {
+					t.Errorf("%q does not show %s:\n%s", view, want, body)
+				}
+			}
+		}
+	}
+}
+
 // Remote pictures are loaded when a person asks, on the page itself: a link
 // from elsewhere that asks for them does not get them.
 func TestRemoteOnlyWhenAsked(t *testing.T) {

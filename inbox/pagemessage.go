@@ -39,6 +39,7 @@ type message struct {
 	Source      []piece
 	Cut         bool // more than is shown
 	Raw         string
+	Calendar    *calendar // nil if it brings none
 	Attachments []attachment
 	Parts       []node
 	Preview     *preview
@@ -56,6 +57,13 @@ type message struct {
 type addressed struct {
 	How  string
 	List []mail.Address
+}
+
+// A calendar is what the message asks its reader to put down, shown at once.
+type calendar struct {
+	Events []event
+	More   int    // that are not shown here, but
+	URL    string // there
 }
 
 // A tab is one way to look at the message, or one choice within it.
@@ -117,6 +125,10 @@ func (m *message) fill(b Body, r *http.Request) error {
 		}
 	}
 	m.chooseTab(r.FormValue("view"))
+	// Beside what the message says, as clients show it; the other tabs look inside it.
+	if m.View == "html" || m.View == "text" {
+		m.fillCalendar()
+	}
 	switch m.View {
 	case "html":
 		m.fillHTML(r.FormValue("width"))

@@ -76,6 +76,25 @@ func (m *message) attachmentOf(part *mail.Part, path string, inline bool) attach
 	return out
 }
 
+// atOnce is how many events of a calendar are shown with the message: those of an
+// invitation. Of an export the first ones are a sample.
+const atOnce = 3
+
+// fillCalendar finds the first calendar of the message. An invitation mostly brings the
+// same one twice, as an alternative and as a file (RFC 6047, 2.4).
+func (m *message) fillCalendar() {
+	for path, part := range m.Mail.Body.Walk() {
+		if !isCalendar(part.Type()) {
+			continue
+		}
+		if events, ok := readCalendar(part); ok {
+			n := min(len(events), atOnce)
+			m.Calendar = &calendar{events[:n], len(events) - n, m.url("view", "parts", "part", path)}
+			return
+		}
+	}
+}
+
 // decodedSize is about how large a part is when it has been decoded: base64 in
 // lines has 57 octets in 78.
 func decodedSize(p *mail.Part) int64 {
@@ -143,7 +162,7 @@ func (m *message) previewOf(part *mail.Part, path string) *preview {
 		v.Kind, v.Source = "pdf", source+"#navpanes=0&view=FitH"
 		return v
 	}
-	if media == "text/calendar" {
+	if isCalendar(media) {
 		if events, ok := readCalendar(part); ok {
 			v.Kind, v.Calendar = "calendar", events
 			return v

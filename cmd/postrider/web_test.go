@@ -168,6 +168,8 @@ func testParts(t *testing.T, w *web) {
 	w.deliver(written(t, files(t)))
 	w.open(t, "/messages/"+w.wait("Files"))
 	until(t, w.ctx, `[...document.querySelectorAll(".file img")].length === 1 && [...document.querySelectorAll(".file img")].every(i => i.naturalWidth > 0)`)
+	until(t, w.ctx, `document.querySelector(".calendar").innerText.includes("10:00 to 11:30 CET")`)
+	w.look(t, "invitation")
 	for name, want := range map[string]string{"invite.ics": "Tuesday, 1 December 2026", "orders.csv": "Yirgacheffe", "quay.png": "600 × 400 pixels", "invoice.pdf": "application/pdf"} {
 		w.click(t, `.file[data-name="`+name+`"]`)
 		until(t, w.ctx, `document.querySelector(".shown h2")?.innerText.startsWith("`+name+`")`)

@@ -72,7 +72,7 @@ func files(t testing.TB) *mail.Message {
 	const meeting = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID=Europe/Berlin:20261201T100000\r\n" +
 		"DTEND;TZID=Europe/Berlin:20261201T113000\r\nSUMMARY:Cupping of the new harvest\r\nLOCATION:Quay 3\\, first floor\r\n" +
 		"ORGANIZER;CN=Ann Example:mailto:ann@example.com\r\nATTENDEE;CN=Bob Miller;PARTSTAT=ACCEPTED:mailto:bob@example.net\r\n" +
-		"ATTENDEE:mailto:zoe@example.de\r\nDESCRIPTION:Bring a spoon.\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+		"ATTENDEE:mailto:zoe@example.de\r\nDESCRIPTION:Bring a spoon.\r\nRRULE:FREQ=WEEKLY;BYDAY=TU;UNTIL=20270131\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
 	return &mail.Message{
 		From: mail.List("Ann Example <ann@example.com>"), To: mail.List("Bob Miller <bob@example.net>"), Subject: "Files", Text: "All there is to know is attached.",
 		Attachments: []mail.Attachment{
