@@ -35,7 +35,9 @@ func (r *renderer) write(pl *plan) error {
 		if i > 0 {
 			r.f.end() // RFC 2046, 5.1.1: the line end before a boundary is the boundary's
 		}
-		r.f.b = append(append(append(r.f.b, "--"...), pl.boundary...), "\r\n"...)
+		r.f.put("--")
+		r.f.put(pl.boundary)
+		r.f.end()
 		if err := r.content(child); err != nil {
 			return err
 		}
@@ -46,7 +48,9 @@ func (r *renderer) write(pl *plan) error {
 	}
 	// No line end follows here: the one behind a closing boundary belongs to the epilogue, or to the boundary
 	// around this multipart, which brings its own.
-	r.f.b = append(append(append(r.f.b, "\r\n--"...), pl.boundary...), "--"...)
+	r.f.put("\r\n--")
+	r.f.put(pl.boundary)
+	r.f.put("--")
 	if p.Epilogue != "" {
 		r.f.end()
 		r.f.b = appendText(r.f.b, asciiText(p.Epilogue))

@@ -19,9 +19,10 @@ const (
 	classLetter             // letters and digits
 	classPlain              // may stand in unstructured text as it is: printable ASCII and tab
 	class2231               // RFC 2231, 7: attribute-char
+	classID                 // printable ASCII but angle brackets: what is in an identifier
 )
 
-// A byte holds all six classes: one look-up answers any question about an octet. It is made once and never
+// A byte holds all seven classes: one look-up answers any question about an octet. It is made once and never
 // changed.
 var classes = func() (t [256]uint8) {
 	for i := range t {
@@ -44,6 +45,9 @@ var classes = func() (t [256]uint8) {
 		}
 		if printable && c != ':' {
 			t[i] |= classFtext
+		}
+		if printable && c != '<' && c != '>' {
+			t[i] |= classID
 		}
 		if printable || c == ' ' || c == '\t' {
 			t[i] |= classPlain

@@ -3,6 +3,7 @@ package mail
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -55,12 +56,24 @@ func (f *folder) plain(s string) bool {
 
 // start begins a field.
 func (f *folder) start(name string) {
-	f.b = append(append(f.b, name...), ':')
+	f.put(name)
+	f.put(":")
 	f.col = len(name) + 1
 }
 
+// put appends octets, wherever in their line they are. It does what append does, but leaves the pointer to the memory alone
+// where there is room: storing it anew for each word costs more than the words while the garbage collector runs.
+func (f *folder) put(s string) {
+	n := len(f.b)
+	if cap(f.b)-n < len(s) {
+		f.b = slices.Grow(f.b, len(s))
+	}
+	f.b = f.b[:n+len(s)]
+	copy(f.b[n:], s)
+}
+
 // end ends the field.
-func (f *folder) end() { f.b = append(f.b, "\r\n"...) }
+func (f *folder) end() { f.put("\r\n") }
 
 // token appends a space and a word, on a new line if this one has no room for it.
 func (f *folder) token(s string) {
@@ -70,7 +83,7 @@ func (f *folder) token(s string) {
 
 // stick appends to the last word.
 func (f *folder) stick(s string) {
-	f.b = append(f.b, s...)
+	f.put(s)
 	f.col += f.width(s)
 }
 
@@ -78,7 +91,7 @@ func (f *folder) stick(s string) {
 // The white space goes to the new line, where it is what makes the fold one.
 func (f *folder) gap(space string, word int) {
 	if f.col+len(space)+word > maxLine && f.col > 1 {
-		f.b = append(f.b, "\r\n"...)
+		f.end()
 		f.col = 0
 	}
 	f.stick(space)
@@ -184,7 +197,7 @@ func (f *folder) words(s, sep string) {
 	// to the writer.
 	inQ := qLen(s) <= base64.StdEncoding.EncodedLen(len(s))
 	if f.col+len(sep)+len(open)+len(shut)+12 > maxLine && f.col > 1 {
-		f.b = append(f.b, "\r\n"...)
+		f.end()
 		f.col = 0
 	}
 	f.stick(sep)
@@ -213,7 +226,7 @@ func (f *folder) words(s, sep string) {
 		if s = s[n:]; s == "" {
 			return
 		}
-		f.b = append(f.b, "\r\n "...)
+		f.put("\r\n ")
 		f.col = 1
 	}
 }

@@ -24,6 +24,7 @@ type frozen struct {
 	msg   *Message  // a copy that is nobody else's, where the form outlives the call
 	date  time.Time // its Date and ID, or those that it was given
 	id    string
+	made  []byte    // the ID's octets, if it was not given
 	lit   []byte    // all that is ready, one segment behind the other
 	segs  []segment // nil: lit alone is the message
 	form  form      // how it is written
@@ -77,13 +78,13 @@ func (m *Message) WriteTo(w io.Writer) (int64, error) {
 // make room for than to lay out.
 var writing = sync.Pool{New: func() any { return new(frozen) }}
 
-// release gives a form back for other messages. A long one is let go.
+// release gives a form back for other messages; what it was made of is written over then. A long one is let go.
 func (f *frozen) release() {
 	lit := f.lit[:0]
 	if cap(lit) > inlineText {
 		lit = nil
 	}
-	*f = frozen{lit: lit}
+	*f = frozen{lit: lit, made: f.made}
 	writing.Put(f)
 }
 
@@ -97,7 +98,8 @@ func (f *frozen) freeze(m *Message, want form, nesting int) error {
 		f.date = time.Now()
 	}
 	if f.id == "" && !m.Header.Has("Message-ID") {
-		f.id = newID(m.From)
+		f.made = appendID(f.made[:0], m.From)
+		f.id = stringOf(f.made)
 	}
 	return f.render(want, nesting)
 }

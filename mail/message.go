@@ -212,11 +212,13 @@ func (m *Message) resent(want ...string) []Address {
 
 // newID makes a Message-ID: 128 random bits, and the domain of an author, so that no host is told (RFC 5322, 3.6.4).
 // RFC 5322, 3.6.4 suggests the host's own name to the right of the @; random bits make it unique without one.
-func newID(from []Address) string {
+func newID(from []Address) string { return string(appendID(make([]byte, 0, 96), from)) }
+
+// appendID appends what newID makes.
+func appendID(b []byte, from []Address) []byte {
 	e := entropies.Get().(*entropy)
 	random := e.take()
 	entropies.Put(e)
-	b := make([]byte, 0, 96)
 	b = hex.AppendEncode(b, random[:])
 	b = append(b, '@')
 	spec := ""
@@ -224,10 +226,10 @@ func newID(from []Address) string {
 		spec, _, _ = toASCII(from[0].Address)
 	}
 	_, domain := cutAddress(spec)
-	if domain == "" || len(domain) > 255 || !isASCII(domain) {
+	if domain == "" || len(domain) > 255 {
 		domain = "localhost.invalid" // never a real one; writing will refuse such an author anyway
 	}
-	return string(append(b, domain...))
+	return append(b, domain...)
 }
 
 // An entropy is random octets of crypto/rand that nobody has used yet: asking the system for each 16 of them is a tenth of what

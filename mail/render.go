@@ -40,7 +40,7 @@ func (r *renderer) header(body *plan) error {
 		}
 	}
 	for k := fieldDate; k < fieldKinds; k++ {
-		if placed&(1<<k) != 0 || k == fieldMIMEVersion || k == fieldContent {
+		if placed&(1<<k) != 0 || !r.has(k) {
 			continue
 		}
 		if err := r.known(k); err != nil {
@@ -54,7 +54,7 @@ func (r *renderer) header(body *plan) error {
 	}
 	// RFC 2045, 4: without MIME-Version a reader may take all that follows for plain text.
 	if done&(1<<fieldMIMEVersion) == 0 {
-		r.f.b = append(r.f.b, "MIME-Version: 1.0\r\n"...)
+		r.f.put("MIME-Version: 1.0\r\n")
 	}
 	if done&(1<<fieldContent) == 0 {
 		return r.content(body)
@@ -89,7 +89,7 @@ func (r *renderer) placed(f *Field, done *uint32, body *plan) error {
 	case k == fieldContent:
 		return r.content(body)
 	case k == fieldMIMEVersion && f.raw == "":
-		r.f.b = append(r.f.b, "MIME-Version: 1.0\r\n"...)
+		r.f.put("MIME-Version: 1.0\r\n")
 		return nil
 	case k == fieldMIMEVersion || !r.has(k) || f.raw != "" && r.same(k, f) && r.cleanRaw(f.raw):
 		return r.field(f)
@@ -161,16 +161,15 @@ func (r *renderer) same(k fieldKind, f *Field) bool {
 	return false
 }
 
-// known lays out a field of Message, if it is set.
+// known lays out a field of Message that has something for it.
 // Errors begin with the field's name, for that is where the author will look.
 func (r *renderer) known(k fieldKind) error {
 	m, f := r.m, &r.f
-	if !r.has(k) {
-		return nil
-	}
 	switch k {
 	case fieldDate:
-		f.b = append(appendDate(append(f.b, "Date: "...), r.date), "\r\n"...)
+		f.put("Date: ")
+		f.b = appendDate(f.b, r.date)
+		f.end()
 	case fieldFrom:
 		return r.addresses("From", m.From)
 	case fieldSender:
@@ -245,7 +244,7 @@ func (r *renderer) ids(name string, list ...string) error {
 // systems, and a reply has to name them as they are.
 func validID(id string, lenient bool) bool {
 	for i := range len(id) {
-		if c := id[i]; c <= ' ' || c >= 0x7f || c == '<' || c == '>' {
+		if classes[id[i]]&classID == 0 {
 			return false
 		}
 	}
@@ -383,7 +382,9 @@ func (r *renderer) content(pl *plan) error {
 // Saying it would be legal and is what most programs do; ours is the shorter header.
 func (r *renderer) encoding(enc transferEncoding) {
 	if enc != enc7bit {
-		r.f.b = append(append(append(r.f.b, "Content-Transfer-Encoding: "...), enc.String()...), "\r\n"...)
+		r.f.put("Content-Transfer-Encoding: ")
+		r.f.put(enc.String())
+		r.f.end()
 	}
 }
 
@@ -440,7 +441,7 @@ func (r *renderer) textFields() {
 	if len(r.m.Header.fields) == 0 && len(r.m.Text) <= inlineText {
 		// These are the last fields: if the text is plain, it and all that describes it are laid out at one go.
 		mark := len(r.f.b)
-		r.f.b = append(r.f.b, "Content-Type: text/plain; charset=utf-8\r\n\r\n"...)
+		r.f.put("Content-Type: text/plain; charset=utf-8\r\n\r\n")
 		if r.f.b, r.laid = appendPlain(r.f.b, r.m.Text); r.laid {
 			return
 		}
@@ -450,7 +451,7 @@ func (r *renderer) textFields() {
 	s.text(r.m.Text)
 	r.textEnc = s.choose(r.form.eightBit)
 	r.gains.eightBit = r.textEnc != enc7bit && s.choose(true) == enc8bit
-	r.f.b = append(r.f.b, "Content-Type: text/plain; charset=utf-8\r\n"...)
+	r.f.put("Content-Type: text/plain; charset=utf-8\r\n")
 	r.encoding(r.textEnc)
 }
 

@@ -171,15 +171,22 @@ func TestRecipientsOfHeader(t *testing.T) {
 	}
 }
 
-// No two messages have one identifier, however many are made at once.
+// No two messages have one identifier, however many are made or written at once, and each is written whole.
 func TestNewIDs(t *testing.T) {
 	const n, each = 8, 500
-	ids := make(chan string, n*each)
+	ids := make(chan string, 2*n*each)
+	m := &Message{From: List("ann@example.com"), Text: "x"}
 	var group sync.WaitGroup
 	for range n {
 		group.Go(func() {
 			for range each {
-				ids <- newID(List("ann@example.com"))
+				ids <- newID(m.From)
+				var b strings.Builder
+				if _, err := m.WriteTo(&b); err != nil {
+					t.Error(err)
+				}
+				h := ParseHeader(b.String())
+				ids <- trimID(h.Value("Message-ID"))
 			}
 		})
 	}
