@@ -127,16 +127,13 @@ var hostile = []struct {
 	what string
 	raw  func() []byte
 }{
-	{"hostile: 5,000 multiparts in each other", func() []byte {
-		var b bytes.Buffer
-		for i := range 5000 {
-			fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i)
-		}
-		b.WriteString("\r\nx\r\n")
-		for i := range 5000 {
-			fmt.Fprintf(&b, "--b%d--\r\n", 4999-i)
-		}
-		return b.Bytes()
+	{"hostile: 5,000 multiparts in each other", func() []byte { return nested(5000) }},
+	{"hostile: 100,000 multiparts in each other", func() []byte { return nested(100_000) }},
+	{"hostile: 20,000 messages in each other", func() []byte {
+		return []byte(strings.Repeat("Content-Type: message/rfc822\r\n\r\n", 20_000) + "x\r\n")
+	}},
+	{"hostile: 100,000 encoded words", func() []byte {
+		return []byte("Subject: " + strings.Repeat("=?utf-8?q?=C3=A4?= ", 100_000) + "\r\n\r\nbody\r\n")
 	}},
 	{"hostile: 200,000 parts", func() []byte {
 		return []byte("Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\nx\r\n", 200_000) + "--b--\r\n")
@@ -144,6 +141,19 @@ var hostile = []struct {
 	{"hostile: a header of 20 MB", func() []byte {
 		return []byte("From: a@example.com\r\nX-Long: " + strings.Repeat("x", 20_000_000) + "\r\n\r\nbody\r\n")
 	}},
+}
+
+// nested gives n multiparts in each other, each closed.
+func nested(n int) []byte {
+	var b bytes.Buffer
+	for i := range n {
+		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i)
+	}
+	b.WriteString("\r\nx\r\n")
+	for i := range n {
+		fmt.Fprintf(&b, "--b%d--\r\n", n-1-i)
+	}
+	return b.Bytes()
 }
 
 // measureHostile gives the CPU time and the memory that parsing hostile messages takes: less than 100 ms, and less than

@@ -117,9 +117,11 @@ func TestComposingCases(t *testing.T) {
 			return ""
 		}},
 	} {
-		if how := c.check(composed(c.change)); how != "" {
-			t.Errorf("%s: %s", c.name, how)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if how := c.check(composed(c.change)); how != "" {
+				t.Error(how)
+			}
+		})
 	}
 }
 
@@ -160,8 +162,10 @@ func TestParsingCases(t *testing.T) {
 		}, "a.txt Cat <nil>"},
 		{"base64 with a list's footer below it", "Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\nSGVsbG8u\n_______________\nlist mailing list\nhttps://example.com/list\n", text, "Hello."},
 	} {
-		if got := c.get(parsed(t, c.raw)); got != c.want {
-			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.get(parsed(t, c.raw)); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }

@@ -397,6 +397,12 @@ func TestReceived(t *testing.T) {
 	if r := ParseReceived("(qmail 1 invoked by uid 2); 21 Nov 2026 08:00:00 -0000"); !r.Date.Equal(want.Date) || r.From != "" {
 		t.Errorf("qmail's: got %+v", r)
 	}
+	if r := ParseReceived(" (from ann@localhost) by in.example.net (8.12/Submit) id iBA; 21 Nov 2026 08:00:00 GMT"); r.From != "ann@localhost" || r.By != "in.example.net" || r.ID != "iBA" {
+		t.Errorf("Sendmail's: got %+v", r)
+	}
+	if r := ParseReceived("(from host [192.0.2.1]) by in.example.net"); r.From != "host" || r.IP != netip.MustParseAddr("192.0.2.1") || r.By != "in.example.net" {
+		t.Errorf("a host in a comment: got %+v", r)
+	}
 }
 
 var errBroken = errors.New("broken")

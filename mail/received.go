@@ -39,6 +39,10 @@ func ParseReceived(value string) Received {
 	if r.out.Date.IsZero() {
 		r.out.Date, _ = parseDate(s) // QUIRK: the semicolon is left out
 	}
+	// QUIRK: Sendmail writes "(from ann@localhost) by host" of what a program on its own host has handed over.
+	if rest, ok := cutPrefixFold(trimSpace(clauses), "(from "); ok {
+		clauses = "from " + rest
+	}
 	for len(clauses) > 0 {
 		switch c := clauses[0]; {
 		case isSpace(c) || c == ';':
@@ -101,7 +105,7 @@ func (r *receivedReader) word(s string) {
 	}
 	switch {
 	case r.clause != nil:
-		*r.clause = trimID(strings.TrimRight(s, ",;"))
+		*r.clause = trimID(strings.TrimRight(s, ",;)"))
 		r.clause = nil
 	// QUIRK: "with Microsoft SMTPSVC" is the one protocol of two words that is seen daily.
 	case r.with:
