@@ -343,7 +343,7 @@ func (in *Inbox) message(ctx context.Context, id string) (*messageJSON, error) {
 	j.ID, j.Received, j.Size = e.ID, s.Received, e.Size
 	j.Session = &mailjson.Session{IP: e.IP, Host: e.Host, TLS: e.TLS, User: e.User}
 	j.Envelope = &mailjson.Envelope{Sender: e.Envelope.From, Recipients: s.Recipients}
-	j.Original = apiPath + "messages/" + e.ID + "/raw"
+	j.Original = in.at(apiPath + "messages/" + e.ID + "/raw")
 	return j, nil
 }
 
@@ -413,6 +413,7 @@ var document []byte
 // apiDocument answers with the description of all this.
 func (in *Inbox) apiDocument(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/json")
+	// What is relative in a description is so to where it was read from (OpenAPI 3.1, 4.6).
 	_, _ = w.Write(document) // the client may have gone
 	return nil
 }

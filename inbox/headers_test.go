@@ -14,7 +14,7 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 	r := start(t, nil)
 	id := r.mustDeliver("From: ann@example.com\r\nSubject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>x\r\n" +
 		"--b\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.StdEncoding.EncodeToString(inbox.Drawn(t, "png", 3, 3)) + "\r\n--b\r\nContent-Type: application/pdf\r\n\r\n%PDF-1.4\r\n--b--\r\n")
-	const page = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	const page = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; base-uri 'self'; frame-ancestors 'none'"
 	const inert = "default-src 'none'; frame-ancestors 'none'; sandbox"
 	for _, c := range []struct{ path, policy, kept string }{
 		{"/", page, "no-store"}, {"/list", page, "no-store"}, {"/places", page, "no-store"}, {"/messages/" + id, page, "no-store"}, {"/messages/" + id + "/pane", page, "no-store"},

@@ -18,7 +18,7 @@ import (
 // pagePolicy is the Content-Security-Policy of the page: its own script and
 // style, frames of its own, nothing inline and nothing from elsewhere.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
-	"frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	"frame-src 'self'; form-action 'self'; base-uri 'self'; frame-ancestors 'none'"
 
 // routes returns the handler of all paths.
 func (in *Inbox) routes() http.Handler {
@@ -32,7 +32,34 @@ func (in *Inbox) routes() http.Handler {
 	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		in.shut(w, r, http.StatusForbidden, "This request comes from another site, and may change nothing here.")
 	}))
-	return in.guard(own.Handler(mux))
+	return in.guard(in.below(own.Handler(mux)))
+}
+
+// at returns the path for those who ask of what is at path here.
+func (in *Inbox) at(path string) string {
+	if root := strings.Trim(in.Root, "/"); root != "" {
+		return "/" + root + path
+	}
+	return path
+}
+
+// below cuts Root off the paths that have it.
+func (in *Inbox) below(next http.Handler) http.Handler {
+	root := in.at("/")
+	if root == "/" {
+		return next
+	}
+	cut := http.StripPrefix(strings.TrimSuffix(root, "/"), next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path+"/" == root:
+			http.Redirect(w, r, root, http.StatusPermanentRedirect)
+		case strings.HasPrefix(r.URL.Path, root):
+			cut.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // shut answers a request that reaches nothing, in the form that its path promises.

@@ -28,6 +28,10 @@ type Inbox struct {
 	// may be asked for. A request by any other name is refused, so that a site
 	// whose name is made to point here cannot read mail (DNS rebinding).
 	Hosts []string
+	// Root is the path at which the page and the interface are for who asks, "/mail"
+	// behind a proxy that has other things beside them; "": "/". Requests may come
+	// with it or, where the proxy has cut it off, without.
+	Root string
 	// SMTP is the address that the empty page tells to send mail to; "": it tells
 	// none.
 	SMTP string

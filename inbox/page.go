@@ -38,7 +38,7 @@ type page struct {
 func newPage(in *Inbox) *page {
 	p := &page{inbox: in, policy: newPolicy(), assets: fingerprint(), client: newLinkClient(public), scaled: make(chan struct{}, 1)}
 	p.tmpl = template.Must(template.New("").Funcs(template.FuncMap{
-		"size": human.Size, "stamp": stamp, "asset": p.asset, "spans": spans,
+		"size": human.Size, "stamp": stamp, "asset": p.asset, "spans": spans, "root": func() string { return in.at("/") },
 	}).ParseFS(files, "web/*.html"))
 	return p
 }
@@ -68,7 +68,7 @@ func (in *Inbox) pageRoutes(mux *http.ServeMux) {
 // asset returns the URL of a file of the page. It changes with the files, so that
 // a new version of the program is never shown with an old style sheet; what one
 // script imports by a relative name changes with it.
-func (p *page) asset(name string) string { return "/static/" + p.assets + "/" + name }
+func (p *page) asset(name string) string { return "static/" + p.assets + "/" + name }
 
 // fingerprint hashes the embedded files.
 func fingerprint() string {
@@ -100,6 +100,7 @@ func cached(next http.Handler) http.Handler {
 
 // A view is what the templates show: a list, a message or an error.
 type view struct {
+	Here    string // URL of the page itself, without which a #fragment is one of the list's page
 	Query   string
 	Rows    []row
 	Total   int // that match
@@ -143,6 +144,7 @@ func (p *page) handle(name string, fn func(r *http.Request) (*view, error)) http
 			}
 		}
 		v.Faulty = len(p.inbox.Faults()) > 0
+		v.Here = strings.TrimPrefix(r.URL.RequestURI(), "/")
 		// Rendered whole before any of it is sent: a template that fails half-way must
 		// not leave half a page behind a status of 200.
 		var out bytes.Buffer

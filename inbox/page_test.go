@@ -189,8 +189,8 @@ func TestViews(t *testing.T) {
 	r := start(t, nil)
 	id := r.mustDeliver("Received: from a\r\nSubject: x\r\nContent-Type: text/html\r\n\r\n<h1>Title</h1><p>Some <b>text</b>.\r\n")
 	for query, want := range map[string]string{
-		"": `src="/messages/` + id + `/html"`, "?view=text": "There is no text part", "?view=headers": "The newest is at the top", "?view=source": `<span class="name">Received:</span>`,
-		"?view=parts": "text/html", "?view=session": "client.example.com", "?view=checks": "It has HTML but no text part", "?view=nonsense": `src="/messages/`,
+		"": `src="messages/` + id + `/html"`, "?view=text": "There is no text part", "?view=headers": "The newest is at the top", "?view=source": `<span class="name">Received:</span>`,
+		"?view=parts": "text/html", "?view=session": "client.example.com", "?view=checks": "It has HTML but no text part", "?view=nonsense": `src="messages/`,
 		"?width=phone": `class="frame phone"`, "?scheme=dark": `class="frame dark inverted"`, "?width=\"><script>": `class="frame"`,
 		"?view=parts&part=1": `class="shown"`,
 	} {
@@ -251,7 +251,7 @@ func TestPlaces(t *testing.T) {
 			t.Fatalf("tags %q: %s %s", c.tags, a.Status, a.body)
 		}
 		menu := r.ask("GET", "/places", "").body
-		links := regexp.MustCompile(`<a href="(/\?query=tag[^"]*)"`).FindAllStringSubmatch(menu, -1)
+		links := regexp.MustCompile(`<a href="\.(/\?query=tag[^"]*)"`).FindAllStringSubmatch(menu, -1)
 		if len(links) != c.want {
 			t.Errorf("with the tags %q the menu has %d, want %d:\n%s", c.tags, len(links), c.want, menu)
 		}

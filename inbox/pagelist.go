@@ -69,10 +69,10 @@ func (p *page) listed(r *http.Request, q Query) (*view, error) {
 	}
 	// Beyond a bound is at least the message that it is the id of.
 	if !q.OldestFirst && found.More || q.OldestFirst && q.After != "" {
-		v.Older = "/" + parameters(v.Query, "before", v.Rows[len(v.Rows)-1].ID)
+		v.Older = "./" + parameters(v.Query, "before", v.Rows[len(v.Rows)-1].ID)
 	}
 	if q.OldestFirst && found.More || q.Before != "" {
-		v.Newer = "/" + parameters(v.Query, "order", "oldest", "after", v.Rows[0].ID)
+		v.Newer = "./" + parameters(v.Query, "order", "oldest", "after", v.Rows[0].ID)
 	}
 	return v, nil
 }
@@ -159,7 +159,7 @@ func (p *page) one(r *http.Request) (*view, error) {
 // messages there are, which the head of the list would have to say anyway.
 func (v *view) Filters() []tab {
 	filter := func(query, label string, count int) tab {
-		return tab{Name: query, Label: label, URL: "/" + parameters(query), Current: v.Query == query, Count: count}
+		return tab{Name: query, Label: label, URL: "./" + parameters(query), Current: v.Query == query, Count: count}
 	}
 	return []tab{filter("", "All", v.Stats.Messages), filter("is:unread", "Unread", v.Stats.Unread), filter("has:attachment", "Files", 0)}
 }
@@ -185,7 +185,7 @@ func (p *page) places(r *http.Request) (*view, error) {
 				continue // the inbox without a name: there is no word for it in a search
 			}
 			query := term(word, c.Name)
-			out = append(out, tab{Name: query, Label: c.Name, URL: "/" + parameters(query), Current: v.Query == query, Count: c.Messages})
+			out = append(out, tab{Name: query, Label: c.Name, URL: "./" + parameters(query), Current: v.Query == query, Count: c.Messages})
 		}
 		return out, err
 	}
@@ -228,7 +228,7 @@ func parameters(query string, more ...string) string {
 // anybody may write as they like; the envelope stands in where that says nothing.
 // The disc helps the eye: one colour for one address, whatever name it gives.
 func rowOf(e *Entry, query string) row {
-	r := row{Entry: e, URL: "/messages/" + e.ID + parameters(query)}
+	r := row{Entry: e, URL: "messages/" + e.ID + parameters(query)}
 	address := e.Envelope.From
 	if s := e.Summary; s != nil {
 		r.Subject = s.Subject
@@ -267,7 +267,7 @@ func (r row) Element() string { return "m-" + r.ID }
 func (r row) TagLinks() []span {
 	var out []span
 	for _, tag := range r.Tags {
-		out = append(out, span{tag, "/" + parameters(term("tag", tag))})
+		out = append(out, span{tag, "./" + parameters(term("tag", tag))})
 	}
 	return out
 }

@@ -37,8 +37,7 @@ type message struct {
 	Made        bool // the text was made out of the HTML, as clients do
 	Fields      []explained
 	Source      []piece
-	Cut         bool // more than is shown
-	Raw         string
+	Cut         bool      // more than is shown
 	Calendar    *calendar // nil if it brings none
 	Attachments []attachment
 	Parts       []node
@@ -89,7 +88,7 @@ func (p *page) pane(r *http.Request) (*view, error) {
 			s := summarise(m)
 			e.Summary = &s
 		}
-		v.Message = &message{row: rowOf(e, v.Query), Mail: m, Raw: apiPath + "messages/" + e.ID + "/raw", query: v.Query, look: lookOf(r), Relay: relay}
+		v.Message = &message{row: rowOf(e, v.Query), Mail: m, query: v.Query, look: lookOf(r), Relay: relay}
 		return v.Message.fill(b, r)
 	})
 	return v, err
@@ -198,8 +197,14 @@ func (m *message) url(pairs ...string) string {
 			set = append(set, pairs[i], pairs[i+1])
 		}
 	}
-	return "/messages/" + m.ID + parameters(m.query, set...)
+	return "messages/" + m.ID + parameters(m.query, set...)
 }
+
+// api returns the URL of something of the message in the JSON interface.
+func (m *message) api(what string) string { return apiPath[1:] + "messages/" + m.ID + what }
+
+// Raw returns the URL of the message as it arrived.
+func (m *message) Raw() string { return m.api("/raw") }
 
 // chooseTab lists the ways to look at the message and picks the one that was
 // asked for, or else the first.
@@ -247,7 +252,7 @@ func (m *message) fillHTML(width string) {
 			note("It has no colours of its own for the dark. Many clients turn the light ones round, about like this.")
 		}
 	}
-	m.Frame = "/messages/" + m.ID + "/html" + parameters("", m.look.parameters()...)
+	m.Frame = "messages/" + m.ID + "/html" + parameters("", m.look.parameters()...)
 	// Each choice keeps the others: a phone in the dark is two clicks, in either order.
 	choice := func(label, width string, l look) tab {
 		pairs := append([]string{"view", "html", "width", width}, l.parameters()...)

@@ -68,10 +68,10 @@ func (m *message) attachments() {
 func (m *message) attachmentOf(part *mail.Part, path string, inline bool) attachment {
 	out := attachment{
 		Name: safeName(part.Name(), path, part.Type()), Type: part.Type(), Size: decodedSize(part), Inline: inline, Part: path, CID: part.CID(),
-		URL: apiPath + "messages/" + m.ID + "/parts/" + path, View: m.url("view", "parts", "part", path),
+		URL: m.api("/parts/" + path), View: m.url("view", "parts", "part", path),
 	}
 	if rasterOf(part).thumbed() {
-		out.Thumb = "/messages/" + m.ID + "/parts/" + path + "/thumb"
+		out.Thumb = "messages/" + m.ID + "/parts/" + path + "/thumb"
 	}
 	return out
 }
@@ -120,7 +120,7 @@ func (m *message) fillParts(chosen string) {
 		n.Note = strings.Join(notes(part), ", ")
 		if !part.IsMultipart() {
 			n.Name = oneLine(part.Name(), 100)
-			n.View, n.URL = m.url("view", "parts", "part", path), apiPath+"messages/"+m.ID+"/parts/"+path
+			n.View, n.URL = m.url("view", "parts", "part", path), m.api("/parts/"+path)
 		}
 		if n.Current = path == chosen && chosen != ""; n.Current && !part.IsMultipart() {
 			m.Preview = m.previewOf(part, path)
@@ -149,7 +149,7 @@ func (m *message) previewOf(part *mail.Part, path string) *preview {
 	// Bytes come before words: a picture that calls itself text is a picture, and a
 	// script that calls itself a picture is nothing that is shown.
 	media := part.Type()
-	source := "/messages/" + m.ID + "/parts/" + path + "/show"
+	source := "messages/" + m.ID + "/parts/" + path + "/show"
 	if p := rasterOf(part); p != nil {
 		v.Kind, v.Source, v.Width, v.Height = "picture", source, p.size.X, p.size.Y
 		if !p.shown() {

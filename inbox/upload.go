@@ -71,7 +71,7 @@ func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", apiPath+"messages/"+id)
+	w.Header().Set("Location", in.at(apiPath+"messages/"+id))
 	answer(w, http.StatusCreated, map[string]string{"id": id})
 	return nil
 }

@@ -125,6 +125,7 @@ func (in *Inbox) apiEvents(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusServiceUnavailable, "more than %d streams of events are open", maxStreams)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would gather events until it has enough of them
 	s := stream{w, http.NewResponseController(w)}
 	hello := "retry: 1000\n\n"
 	if r.Header.Get("Last-Event-ID") != "" {

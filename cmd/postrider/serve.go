@@ -164,7 +164,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err := v.files(); err != nil {
 		return err
 	}
-	v.inbox = &inbox.Inbox{Hosts: o.webHosts, OnMail: frugal(v.printMail), Logger: v.log}
+	v.inbox = &inbox.Inbox{Hosts: o.webHosts, Root: o.webPath, OnMail: frugal(v.printMail), Logger: v.log}
 	if o.tries() {
 		v.inbox.Offer = []string{"DSN", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
 	}

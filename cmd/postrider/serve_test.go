@@ -101,6 +101,8 @@ func TestServeRefuses(t *testing.T) {
 		{"serve --smtp off --web off", 64, "nothing to serve"},
 		{"serve --print all", 64, "line or full"},
 		{"serve --data=", 64, "give a directory"},
+		{"serve --web-path /a/../b", 64, "as /mail"},
+		{"serve --web-path http://example.com/mail", 64, "as /mail"},
 		{"serve --tls-cert " + certFile, 64, "go together"},
 		{"serve --acme mail.example.com --tls-cert " + certFile + " --tls-key " + keyFile, 64, "give one of them"},
 		{"serve --smtps 127.0.0.1:0", 64, "needs --tls-cert"},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,9 @@ import (
 // What serve refuses to do: a flag that is wrong is said in one line before anything is made. What could harm others is
 // not done by default: a server that everybody can reach and that takes all mail, or shows it, has to be asked for by
 // name.
+
+// pathForm is what stands for itself in a URL's path, and leads nowhere else.
+var pathForm = regexp.MustCompile(`^/?([A-Za-z0-9_-][A-Za-z0-9._-]*/?)*$`)
 
 // check refuses what is wrong or would be dangerous on these ports.
 func (o *serveOptions) check(ports []*port) error {
@@ -40,6 +44,8 @@ func (o *serveOptions) check(ports []*port) error {
 		return flagf(exitUsage, "print", " %q: it is line or full", o.print)
 	case o.data == "":
 		return flagf(exitUsage, "data", " is empty: give a directory")
+	case !pathForm.MatchString(o.webPath):
+		return flagf(exitUsage, "web-path", " %q: give a path of letters, digits, ., _, - and /, as /mail", o.webPath)
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return usagef("--tls-cert and --tls-key go together")
 	case o.tlsCert != "" && o.acme != nil:

@@ -45,6 +45,7 @@ type serveOptions struct {
 	accept          []string
 	webAuth         string
 	webHosts        []string
+	webPath         string
 	open            bool
 
 	onMail, onRcpt, onAuth string
@@ -80,6 +81,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.accept, "accept", nil, "accept mail for these `DOMAINS` only, or for any")
 	f.StringVar(&o.webAuth, "web-auth", "", "`FILE` of users who may see the web page, or off for everybody")
 	f.StringSliceVar(&o.webHosts, "web-host", nil, "`NAME` by which browsers may ask for the page, besides localhost")
+	f.StringVar(&o.webPath, "web-path", "/", "`PATH` at which a proxy shows the page, as /mail")
 	f.BoolVar(&o.open, "open", false, "allow everything on every address, passwords in clear too: for a test server")
 	f.StringVar(&o.onMail, "on-mail", "", "ask `COMMAND` or URL about each message before it is accepted")
 	f.StringVar(&o.onRcpt, "on-rcpt", "", "ask `COMMAND` or URL about each recipient")
@@ -228,6 +230,9 @@ data = postrider-data
 # Who may see the page, where others can reach it, and by which names they ask for it.
 ;web_auth = users
 ;web_host = mail.example.com
+
+# Where a proxy in front shows the page, if other things are beside it.
+;web_path = /mail
 
 # Commands or URLs that are asked before something is accepted. They count only in a file that is named:
 # postrider serve mail.ini

@@ -19,7 +19,7 @@ func (w *web) hold(t *testing.T, name, method, path string) {
 	eval[bool](t, w.ctx, fmt.Sprintf(`((name, method, path) => {
 		const ask = window.fetch, held = (window.held ??= {})[name] = { asked: false }
 		window.fetch = (url, how = {}) => {
-			if (held.asked || (how.method ?? "GET") !== method || !path.test(new URL(url, location).pathname)) return ask(url, how)
+			if (held.asked || (how.method ?? "GET") !== method || !path.test(new URL(url, document.baseURI).pathname)) return ask(url, how)
 			held.asked = true
 			return new Promise((done, failed) => {
 				held.go = () => done(ask(url, { ...how, signal: null }))

@@ -95,9 +95,9 @@ const forms = {
     for (const file of form.elements.files.files) message.attachments.push({ name: file.name, type: file.type, content: await encoded(file) })
     for (const [name, value] of [['In-Reply-To', form.dataset.reply], ['References', form.dataset.references]])
       if (value) message.headers.push([name, value.split(' ').map(id => `<${id}>`).join(' ')])
-    const made = await ask('POST', how === 'send' ? '/api/v1/send' : api, message)
+    const made = await ask('POST', how === 'send' ? 'api/v1/send' : api, message)
     if (made?.results) fate(made)
-    if (made) { if (made.id) show('/messages/' + made.id); else home() }
+    if (made) { if (made.id) show('messages/' + made.id); else home() }
   },
   async faults(form, how) {
     const lines = form.elements.rules.value.split('\n').map(l => l.trim()).filter(Boolean)
@@ -117,10 +117,10 @@ document.addEventListener('submit', event => {
 
 // misbehave sets rules; what is wrong with one is told, and then the old ones stay. The bar and the form are shown anew.
 export async function misbehave(lines) {
-  const set = await ask('PUT', '/api/v1/faults', { faults: lines.map(rule => ({ rule })) })
+  const set = await ask('PUT', 'api/v1/faults', { faults: lines.map(rule => ({ rule })) })
   if (!set) return
   tell(set.faults.length ? 'The server misbehaves from now on.' : 'The server behaves again.')
-  const answer = await piece('/faults').catch(() => null)
+  const answer = await piece('faults').catch(() => null)
   if (!answer?.ok) return
   const page = parse(answer.html)
   $('#faulty').innerHTML = $('#faulty', page).innerHTML
@@ -131,7 +131,7 @@ export async function misbehave(lines) {
 export async function links() {
   const button = $('[data-do=links]', pane), into = $('#links', pane) // the reader may be elsewhere when they have been looked at
   button.disabled = true
-  const answer = await fetch(`/messages/${openID()}/links`, { method: 'POST' }).then(a => a.text()).catch(() => null)
+  const answer = await fetch(`messages/${openID()}/links`, { method: 'POST' }).then(a => a.text()).catch(() => null)
   button.disabled = false
   if (answer === null) tell('The server does not answer.')
   else into.innerHTML = answer

@@ -115,7 +115,7 @@ function trim(atTop) {
 // link puts a link at one end of the window, to what is beyond it.
 function link(where) {
   const ends = rows()
-  const href = where === 'newer' ? '/' + ofWindow({ order: 'oldest', after: idOf(ends[0]) }) : '/' + ofWindow({ before: idOf(ends.at(-1)) })
+  const href = where === 'newer' ? './' + ofWindow({ order: 'oldest', after: idOf(ends[0]) }) : './' + ofWindow({ before: idOf(ends.at(-1)) })
   const a = $('a.' + where, list) ?? Object.assign(document.createElement('a'), { className: 'more ' + where, textContent: where === 'newer' ? 'Newer messages' : 'Older messages' })
   a.href = href
   if (!a.isConnected) where === 'newer' ? $('.rows', list).before(a) : $('.rows', list).after(a)
@@ -126,7 +126,7 @@ async function extend(where, want) {
   const edge = $('a.' + where, list)
   const url = new URL(edge.href)
   url.searchParams.set('limit', Math.min(Math.max(page, Math.ceil(want)), 1000)) // a part of a row is one more
-  const answer = await piece('/list' + url.search)
+  const answer = await piece('list' + url.search)
   if (!answer.ok) return false
   const fresh = parse(answer.html), got = fresh.querySelectorAll('li[data-id]')
   // The counts first: how tall the room is goes by them.
@@ -149,7 +149,7 @@ async function jump(to) {
   const where = to <= 0 ? {} : to >= 1 ? { order: 'oldest' }
     // Between two ids whose times are known the server goes by time, so that a step costs the same wherever it leads.
     : index < before ? { after: idOf(all[0]), skip: index / before } : { before: idOf(all.at(-1)), skip: (index - before - n) / (total - before - n) }
-  const answer = await piece('/list' + ofWindow(where))
+  const answer = await piece('list' + ofWindow(where))
   if (!answer.ok) return false
   put(parse(answer.html), to >= 1 ? Infinity : index)
   return true
@@ -220,11 +220,11 @@ export const reload = once(() => inTurn(async () => {
   const wanted = query(), turn = renewed, another = wanted !== listed || turn !== seen
   const held = !another && newer() && rows()[0]
   const limit = another ? page : Math.min(Math.max(rows().length, page), 1000)
-  const answer = await piece('/list' + withQuery({ limit, ...(held && { before: idOf(held) }) }, wanted))
+  const answer = await piece('list' + withQuery({ limit, ...(held && { before: idOf(held) }) }, wanted))
   const fresh = parse(answer.html)
   // A window that is elsewhere stays there, from its first row on.
   if (held && $('.rows', fresh)) { // the first row itself is not before it
-    const one = await piece(`/messages/${idOf(held)}/row${withQuery({}, wanted)}`)
+    const one = await piece(`messages/${idOf(held)}/row${withQuery({}, wanted)}`)
     const row = one.ok && $('li', parse(one.html))
     if (row) $('.rows', fresh).prepend(row)
   }
@@ -259,7 +259,7 @@ export const arrived = once(() => inTurn(async () => {
   const first = rows()[0]
   if (!first) return void reload()
   if (newer()) return void counted()
-  const answer = await piece('/list' + ofWindow({ after: idOf(first) }))
+  const answer = await piece('list' + ofWindow({ after: idOf(first) }))
   const fresh = parse(answer.html)
   // In a flood the newest page is all that is wanted; fetching what lies between would go on for ever.
   if (!answer.ok || older(fresh)) return void reload() // more than a page of them
@@ -295,7 +295,7 @@ function adopt(root) {
 // changed fetches one row again.
 export const changed = id => inTurn(async () => {
   counted() // whether its row is here or not
-  const answer = rowOf(id) && await piece(`/messages/${id}/row${ofWindow()}`)
+  const answer = rowOf(id) && await piece(`messages/${id}/row${ofWindow()}`)
   const fresh = answer?.ok && $('li', parse(answer.html)), row = rowOf(id), focus = document.activeElement
   if (!fresh || !row) return
   const focused = row.contains(focus)
@@ -317,7 +317,7 @@ export function gone(...ids) {
 export const counted = once(() => inTurn(async () => {
   const first = rows()[0]
   if (!first) return void reload()
-  recount(parse((await piece('/list' + ofWindow({ after: idOf(first), limit: 1 }))).html))
+  recount(parse((await piece('list' + ofWindow({ after: idOf(first), limit: 1 }))).html))
   measure()
   settle()
 }))

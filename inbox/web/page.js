@@ -8,7 +8,7 @@ import { look, looked, notify, setting, settings } from './settings.js'
 export const pane = $('#pane')
 const side = $('#side'), top = $('#top'), places = $('#places'), say = $('#status'), live = $('#live'), search = $('.search input')
 const toast = $('#toast'), picking = $('#picking')
-export const api = '/api/v1/messages'
+export const api = 'api/v1/messages'
 let idle = document.body.dataset.view === 'list' && rows().length && pane.innerHTML // what the pane shows when nothing is open, if it is known
 let opening = 0 // counts what was asked for, so that a late answer does not replace a newer one
 let choices = 0 // counts where the reader went by name, so that a step that is still waiting does not lead on from there
@@ -33,6 +33,7 @@ export function settle() {
   }
   // The server writes hidden what does nothing without this script.
   for (const hidden of document.querySelectorAll('[data-do][hidden], .pick[hidden], #places[hidden]')) hidden.hidden = false
+  $('.skip').href = location.pathname + location.search + '#pane' // a bare #pane is one of the list's page, which is the base
   picking.hidden = !picked.size
   side.classList.toggle('picking', picked.size > 0)
   $('b', picking).textContent = picked.size
@@ -46,7 +47,7 @@ let counting = 0
 async function opened() {
   const turn = ++counting
   if (!places.open) return
-  const answer = await piece('/places' + withQuery()).catch(() => null)
+  const answer = await piece('places' + withQuery()).catch(() => null)
   if (!answer?.ok || turn !== counting) return
   $('div', places).innerHTML = answer.html
   settle()
@@ -62,7 +63,7 @@ export function welcome() {
 async function rest() {
   const turn = opening
   if (!idle || !rows().length) {
-    const answer = await piece('/').catch(() => null)
+    const answer = await piece('./').catch(() => null)
     const fresh = answer?.ok && $('#pane', parse(answer.html))
     if (!fresh || turn !== opening) return
     idle = $('.art', fresh) ? null : fresh.innerHTML
@@ -78,7 +79,7 @@ export async function show(url, push = true) {
   if (!answer) return tell('That did not work: the server does not answer.')
   // Asked once more: the reader may have typed on while the server answered.
   const to = searched(url)
-  const id = to.pathname.split('/')[2]
+  const id = to.pathname.match(/\/messages\/([^/]+)/)?.[1]
   const other = !id || openID() !== id
   const focused = !other && document.activeElement.closest?.('#pane a')?.getAttribute('href')
   pane.innerHTML = answer.html
@@ -103,7 +104,7 @@ export async function show(url, push = true) {
 
 // searched is a URL with what is searched for now: a link may have been written before.
 function searched(url) {
-  const to = new URL(url, location)
+  const to = new URL(url, document.baseURI)
   if (query()) to.searchParams.set('query', query())
   else to.searchParams.delete('query')
   return to
@@ -124,7 +125,7 @@ export function home(push = true) {
   opening++
   choices++
   const from = openID()
-  if (push) history.pushState(null, '', '/' + withQuery())
+  if (push) history.pushState(null, '', './' + withQuery())
   document.body.dataset.view = 'list'
   pane.replaceChildren()
   rest()
@@ -254,7 +255,7 @@ const keys = {
   U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
   '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() }, '?': acts.keys,
   A: readAll, m: () => { places.open = true }, ',': acts.settings,
-  c: () => show('/compose'), f: () => show('/faults'), r: () => write('r'), w: () => write('w'),
+  c: () => show('compose'), f: () => show('faults'), r: () => write('r'), w: () => write('w'),
 }
 for (let n = 1; n <= 9; n++) keys[n] = () => tab(n - 1)
 
@@ -303,7 +304,7 @@ document.addEventListener('click', event => {
     else if ('open' in link.dataset) { choices++; if (link.closest('.choices')) looked(new URL(link.href)); show(link.href) }
     // Scrolled rather than followed: what is seen then is fetched as if the reader had scrolled.
     else if (link.matches('.more')) list.scrollTop += link.matches('.older') ? list.clientHeight : -list.clientHeight
-    else if (link.classList.contains('brand')) location = '/'
+    else if (link.classList.contains('brand')) location = document.baseURI
     else home()
     return
   }
@@ -315,7 +316,7 @@ addEventListener('popstate', () => {
   // The address has changed already: everything is brought to where it is now, and nothing is written to the history.
   search.value = query()
   choices++
-  if (location.pathname === '/') home(false)
+  if (location.pathname === new URL(document.baseURI).pathname) home(false)
   else show(location.href, false)
   reload()
 })
@@ -331,7 +332,7 @@ function find() {
 }
 
 // New mail. The browser opens the stream again by itself when it breaks, and then everything is read anew.
-const stream = new EventSource('/api/v1/events')
+const stream = new EventSource('api/v1/events')
 stream.onopen = () => {
   live.dataset.on = 'true'
   live.textContent = 'live'
@@ -341,7 +342,7 @@ stream.onerror = () => { live.dataset.on = 'false'; live.textContent = 'offline'
 stream.addEventListener('message', event => {
   if (!event.data) return
   const m = JSON.parse(event.data)
-  notify(m, id => show('/messages/' + id))
+  notify(m, id => show('messages/' + id))
   say.textContent = `New message from ${m.from[0]?.name || m.from[0]?.address || m.sender}: ${m.subject}`
   arrived()
 })
