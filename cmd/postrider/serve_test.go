@@ -86,6 +86,8 @@ func TestServeRefuses(t *testing.T) {
 	write(t, twice, "port = 2525\nport = 2526\n")
 	write(t, noBool, "port = 2525\nopen = perhaps\n")
 	usersFile := withUsers(t, "ann", "secret")
+	badSecret := filepath.Join(dir, "secret")
+	write(t, badSecret, "whsec_!")
 
 	for _, c := range []struct {
 		args string
@@ -126,6 +128,8 @@ func TestServeRefuses(t *testing.T) {
 		{"serve --on-auth raw:cat", 64, "--on-auth: raw: is for messages"},
 		{"serve --on-mail http://127.0.0.1:1/", 64, "POSTRIDER_HOOK_SECRET"},
 		{"serve --hook-secret-file " + dir + "/none", 66, "no such file"},
+		{"serve --hook-secret-file " + dir, 66, "is a directory"},
+		{"serve --hook-secret-file " + badSecret, 78, "--hook-secret-file: what follows whsec_ is not base64"},
 		{"serve --init " + file, 73, "is there already"},
 		{"serve --init " + dir + "/none/mail.ini", 73, "no such file"},
 		{"serve " + hooks, 78, hooks + ": configuration, line 2: on_mail: exec: "},

@@ -104,7 +104,7 @@ func keepLimit(r *inbox.Retention, text string) error {
 	for i, unit := range []string{"kb", "mb", "gb", "tb"} {
 		if number, ok := strings.CutSuffix(strings.ToLower(text), unit); ok {
 			n, err := strconv.ParseFloat(number, 64)
-			if err != nil || n <= 0 || n > 1e6 {
+			if err != nil || !(n > 0 && n <= 1e6) { // so that NaN is out too
 				return wrong
 			}
 			r.Bytes = int64(n * []float64{1e3, 1e6, 1e9, 1e12}[i])

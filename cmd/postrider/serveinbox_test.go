@@ -126,11 +126,19 @@ func TestFrugal(t *testing.T) {
 
 func TestKeepLimit(t *testing.T) {
 	for text, want := range map[string]inbox.Retention{
-		"100": {Messages: 100}, "30d": {Age: 720 * time.Hour}, "90m": {Age: 90 * time.Minute}, "500MB": {Bytes: 500e6}, "1.5gb": {Bytes: 1.5e9},
+		"100": {Messages: 100}, "1": {Messages: 1}, "30d": {Age: 720 * time.Hour}, "1d": {Age: 24 * time.Hour}, "99999d": {Age: 99999 * 24 * time.Hour}, "90m": {Age: 90 * time.Minute},
+		"1ns": {Age: 1}, "1kB": {Bytes: 1e3}, "500MB": {Bytes: 500e6}, "1.5gb": {Bytes: 1.5e9}, "1TB": {Bytes: 1e12}, "1000000TB": {Bytes: 1e18},
 	} {
 		var got inbox.Retention
 		if err := keepLimit(&got, text); err != nil || got != want {
 			t.Errorf("keepLimit(%q) = %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+	// What limits nothing, or nobody can mean, is refused: 0 would be everything or nothing.
+	for _, text := range []string{"", "0", "-1", "0d", "-1d", "100000d", "1.5d", "d", "0s", "-1h", "0GB", "-1GB", "GB", "1000001TB", "infGB", "NaNGB", "1PB", "5parsecs", "10 d"} {
+		var got inbox.Retention
+		if err := keepLimit(&got, text); err == nil || got != (inbox.Retention{}) {
+			t.Errorf("keepLimit(%q) = %+v, %v; want an error", text, got, err)
 		}
 	}
 }

@@ -165,6 +165,7 @@ func TestLimit(t *testing.T) {
 func TestCommandInput(t *testing.T) {
 	t.Setenv("POSTRIDER_SECRET", "x")
 	t.Setenv("MAIL_SENDER", "somebody else")
+	t.Setenv("MAIL_USER", "somebody else") // of which the question says nothing
 	t.Setenv("LANG", "C.UTF-8")
 	dir := t.TempDir()
 	path := script(t, "cat >"+dir+"/in; env >"+dir+"/env; echo \"$#:$1:$2\" >"+dir+"/args")
@@ -189,6 +190,24 @@ func TestCommandInput(t *testing.T) {
 		}
 		if got := read("args"); got != "2:one \"word:\n" {
 			t.Errorf("%s: the arguments were %q", text, got)
+		}
+	}
+}
+
+// What is kept of an output is its beginning, however it is cut into pieces, and all of it is taken.
+func TestBounded(t *testing.T) {
+	want := strings.Repeat("0123456789", maxOutput)[:maxOutput]
+	for _, size := range []int{1, 7, maxOutput - 1, maxOutput, maxOutput + 1, 10 * maxOutput} {
+		var b bounded
+		for text := strings.Repeat("0123456789", maxOutput); text != ""; {
+			piece := text[:min(size, len(text))]
+			if n, err := b.Write([]byte(piece)); n != len(piece) || err != nil {
+				t.Fatalf("pieces of %d: got %d and %v", size, n, err)
+			}
+			text = text[len(piece):]
+		}
+		if b.String() != want {
+			t.Errorf("pieces of %d: %d octets are kept, want the first %d", size, len(b.String()), maxOutput)
 		}
 	}
 }
@@ -336,6 +355,13 @@ func TestStatuses(t *testing.T) {
 			t.Errorf("%d: it was asked %d times, want %d", c.status, len(s.asked), c.asked)
 		}
 	}
+	// An answer that breaks off is none, whatever its status was.
+	broken := newService(t, func(w http.ResponseWriter) {
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Content-Length", "100")
+		w.WriteHeader(200)
+	})
+	check(t, "half an answer", parse(t, Mail, broken.url).Ask(t.Context(), Question{}), -1, "", "")
 	// A page for people is not told to the client.
 	s := newService(t, status(403, "text/html", "<html>"))
 	check(t, "a page", parse(t, Rcpt, s.url).Ask(t.Context(), Question{}), 550, "5.7.1", "the recipient is not accepted here")

@@ -1,6 +1,8 @@
 package users_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -192,6 +194,41 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// What a hash or keys cost, and how long their parts are, is bounded on both sides: a slip in the file takes neither the
+// machine's memory nor what a password is worth. The last value on each side is taken.
+func TestBounds(t *testing.T) {
+	octets := func(n int) []byte { return bytes.Repeat([]byte{7}, n) }
+	hash := func(memory, time, threads, salt, sum int) string {
+		raw := base64.RawStdEncoding.EncodeToString
+		return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", memory, time, threads, raw(octets(salt)), raw(octets(sum)))
+	}
+	good := hash(19456, 2, 1, 16, 32)
+	keys := func(mechanism string, iterations, salt, stored, server int) string {
+		std := base64.StdEncoding.EncodeToString
+		return fmt.Sprintf("%s %s$%d:%s$%s:%s", good, mechanism, iterations, std(octets(salt)), std(octets(stored)), std(octets(server)))
+	}
+	scram := keys("SCRAM-SHA-256", 4096, 16, 32, 32)
+	for _, c := range []struct{ line, want string }{ // want "" is taken
+		{hash(8, 1, 1, 16, 32), ""}, {hash(7, 1, 1, 16, 32), "costs"}, {hash(16, 1, 2, 16, 32), ""}, {hash(15, 1, 2, 16, 32), "costs"},
+		{hash(1<<20, 1, 1, 16, 32), ""}, {hash(1<<20+1, 1, 1, 16, 32), "costs"},
+		{hash(64, 0, 1, 16, 32), "costs"}, {hash(64, 100, 1, 16, 32), ""}, {hash(64, 101, 1, 16, 32), "costs"}, {hash(64, 1, 0, 16, 32), "costs"},
+		{hash(64, 1, 1, 8, 32), ""}, {hash(64, 1, 1, 7, 32), "argon2id"}, {hash(64, 1, 1, 64, 32), ""}, {hash(64, 1, 1, 65, 32), "argon2id"},
+		{hash(64, 1, 1, 16, 16), ""}, {hash(64, 1, 1, 16, 15), "argon2id"}, {hash(64, 1, 1, 16, 64), ""}, {hash(64, 1, 1, 16, 65), "argon2id"},
+		{good + "!", "argon2id"}, {strings.Replace(good, "p=1$", "p=1$!", 1), "argon2id"}, {strings.Replace(good, "m=", "m=+", 1), "argon2id"},
+		{scram, ""}, {keys("SCRAM-SHA-1", 4096, 1, 20, 20), ""}, {keys("SCRAM-SHA-512", 4096, 1, 64, 64), ""},
+		{keys("SCRAM-SHA-256", 4095, 16, 32, 32), "SCRAM"}, {keys("SCRAM-SHA-256", 1<<22, 16, 32, 32), ""}, {keys("SCRAM-SHA-256", 1<<22+1, 16, 32, 32), "SCRAM"},
+		{keys("SCRAM-SHA-256", 4096, 0, 32, 32), "SCRAM"}, {keys("SCRAM-SHA-256", 4096, 16, 31, 32), "SCRAM"}, {keys("SCRAM-SHA-256", 4096, 16, 32, 33), "SCRAM"},
+		{keys("SCRAM-SHA-1", 4096, 16, 32, 32), "SCRAM"}, {scram + "!", "SCRAM"}, {strings.Replace(scram, "4096", "4096x", 1), "SCRAM"}, {strings.Replace(scram, "4096:", "4096:!", 1), "SCRAM"},
+		{good + strings.Repeat(" ", 15<<10), ""}, {good + strings.Repeat(" ", 17<<10), "line 1: "},
+	} {
+		path := filepath.Join(t.TempDir(), "users")
+		write(t, path, "ann:"+c.line)
+		if _, err := users.Open(path); c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%.150q: got %v, want %q", c.line, err, c.want)
+		}
+	}
+}
+
 func TestLineRefuses(t *testing.T) {
 	for _, c := range [][2]string{{"", "x"}, {"a:b", "x"}, {"a\nb", "x"}, {" a", "x"}, {"#a", "x"}, {"a", ""}, {"a\x00", "x"}, {"a", "x\x00"}} {
 		if l, err := users.Line(c[0], c[1]); err == nil {
@@ -212,6 +249,10 @@ func TestGuard(t *testing.T) {
 		if asks := w.Header().Get("WWW-Authenticate") != ""; asks != (w.Code == http.StatusUnauthorized) {
 			t.Errorf("%s: WWW-Authenticate is there: %v, and the status %d", target, asks, w.Code)
 		}
+		// A refusal that is kept would be shown to who has the password by then.
+		if keeps := w.Header().Get("Cache-Control") != "no-store"; keeps != (w.Code != http.StatusUnauthorized) {
+			t.Errorf("%s: Cache-Control is %q, and the status %d", target, w.Header().Get("Cache-Control"), w.Code)
+		}
 		return w.Code
 	}
 	for _, c := range []struct {
@@ -224,6 +265,19 @@ func TestGuard(t *testing.T) {
 		if got := ask(c.method, c.target, c.user, c.password); got != c.want {
 			t.Errorf("%s %s by %s: got %d, want %d", c.method, c.target, c.user, got, c.want)
 		}
+	}
+	// A page asks for many things: what was right is not hashed again, what is wrong is each time. Memory tells, and the
+	// clock does not: a hash takes 19 MiB.
+	cost := func(password string) int64 {
+		return testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				ask("GET", "/", "ann", password)
+			}
+		}).AllocedBytesPerOp()
+	}
+	if right, wrong := cost("s3cret"), cost("wrong"); right > 1<<20 || wrong < 19<<20 {
+		t.Errorf("a password that was right before takes %d octets, a wrong one %d", right, wrong)
 	}
 	// A password that was remembered is forgotten with the file.
 	write(t, path, line(t, "ann", "new"))
