@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -107,7 +108,7 @@ func TestEncodedWordsAreShortAndWhole(t *testing.T) {
 func TestFileNames(t *testing.T) {
 	for _, name := range []string{
 		"minutes.pdf", `Отчёт "2026"; ½ — очень длинное имя файла, которое не помещается в одну строку.pdf`, `a"b\c.txt`, "a b.txt", "=?utf-8?q?x?=.txt",
-		strings.Repeat("long", 60) + ".txt", "100%'s*.txt", "ü.txt", `c:\dir\x.txt`, "trailing ", "émoji 👍.png", "a;b=c.txt", "(comment).txt", `x:\"`,
+		strings.Repeat("long", 60) + ".txt", "100%'s*.txt", "ü.txt", `c:\dir\x.txt`, "trailing ", "émoji 👍.png", "a;b=c.txt", "(comment).txt", `x:\"`, strings.Repeat("a", 50) + "." + strings.Repeat("b", 30), "why?.pdf",
 	} {
 		m := base()
 		m.Attachments = []Attachment{FromBytes(name, []byte("content"))}
@@ -118,6 +119,11 @@ func TestFileNames(t *testing.T) {
 		}
 		if !isASCII(name) && !strings.Contains(s, "filename*") {
 			t.Errorf("%q is not written as RFC 2231 wants it:\n%s", name, s)
+		}
+		// Readers that know no RFC 2231 look for a plain name, and go by its extension.
+		plain := regexp.MustCompile(`\sname=(\S+|"[^"\\]+")\r\n`).FindStringSubmatch(s)
+		if plain == nil || !strings.HasSuffix(strings.Trim(plain[1], `"`), path.Ext(plainName(name))) || len(plain[1]) > 62 {
+			t.Errorf("%q: got the plain name %q in\n%s", name, plain, s)
 		}
 		if strings.Contains(s, `="=?`) {
 			t.Errorf("%q: an encoded word in quotes, which RFC 2047 forbids:\n%s", name, s)
@@ -194,6 +200,7 @@ func TestEncodings(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"ASCII", "plain\ntext\n", ""},
 		{"lines of 998", strings.Repeat("x", 998) + "\n", ""},
+		{"lines of 998 and CRLF", strings.Repeat("=", 998) + "\r\n", ""},
 		{"a line of 999", strings.Repeat("x", 999) + "\n", "quoted-printable"},
 		{"2,000 characters in a line", strings.Repeat("word ", 400), "quoted-printable"},
 		{"German", "Grüße aus Köln, es geht uns gut.\n", "quoted-printable"},
@@ -277,7 +284,7 @@ func TestAddressesWritten(t *testing.T) {
 	if !slices.Equal(got.From, m.From) || !slices.Equal(got.To, m.To) {
 		t.Errorf("got %q %q", got.From, got.To)
 	}
-	for _, bad := range []string{"", "a", "@b", "a@", "a b@c", "a@b c", "a@@b", "a..b@c", ".a@b", "a@b..c", "a@-b", "a@[x", "a@[1.2.3.4.5]", `"a"b@c`, "a@b>", "a@b,c@d",
+	for _, bad := range []string{"", "a", "@b", "a@", "a b@c", "a@b c", "a@@b", "a..b@c", ".a@b", "a@b..c", "a@-b", "a@[x", "a@[1.2.3.4.5]", "a@[2001:db8::1]", "a@[IPv6:192.0.2.1]", "a@[IPv6:fe80::1%eth0]", "a@[x400:y]", `"a"b@c`, "a@b>", "a@b,c@d",
 		"a@[300.1.1.1]", strings.Repeat("a", 400) + "@b", "a@b\u2028c", "\xff@b"} {
 		m.To = []Address{{Address: bad}}
 		if _, err := m.WriteTo(io.Discard); err == nil && bad != "a@b\u2028c" {

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -173,13 +174,23 @@ func (a *Attachment) made(html bool) (*Part, error) {
 	return p, nil
 }
 
-// plainName is a file name for readers that know ASCII alone, and quotes not well.
+// plainName is a file name for readers that know ASCII alone, quotes not well and RFC 2231 not at all: of what any of
+// these would need nothing is in it, and a line holds it.
 // The extension nearly always survives it, and that is what decides how the file is opened.
 func plainName(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+	const longest = 60
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' || r == '?' { // "?" begins and ends encoded words
 			return '_'
 		}
 		return r
 	}, s)
+	if len(s) <= longest {
+		return s
+	}
+	ext := path.Ext(s)
+	if len(ext) > longest/4 {
+		ext = ""
+	}
+	return s[:longest-len(ext)] + ext
 }
