@@ -2,7 +2,6 @@ package mail
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"unicode/utf8"
 
@@ -181,7 +180,7 @@ func validSpec(s string) error {
 		return wrong("has a local part that needs quotes")
 	}
 	if domain[0] == '[' {
-		if !isLiteral(domain) {
+		if address.CheckDomain(domain) != nil {
 			return wrong("has a domain literal that is none")
 		}
 	} else if !isDomain(domain) {
@@ -272,8 +271,8 @@ func isDomain(s string) bool {
 }
 
 // isDtext says that s is a domain literal as RFC 5322, 3.4.1 and 4.4 have it, whatever it means.
-// It is for reading, where the literal is only kept; isLiteral is for writing, where a server will have to
-// understand it.
+// It is for reading, where the literal is only kept; what is written must be one that a server understands (RFC 5321,
+// 4.1.3).
 func isDtext(s string) bool {
 	for i := 1; i < len(s)-1; i++ {
 		switch c := s[i]; {
@@ -284,32 +283,6 @@ func isDtext(s string) bool {
 		}
 	}
 	return len(s) > 2
-}
-
-// isLiteral: RFC 5321, 4.1.3: an IPv4 address, or a tag, a colon and what the tag stands for.
-func isLiteral(s string) bool {
-	if len(s) < 3 || s[0] != '[' || s[len(s)-1] != ']' {
-		return false
-	}
-	in := s[1 : len(s)-1]
-	if v6, ok := cutPrefixFold(in, "IPv6:"); ok {
-		a, err := netip.ParseAddr(v6)
-		// A zone names an interface of this machine, which means nothing to the host that gets the address.
-		return err == nil && a.Is6() && a.Zone() == ""
-	}
-	for i := range len(in) {
-		// dtext: RFC 5322, 3.4.1.
-		if c := in[i]; c <= ' ' || c >= 0x7f || c == '[' || c == ']' || c == '\\' {
-			return false
-		}
-	}
-	if a, err := netip.ParseAddr(in); err == nil && a.Is4() {
-		return true
-	}
-	tag, rest, ok := strings.Cut(in, ":")
-	// RFC 5321, 4.1.3: tags are registered, but none beside IPv6 ever was; one that we do not know is passed on
-	// as it is.
-	return ok && rest != "" && tag != "" && isDomain(tag)
 }
 
 // isQuotedString: RFC 5322, 3.2.4, without folding.

@@ -137,10 +137,10 @@ func (r *addressReader) read() {
 	if r.pending != "" {
 		r.keepPending()
 	}
-	if r.inGroup && r.err == nil {
+	if r.inGroup {
 		r.fail(len(r.s), "a group is not closed")
 	}
-	if r.strict && r.err == nil && len(r.out) == 0 && !r.inGroup && trimSpace(r.s) == "" {
+	if r.strict && trimSpace(r.s) == "" {
 		r.fail(0, "there is no address")
 	}
 }
@@ -291,9 +291,6 @@ func (r *addressReader) groupStart(i int) bool {
 	}
 	if r.inGroup || len(r.toks) == 0 {
 		r.fail(i, "a colon that begins no group")
-	}
-	if r.strict && r.err == nil {
-		r.phrase(r.toks)
 	}
 	if r.pending != "" {
 		r.keepPending()

@@ -163,18 +163,10 @@ func (r *addressReader) rawPhrase(toks []token) string {
 			b = append(b, r.unquote(t)...)
 			i++
 			continue
-		case 'a', 'w', '.':
-		default:
-			if r.strict {
-				r.fail(t.start, "a character that a name may not hold without quotes")
-			}
 		}
 		// Atoms that follow each other are decoded together: a character may be split between two encoded words.
 		j := i + 1
 		for j < len(toks) && toks[j].kind != '"' && toks[j].kind != '(' {
-			if k := toks[j].kind; r.strict && k != 'a' && k != 'w' && k != '.' {
-				r.fail(toks[j].start, "a character that a name may not hold without quotes")
-			}
 			j++
 		}
 		b = append(b, r.p.words(collapse(r.s[t.start:toks[j-1].end]))...)

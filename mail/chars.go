@@ -17,7 +17,7 @@ const (
 	classToken              // RFC 2045, 5.1
 	classFtext              // RFC 5322, 3.6.8: a field's name
 	classLetter             // letters and digits
-	classPlain              // may stand in unstructured text as it is: printable ASCII and tab
+	classPlain              // may stand anywhere as it is: printable ASCII and space
 	class2231               // RFC 2231, 7: attribute-char
 	classID                 // printable ASCII but angle brackets: what is in an identifier
 )
@@ -49,7 +49,7 @@ var classes = func() (t [256]uint8) {
 		if printable && c != '<' && c != '>' {
 			t[i] |= classID
 		}
-		if printable || c == ' ' || c == '\t' {
+		if printable || c == ' ' {
 			t[i] |= classPlain
 		}
 	}

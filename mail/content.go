@@ -48,7 +48,6 @@ type survey struct {
 	width   int   // the line so far
 	cr      bool  // the last octet was a CR
 	bareCR  bool
-	crs     int64 // CRs, of line ends and alone
 }
 
 // Write surveys another piece. It never fails.
@@ -80,26 +79,34 @@ func (s *survey) Write(b []byte) (int, error) {
 }
 
 // text surveys a string. Most of it is plain, which is looked at eight octets at a time.
-// A CR that ends no line is found by octets, where the CR of a CRLF is told from it by being the last of its
-// line.
+// A CR that is left when the ends of lines are gone ends none.
 func (s *survey) text(t string) {
 	s.size += int64(len(t))
 	for t != "" {
-		line := t
-		if i := strings.IndexByte(t, '\n'); i >= 0 {
-			line, t = t[:i], t[i+1:]
-		} else {
-			t = ""
-		}
+		var line string
+		line, t, _ = cutLine(t)
 		s.longest = max(s.longest, len(line))
 		b, i := bytesOf(line), 0
 		for ; i+8 <= len(b); i += 8 {
 			if !plainWord(binary.LittleEndian.Uint64(b[i:])) {
-				s.octets(line[i:i+8], i+8 == len(line))
+				s.octets(line[i : i+8])
 			}
 		}
-		s.octets(line[i:], true)
+		s.octets(line[i:])
 	}
+}
+
+// cutLine takes a line from a text, without its end: LF or CRLF. ends is false for a last one that has none.
+func cutLine(s string) (line, rest string, ends bool) {
+	i := strings.IndexByte(s, '\n')
+	if i < 0 {
+		return s, "", false
+	}
+	line, rest = s[:i], s[i+1:]
+	if i > 0 && line[i-1] == '\r' {
+		line = line[:i-1]
+	}
+	return line, rest, true
 }
 
 // plainWord says that eight octets are all from space to "~" and none of them "=": what has no top bit as it is, and gets
@@ -118,16 +125,8 @@ func plainWord(w uint64) bool {
 func appendPlain(b []byte, t string) (out []byte, ok bool) {
 	out = b
 	for t != "" {
-		line := t
-		i := strings.IndexByte(t, '\n')
-		if i >= 0 {
-			line, t = t[:i], t[i+1:]
-		} else {
-			t = ""
-		}
-		if i > 0 && line[i-1] == '\r' {
-			line = line[:i-1]
-		}
+		line, rest, ends := cutLine(t)
+		t = rest
 		if len(line) > maxBodyLine {
 			return b, false
 		}
@@ -142,15 +141,15 @@ func appendPlain(b []byte, t string) (out []byte, ok bool) {
 				return b, false
 			}
 		}
-		if out = append(out, line...); i >= 0 {
+		if out = append(out, line...); ends {
 			out = append(out, '\r', '\n')
 		}
 	}
 	return out, true
 }
 
-// octets surveys a few octets of a line, one by one. last says that they end it.
-func (s *survey) octets(b string, last bool) {
+// octets surveys a few octets of a line, one by one.
+func (s *survey) octets(b string) {
 	for i := range len(b) {
 		switch surveyTable[b[i]] {
 		case 1:
@@ -160,8 +159,7 @@ func (s *survey) octets(b string, last bool) {
 		case 3:
 			s.control++
 		case 4:
-			s.bareCR = s.bareCR || !last || i+1 < len(b)
-			s.crs++
+			s.bareCR = true
 		}
 	}
 }
@@ -210,18 +208,13 @@ func (s *survey) choose(eightBit bool) transferEncoding {
 // RFC 5321, 2.3.8: CRLF is the only line end in mail, and people's texts have any of three.
 func appendText(b []byte, s string) []byte {
 	for {
-		i := strings.IndexByte(s, '\n')
-		if i < 0 {
-			break
+		line, rest, ends := cutLine(s)
+		b = appendBareCR(b, line)
+		if !ends {
+			return b
 		}
-		line := s[:i]
-		if i > 0 && line[i-1] == '\r' {
-			line = line[:i-1]
-		}
-		b = append(appendBareCR(b, line), '\r', '\n')
-		s = s[i+1:]
+		b, s = append(b, '\r', '\n'), rest
 	}
-	return appendBareCR(b, s)
 }
 
 // appendBareCR appends a line in which each CR is a line end too.

@@ -137,7 +137,7 @@ func TestValidateOctets(t *testing.T) {
 		"quotes":       {`"a%sb"@example.com`, strings.ReplaceAll(printable, `"`, "") + "\t"},
 		"an escape":    {`"a\%sb"@example.com`, printable + "\t"},
 		"a label":      {"a@ex%sample.com", letters + "-_."},
-		"a literal":    {"a@[x:1%s]", strings.Map(func(r rune) rune { return map[bool]rune{true: -1, false: r}[strings.ContainsRune(`[]\ @`, r)] }, printable)}, // the last @ parts an address,
+		"a literal":    {"a@[192.0.2.1%s]", "0123456789"},
 	} {
 		for b := range 0x80 {
 			octet := string([]byte{byte(b)})
@@ -149,7 +149,7 @@ func TestValidateOctets(t *testing.T) {
 	}
 	for in, want := range map[string]bool{
 		"": false, "a": false, "a@": false, "@a": false, "a@b@c": false, `"a@b`: false, `""@b`: true, `"a"b@c`: false, `"a\"@b`: false, `"a" @b`: false, "a..b@c": false, ".a@c": false, "a.@c": false,
-		"a@[192.0.2.1]": true, "a@[192.0.2]": false, "a@[IPv6:::1]": true, "a@[IPv6:x]": false, "a@[IPv6:fe80::1%1]": false, "a@[]": false, "a@[x]": false, "a@[x:]": false, "a@[:x]": false, "a@[192.0.2.1": false,
+		"a@[192.0.2.1]": true, "a@[192.0.2]": false, "a@[IPv6:::1]": true, "a@[IPv6:x]": false, "a@[IPv6:fe80::1%1]": false, "a@[]": false, "a@[x]": false, "a@[x:]": false, "a@[x:y]": false, "a@[:x]": false, "a@[192.0.2.1": false,
 		"ü@example.com": true, "a@ü.example": true, "\xff@example.com": false, "a@\xff": false, "a@b\xc3.example": false, "a(c)@b": false, "<a@b>": false, "a@b, c@d": false, "a@b\r\nBcc: c@d": false,
 	} {
 		err := (Address{"", in}).Validate()

@@ -258,7 +258,7 @@ func validParam(name string) bool {
 // line.
 func (f *folder) param(p param) {
 	// The plain form is wanted wherever it will do: everything that reads mail understands it.
-	plain := len(p.name)+f.width(p.value)+6 <= maxLine && f.plain(p.value) && strings.IndexByte(p.value, '\t') < 0
+	plain := len(p.name)+f.width(p.value)+6 <= maxLine && f.plain(p.value)
 	if plain && !strings.Contains(p.value, "=?") {
 		var room [2*maxLine + 8]byte
 		b := append(append(room[:0], p.name...), '=')

@@ -163,8 +163,7 @@ func (f *folder) plainText(s string) bool {
 	if f.col+1+f.width(s) > maxLine+2 || s == "" {
 		return s == ""
 	}
-	return f.plain(s) && !strings.Contains(s, "=?") &&
-		s[0] != ' ' && s[0] != '\t' && s[len(s)-1] != ' ' && s[len(s)-1] != '\t'
+	return f.plain(s) && !strings.Contains(s, "=?") && s[0] != ' ' && s[len(s)-1] != ' '
 }
 
 // cutText takes the white space that s begins with, and the word behind it.
@@ -301,7 +300,7 @@ func (f *folder) phrase(s string) {
 	switch {
 	// A quoted "=?" would be legal, but QUIRK: Outlook, Gmail and most others decode encoded words inside
 	// quotes.
-	case f.width(s) >= maxLine-4 || !f.plain(s) || strings.IndexByte(s, '\t') >= 0 || strings.Contains(s, "=?"):
+	case f.width(s) >= maxLine-4 || !f.plain(s) || strings.Contains(s, "=?"):
 		f.words(s, " ")
 	case isPhrase(s):
 		if f.col+1+f.width(s) <= maxLine {

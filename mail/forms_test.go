@@ -96,6 +96,12 @@ func TestEightBitMultipart(t *testing.T) {
 	if !slices.Equal(uses, []string{"8BITMIME"}) || got.Body.Encoding() != "8bit" || got.Text != m.Text {
 		t.Errorf("uses %v in\n%s", uses, s)
 	}
+	// What must be encoded all the same asks for nothing.
+	long := base()
+	long.HTML = strings.Repeat("ü", 1000)
+	if s, uses := adapted(t, long, "8BITMIME"); len(uses) > 0 || !isASCII(s) {
+		t.Errorf("a line that is too long: uses %v in\n%s", uses, s)
+	}
 	// The same message inside another: its own parts are 8bit, and what is around them says so.
 	outer := got.Forward(Address{Address: "ann@example.com"})
 	s, uses = adapted(t, outer, "8BITMIME")

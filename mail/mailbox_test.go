@@ -204,6 +204,7 @@ func TestMaildir(t *testing.T) {
 
 func TestMboxCL2(t *testing.T) {
 	long := strings.Repeat("long line ", 20000) + "\n"
+	field := "X: " + strings.Repeat("x", windowSize-len("X: ")) + "\n" // its end alone is the second piece of it
 	for _, c := range []struct {
 		in   string
 		want []string
@@ -219,6 +220,7 @@ func TestMboxCL2(t *testing.T) {
 		{separator + "Content-Length: -5\n\nx\n\n" + separator, []string{"Content-Length: -5\n\nx\n", ""}},
 		{separator + "Content-Length: 5000\n\nx\n", []string{"Content-Length: 5000\n\nx\n"}},
 		{separator + "Content-Length: 5", []string{"Content-Length: 5"}},
+		{separator + field + fmt.Sprintf("Content-Length: %d\n\n%s\n", len(separator), separator), []string{field + fmt.Sprintf("Content-Length: %d\n\n%s", len(separator), separator)}},
 		{separator + fmt.Sprintf("Content-Length: %d\n\n%s\n", len(long), long) + separator, []string{fmt.Sprintf("Content-Length: %d\n\n%s", len(long), long), ""}},
 	} {
 		if got := mboxMessages(t, MboxCL2(strings.NewReader(c.in))); !slices.Equal(got, c.want) {

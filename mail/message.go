@@ -191,7 +191,7 @@ func (m *Message) resent(want ...string) []Address {
 		f := &m.Header.fields[i]
 		name, ok := cutPrefixFold(f.name, "Resent-")
 		name = toLower(name)
-		if !ok && len(names) > 0 || ok && names[name] {
+		if !ok && len(names) > 0 || names[name] {
 			break
 		}
 		if !ok {

@@ -173,7 +173,7 @@ func TestParameters(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"filename*=utf-8''%C3%A4", "ä"}, {"filename*0=a; filename*1=b", "ab"}, {"filename*1=b; filename*0=a", "ab"}, {"filename*0*=iso-8859-1''%E4; filename*1=%20; filename*2*=%E4", "ä%20ä"},
 		{"filename*0*=utf-8''%C3; filename*1*=%A4", "ä"}, {"filename=plain; filename*=utf-8''%C3%A4", "ä"}, {"filename*=%41", "A"}, {"filename*=utf-8'%41", "A"}, {"filename*0=\"a;b\"; filename*1=\"c\"", "a;bc"},
-		{"filename*=us-ascii'en'x", "x"}, {"filename*0=a; filename*0=z; filename*1=b", "ab"}, {"FILENAME*0=A; FileName*1=b", "Ab"}, {"filename*=utf-8''a%0D%0Ab", "a b"},
+		{"filename*=us-ascii'en'x", "x"}, {"filename*0=a; filename*0=z; filename*1=b", "ab"}, {"FILENAME*0=A; FileName*1=b", "Ab"}, {"filename*0*=utf-8''a; filename*1*=b'c'd", "ab'c'd"}, {"filename*x=c; filename*80=b; filename*0=a", "abc"}, {"filename*!=c; filename*300=b; filename*0=a", "abc"}, {"filename*=utf-8''a%0D%0Ab", "a b"},
 	} {
 		m := parse(t, "Content-Disposition: attachment; "+c.in, "", "x")
 		if got := m.Body.Name(); got != c.want {
@@ -193,7 +193,7 @@ func TestParseDates(t *testing.T) {
 			t.Errorf("%q: got %v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "yesterday", "32 Jul 2003 10:00:00 +0000", "31 Apr 2003 10:00:00 +0000", "1 Foo 2003 10:00:00", "1 Jul 2003", "1 Jul 2003 25:00:00 +0000", "1 Jul 2003 10:60:00 +0000"} {
+	for _, s := range []string{"", "yesterday", "32 Jul 2003 10:00:00 +0000", "31 Apr 2003 10:00:00 +0000", "1 Foo 2003 10:00:00", "1 Jul 2003", "1 Jul 2003 25:00:00 +0000", "1 Jul 2003 10:60:00 +0000", "1 Jul 2O03 10:00:00 +0000", "1 Jul 2003 1O:00:00 +0000", "1 Jul 2003 10:0/:00 +0000"} {
 		if got, err := ParseDate(s); err == nil {
 			t.Errorf("%q: got %v", s, got)
 		}
@@ -246,10 +246,13 @@ func TestOddMessages(t *testing.T) {
 		{"mbox", "From x y\nSubject: s\n\ntext", DefectHeader, 0, "text"},
 		{"continuation first", " x\nSubject: s\n\ntext", DefectHeader, 0, "text"},
 		{"no empty line", "Subject: s\ntext without a colon\nmore\n", DefectHeader, 11, "text without a colon\nmore\n"},
+		{"garbage first", "garbage\nSubject: s\n\ntext", DefectHeader, 0, "garbage\nSubject: s\n\ntext"},
+		{"a letter among fields", "Subject: s\nx\nX: y\n\ntext", DefectHeader, 11, "text"},
 		{"garbage among fields", "Subject: s\ngarbage\nX: y\n\ntext", DefectHeader, 11, "text"},
 		{"no boundary", "Content-Type: multipart/mixed\n\ntext", DefectBoundary, 31, "text"},
 		{"boundary never comes", "Content-Type: multipart/mixed; boundary=b\n\ntext", DefectBoundary, 47, "text"},
 		{"no last boundary", "Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext", DefectBoundary, 52, "text"},
+		{"a boundary within a line", "Content-Type: multipart/mixed; boundary=b\n\n--b\n\na\n---b\nx---b\n", DefectBoundary, 61, "a\n---b\nx---b\n"},
 		{"unknown encoding", "Content-Transfer-Encoding: x\n\ntext", DefectEncoding, 0, "text"},
 		{"multipart in base64", "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: base64\n\n--b\n\ntext\n--b--\n", DefectEncoding, 77, "text"},
 		{"bad type", "Content-Type: nonsense\n\ntext", DefectParameter, 0, "text"},

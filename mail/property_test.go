@@ -263,3 +263,27 @@ func TestFormsThenParse(t *testing.T) {
 		}
 	})
 }
+
+// A text is surveyed as a whole and in pieces, to the same end: the quick way by eight octets at a time sees what the
+// slow one sees, wherever it is.
+func TestSurveys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		pieces := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "12345678", " ", "\t", "=", "\x00", "\x7f", "é", "\xff", "\r", "\n", "\r\n", "\r\r\n"}), 0, 20)
+		s := strings.Join(pieces.Draw(t, "pieces"), "")
+		var whole, pieced survey
+		whole.text(s)
+		for rest := s; rest != ""; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "n")
+			pieced.Write([]byte(rest[:n]))
+			rest = rest[n:]
+		}
+		pieced.bareCR = pieced.bareCR || pieced.cr // one at the very end
+		tell := func(s survey) []any { return []any{s.size, s.high, s.control, s.equals, s.bareCR} }
+		if got, want := tell(whole), tell(pieced); !slices.Equal(got, want) {
+			t.Errorf("%q: got %v, in pieces %v", s, got, want)
+		}
+		if longest := max(pieced.longest, pieced.width); whole.longest < longest || !whole.bareCR && whole.longest != longest {
+			t.Errorf("%q: the longest line has %d, in pieces %d", s, whole.longest, longest)
+		}
+	})
+}

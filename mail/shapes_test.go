@@ -203,6 +203,14 @@ func TestRoundTrip(t *testing.T) {
 	if got := written(t, m); got != raw {
 		t.Errorf("got\n%q\nwant\n%q", got, raw)
 	}
+	// An encoding that was changed, or that nobody knows, is not kept: the octets would not be in it.
+	for _, encoding := range []string{"8bit", "x-own"} {
+		m, _ := Parse(strings.NewReader("From: a@example.com\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: " + encoding + "\r\n\r\nGrüße\r\n"))
+		m.Body.Header.Replace("Content-Transfer-Encoding", "7bit")
+		if got := written(t, m); !isASCII(got) || back(t, m).Text != "Grüße\n" {
+			t.Errorf("changed from %s to 7bit: got\n%s", encoding, got)
+		}
+	}
 	m.Subject = "New"
 	m.To = List("bob@example.net")
 	want := strings.Replace(raw, "SUBJECT: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=", "Subject: New", 1)

@@ -320,8 +320,8 @@ func find(m *mail.Message, path string) (*mail.Part, error) {
 		return p, nil
 	}
 	files, err := p.Files()
-	n, numberErr := strconv.Atoi(number)
-	if err != nil || numberErr != nil || n < 1 || n > len(files) {
+	n, _ := strconv.Atoi(number) // 0 if it is none
+	if n < 1 || n > len(files) {
 		return nil, err
 	}
 	return &mail.Part{Header: mail.Fields("Content-Type", files[n-1].Media()), Open: files[n-1].Open}, nil

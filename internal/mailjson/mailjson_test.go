@@ -3,6 +3,8 @@ package mailjson
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -115,5 +117,37 @@ func TestReadRefuses(t *testing.T) {
 		if _, err := j.Compose(); err == nil {
 			t.Errorf("%s was composed", in)
 		}
+	}
+}
+
+// Fields that have members of their own are written from those; of the others each goes to its place.
+func TestComposeHeaders(t *testing.T) {
+	j := Message{Headers: [][2]string{{"In-Reply-To", "<a@b>"}, {"REFERENCES", "<c@d> <a@b>"}, {"Sender", "Eve <e@example.com>"}, {"X-Own", "x"}}}
+	for name := range ours {
+		j.Headers = append(j.Headers, [2]string{strings.ToUpper(name), "x"})
+	}
+	m, err := j.Compose()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Header.Len() != 1 || m.Header.Value("X-Own") != "x" || len(m.InReplyTo) != 1 || len(m.References) != 2 || m.Sender != (mail.Address{Name: "Eve", Address: "e@example.com"}) {
+		t.Errorf("got %+v", m)
+	}
+	for _, name := range []string{"from", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "content-type", "content-transfer-encoding"} {
+		if !ours[name] {
+			t.Errorf("%s would be there twice", name)
+		}
+	}
+}
+
+// A part that cannot be read is told, the first of them, and the others are there all the same.
+func TestNewUnreadable(t *testing.T) {
+	broken := func() (io.ReadCloser, error) { return nil, errors.New("broken") }
+	m := &mail.Message{Body: &mail.Part{Header: mail.Fields("Content-Type", "multipart/mixed"), Parts: []*mail.Part{
+		mail.TextPart("text/plain", "x"), {Open: broken}, {Open: broken},
+	}}}
+	j, err := New(m, Options{})
+	if err == nil || !strings.Contains(err.Error(), "part 2: ") || len(j.Parts.Parts) != 3 || j.Parts.Parts[0].Size != 1 {
+		t.Errorf("got %+v, %v", j, err)
 	}
 }

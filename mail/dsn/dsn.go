@@ -166,7 +166,7 @@ func blocks(s string, yield func(h mail.Header) bool) {
 		// QUIRK: gateways put spaces on the empty line.
 		if strings.TrimSpace(line) != "" {
 			// QUIRK: replies of several lines go in as they came, without the white space that continues a field.
-			if b.Len() > 0 && !isField(line) {
+			if !isField(line) {
 				b.WriteByte(' ')
 			}
 			b.WriteString(line)

@@ -41,7 +41,7 @@ func TestValues(t *testing.T) {
 		"dns; mx.example.com": {"dns", "mx.example.com"}, "DNS;mx.example.com": {"dns", "mx.example.com"}, "  smtp  ;  550 x  ": {"smtp", "550 x"}, "x-unix; 0": {"x-unix", "0"},
 		"smtp; 550 5.1.1 <a@b>: no; not here": {"smtp", "550 5.1.1 <a@b>: no; not here"}, "smtp;": {"smtp", ""}, "": {}, ";": {"", ";"}, "; x": {"", "; x"},
 		"550 no; not here": {"", "550 no; not here"}, "<a@b>; x": {"", "<a@b>; x"}, "mx.example.com; x": {"", "mx.example.com; x"}, "mx.example.com": {"", "mx.example.com"},
-		"smtp; 550-one\n  550 two": {"smtp", "550-one 550 two"}, "smtp; 550-one\n550 two": {"smtp", "550-one 550 two"}, // QUIRK: without the white space that continues a field
+		"smtp; 550-one\n  550 two": {"smtp", "550-one 550 two"}, "smtp; 550-one\n550 two": {"smtp", "550-one 550 two"}, "smtp; 550\nrefused": {"smtp", "550 refused"}, // QUIRK: without the white space that continues a field
 		"smtp; =?utf-8?q?n=C3=B6?=": {"smtp", "nö"}, "smtp; a\x1b[31mb\x7f": {"smtp", "a[31mb"},
 	} {
 		if got := one(t, "Final-Recipient: rfc822; a@b\nDiagnostic-Code: "+in+"\n").Diagnostic; got != want {
@@ -109,6 +109,7 @@ func TestBlocks(t *testing.T) {
 		"a recipient without a field": {about + "\nX: y\n\n" + b, "c@d"},
 		"one known by its action":     {about + "\nOriginal-Recipient: rfc822; e@f\nAction: failed\n", "e@f"},
 		"text behind the last block":  {about + "\n" + a + "\nThis mail was scanned.\n", "a@b"},
+		"a line before the fields":    {about + "\nThe following failed\n" + a, "a@b"},
 		"nobody":                      {about, ""},
 		"nothing":                     {"", ""},
 		"CRLF":                        {strings.ReplaceAll(about+"\n"+a+"\n"+b, "\n", "\r\n"), "a@b c@d"},
