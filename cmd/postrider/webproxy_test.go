@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/postrider/postrider/internal/peers"
@@ -64,9 +65,8 @@ http {
 	at("/messages/" + id + "?view=parts")
 	w.press(t, "r")
 	until(t, w.ctx, `document.querySelector("#compose") !== null`)
-	w.click(t, ".brand")
+	w.open(t, strings.TrimPrefix(eval[string](t, w.ctx, `document.querySelector(".brand").href`), w.web))
 	at("/")
-	until(t, w.ctx, `document.querySelector("#live")?.dataset.on === "true"`)
 	w.search(t, "subject:beside")
 	until(t, w.ctx, `document.querySelectorAll(".rows li").length === 1`)
 	at("/?query=subject%3Abeside")
