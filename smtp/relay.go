@@ -149,7 +149,7 @@ func (c *Conn) transaction() string { return fmt.Sprintf("%s-%d", c.id, c.serial
 
 // Received returns the Received field (RFC 5321, 4.4) that whoever passes a
 // message on puts before it, for use within Transaction.Data: from whom, by whom,
-// how, as what, and when; its lines end in CRLF. id is what the message is known
+// how, as what, with which priority if the client has told one, and when; its lines end in CRLF. id is what the message is known
 // as here. A single recipient is named; of several none is, since they need not
 // know of each other. What the client said stands in it only where it can do no
 // harm: no word of it begins a clause or a field.
@@ -164,6 +164,9 @@ func (c *Conn) Received(id string, to ...Recipient) string {
 	}
 	if state := c.TLS(); state != nil { // RFC 8314, 4.3
 		fmt.Fprintf(&b, "\r\n\ttls %s", tls.CipherSuiteName(state.CipherSuite))
+	}
+	if c.txn != nil && c.txn.opts.Priority != 0 { // RFC 6710, 4.1 and 7
+		fmt.Fprintf(&b, "\r\n\tpriority %d", c.txn.opts.Priority)
 	}
 	fmt.Fprintf(&b, ";\r\n\t%s\r\n", time.Now().Format("Mon, 2 Jan 2006 15:04:05 -0700"))
 	return b.String()
