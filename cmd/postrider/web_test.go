@@ -36,6 +36,7 @@ func TestWeb(t *testing.T) {
 		{"phone", []step{{"fingers", testFingers}, {"scripts", testScripts}, {"phone", testPhone}}},
 		{"make", []step{{"faults", testFaults}, {"write", testWrite}, {"settings", testSettings}, {"import", testImport}}},
 		{"timing", []step{{"hangs", testHangs}, {"panes", testLatePanes}, {"lists", testLateLists}, {"changes", testLateChanges}, {"welcome", testLateWelcome}}},
+		{"races", []step{{"windows", testLateWindows}, {"searches", testLeftSearches}, {"deletes", testLateDeletes}}},
 		{"hostile", []step{{"strangers", testStrangers}, {"rebound", testRebound}, {"message", testHostile}, {"files", testHostileFiles}, {"links", testHostileLinks}}},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -13,16 +13,19 @@ import (
 // Answers that come late, in another order, or never: each pause in the page's scripts is a place at which the reader may
 // have gone elsewhere. An answer is held until that which it must not disturb has been done.
 
-// hold has the next request by a method whose path matches a pattern wait for answer.
+// hold has the next request by a method whose path, or path and query, matches a pattern wait for answer.
 func (w *web) hold(t *testing.T, name, method, path string) {
 	t.Helper()
 	eval[bool](t, w.ctx, fmt.Sprintf(`((name, method, path) => {
 		const ask = window.fetch, held = (window.held ??= {})[name] = { asked: false }
 		window.fetch = (url, how = {}) => {
-			if (held.asked || (how.method ?? "GET") !== method || !path.test(new URL(url, document.baseURI).pathname)) return ask(url, how)
+			const to = new URL(url, document.baseURI)
+			if (held.asked || (how.method ?? "GET") !== method || !path.test(to.pathname) && !path.test(to.pathname + to.search)) return ask(url, how)
 			held.asked = true
 			return new Promise((done, failed) => {
-				held.go = () => done(ask(url, { ...how, signal: null }))
+				let answer
+				held.read = () => answer = ask(url, { ...how, signal: null })
+				held.go = () => done(answer ?? held.read())
 				held.fail = () => failed(new TypeError("it is away"))
 				how.signal?.addEventListener("abort", () => failed(how.signal.reason))
 			})
@@ -37,16 +40,19 @@ func (w *web) asked(t *testing.T, name string) {
 	until(t, w.ctx, fmt.Sprintf("held[%q].asked", name))
 }
 
-// answer lets what is held go on ("go") or fail ("fail"). What follows from it in the page has its time: some requests to
+// answer lets what is held go on ("go") or fail ("fail"), or has the server answer and keeps that ("read"). What follows from it in the page has its time: some requests to
 // the server, which answers them in their order, and some frames.
 func (w *web) answer(t *testing.T, name, how string) {
 	t.Helper()
 	eval[bool](t, w.ctx, fmt.Sprintf(`(async () => {
-		held[%q].%s()
+		await held[%q].%s()
 		for (let i = 0; i < 5; i++) { await fetch("/healthz"); await new Promise(requestAnimationFrame) }
 		return true
 	})()`, name, how), chromedp.EvalAwaitPromise)
 }
+
+// turns waits until all that changes the list's window has had its turn.
+func (w *web) turns(t *testing.T) { w.script(t, `await list.changed("")`) }
 
 // script runs something in the page that knows the module of the list.
 func (w *web) script(t *testing.T, text string) {

@@ -52,8 +52,9 @@ export function once(work, pause = 120) {
 // What changes the window waits for what is under way: each starts from the rows that are there when it is its turn, and
 // none brings back a window that another has left.
 let last = Promise.resolve()
+const deleted = new Set() // during this turn: an answer that was on its way may still have them
 function inTurn(work) {
-  const turn = last.then(work)
+  const turn = last.then(() => { deleted.clear(); return work() })
   last = turn.catch(() => {}) // told to whoever waits for it
   return turn
 }
@@ -287,7 +288,7 @@ function adopt(root) {
     if (raw.has(row)) continue
     raw.set(row, row.outerHTML)
     localise(row)
-    if (leaving.has(idOf(row))) row.remove()
+    if (leaving.has(idOf(row)) || deleted.has(idOf(row))) row.remove()
   }
   settle()
 }
@@ -304,8 +305,9 @@ export const changed = id => inTurn(async () => {
   adopt(list)
 }).catch(() => {}) // the server is away
 
-// gone takes rows away.
+// gone takes rows away, at once.
 export function gone(...ids) {
+  for (const id of ids) deleted.add(id)
   steady(() => {
     for (const id of ids) rowOf(id)?.remove()
   })

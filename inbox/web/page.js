@@ -103,9 +103,9 @@ export async function show(url, push = true) {
 }
 
 // searched is a URL with what is searched for now: a link may have been written before.
-function searched(url) {
+function searched(url, words = query()) {
   const to = new URL(url, document.baseURI)
-  if (query()) to.searchParams.set('query', query())
+  if (words) to.searchParams.set('query', words)
   else to.searchParams.delete('query')
   return to
 }
@@ -145,7 +145,10 @@ export async function ask(method, path, body, more) {
 }
 
 // mark marks them on the page as soon as the server has: the event that tells of it draws the rows anew a moment later.
-async function mark(ids, unread) {
+// One after the other: who opens a message and marks it unread at once wants the second.
+let marking = Promise.resolve()
+const mark = (ids, unread) => { marking = marking.then(() => marked(ids, unread)) }
+async function marked(ids, unread) {
   const done = await Promise.all(ids.map(id => ask('PATCH', `${api}/${id}`, { unread })))
   ids.forEach((id, i) => {
     if (!done[i]) return
@@ -176,8 +179,8 @@ function remove(ids) {
   const at = rowOf(ids.at(-1))
   let next = at?.nextElementSibling
   while (next && ids.includes(next.dataset.id)) next = next.nextElementSibling
-  // None below: the last that stays, so that the keys go on from there.
-  next ??= rows().filter(row => !ids.includes(row.dataset.id)).at(-1)
+  // None below: the last that stays, so that the keys go on from there. One that is not listed has no next.
+  if (at) next ??= rows().filter(row => !ids.includes(row.dataset.id)).at(-1)
   for (const id of ids) { leaving.add(id); picked.delete(id) }
   gone(...ids)
   const timer = setTimeout(() => finish?.(), 6000)
@@ -185,7 +188,8 @@ function remove(ids) {
     // The request may have gone out while the hand was on its way to the button.
     if (finish !== end) return tell('Too late: the server has deleted it.')
     clearTimeout(timer)
-    finish = null
+    finish = undoLast = null
+    toast.hidden = true
     for (const id of ids) leaving.delete(id)
     say.textContent = 'Nothing was deleted'
     reload()
@@ -244,6 +248,7 @@ const acts = {
   keys: () => $('#keys').showModal(), previous: () => step(-1), next: () => step(1), choose: () => $('#eml').click(),
   settings: () => settings(() => { if ($('iframe.body', pane)) show(plain(), false) }),
 }
+const atList = () => location.pathname === new URL(document.baseURI).pathname
 // plain is the URL of the open message without the way it is looked at.
 const plain = () => location.pathname + withQuery()
 // What each key does. The sheet (?) names them all, and a test holds the two against each other.
@@ -316,7 +321,7 @@ addEventListener('popstate', () => {
   // The address has changed already: everything is brought to where it is now, and nothing is written to the history.
   search.value = query()
   choices++
-  if (location.pathname === new URL(document.baseURI).pathname) home(false)
+  if (atList()) home(false)
   else show(location.href, false)
   reload()
 })
@@ -324,10 +329,17 @@ addEventListener('popstate', () => {
 // Search as it is typed, at once and then as often as the server answers; the form does it without a script.
 search.addEventListener('input', once(async () => find(), 60))
 
-// find searches for what is typed. The address says so at once, and each letter is no step on the way back.
+// Who presses Enter is done with typing: the keys are the list's again, and a phone takes its keyboard away.
+search.form.addEventListener('submit', event => {
+  event.preventDefault()
+  find()
+  search.blur()
+})
+
+// find searches for what is typed. The address says so at once, and each letter is no step on the way back. The message
+// that is open stays, in the view that it has.
 function find() {
-  const typed = search.value.trim()
-  history.replaceState(null, '', location.pathname + (typed ? '?' + new URLSearchParams({ query: typed }) : ''))
+  history.replaceState(null, '', searched(atList() ? './' : location, search.value.trim()))
   renew()
 }
 
