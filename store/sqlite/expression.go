@@ -46,6 +46,28 @@ func join(op string, of ...expression) expression {
 	return expression{op: op, of: some}
 }
 
+// without returns e without what is excluded, which is subtracted from one word of what
+// is wanted: where most of a word's messages go, no other word is looked for in these,
+// and the places of a phrase's words are not compared.
+func (e expression) without(excluded expression) expression {
+	all := []expression{e}
+	if e.op == "AND" {
+		all = slices.Clone(e.of)
+	}
+	// A word if there is one, or else one of a phrase's, which is looked for once more.
+	i := slices.IndexFunc(all, func(x expression) bool { return x.op == "" && len(x.words) == 1 })
+	if i >= 0 {
+		all[i] = join("NOT", all[i], excluded)
+	} else if i = slices.IndexFunc(all, func(x expression) bool { return x.op == "" }); i >= 0 {
+		// The first, for the last one may be a beginning.
+		word := expression{column: all[i].column, words: all[i].words[:1]}
+		all = append([]expression{join("NOT", word, excluded)}, all...)
+	} else {
+		return join("NOT", e, excluded)
+	}
+	return join("AND", all...)
+}
+
 // isNone tells that nothing is asked.
 func (e expression) isNone() bool { return e.op == "" && len(e.words) == 0 }
 

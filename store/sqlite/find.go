@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/postrider/postrider/inbox"
@@ -54,7 +53,8 @@ func (s *inboxStore) keys(ctx context.Context, f finding, in span, n int) ([]int
 // few of them as it takes.
 func (s *inboxStore) conditionKeys(ctx context.Context, f finding, c condition, in span, n int) ([]int64, error) {
 	in = in.both(c.in)
-	if c.match.isNone() && !strings.Contains(c.sql, "$words") {
+	// Keys alone, which are found wherever they are.
+	if c.match.isNone() && len(c.rows)+len(c.except) == 0 && c.sql == "" {
 		return s.shardKeys(ctx, f, c, shard{}, in, n)
 	}
 	// No shard is dropped while it is asked.
@@ -153,7 +153,11 @@ func (s *inboxStore) shardKeys(ctx context.Context, f finding, c condition, x sh
 			return nil, err
 		}
 	}
-	query, args := f.sql(c, x, in)
+	look := look{condition: c, shard: x, within: in}
+	if err := look.at(ctx, tx); err != nil || look.empty() {
+		return nil, err
+	}
+	query, args := look.query(f)
 	rows, err := tx.QueryContext(ctx, query, append(args, n)...)
 	if err != nil {
 		return nil, err
@@ -168,36 +172,4 @@ func (s *inboxStore) shardKeys(ctx context.Context, f finding, c condition, x sh
 		keys = append(keys, key)
 	}
 	return keys, rows.Err()
-}
-
-// sql makes the query of one shard, whose last argument is how many keys.
-func (f finding) sql(c condition, x shard, in span) (query string, args []any) {
-	order := "DESC"
-	if f.oldest {
-		order = "ASC"
-	}
-	if c.from != "" {
-		return "SELECT key FROM " + c.from + " AND " + in.sql("key") + " ORDER BY key " + order + " LIMIT ?", slices.Clip(c.args)
-	}
-	from, where, key := "message m", "", "m.key"
-	if !c.match.isNone() {
-		// In this order: the index decides.
-		from, key = "search.$words w", "w.rowid"
-		if f.joined || strings.Contains(c.sql, "m.") {
-			from += " CROSS JOIN message m ON m.key=w.rowid"
-		}
-		where, args = "w.$words MATCH ? AND ", []any{c.match.String()}
-	}
-	where += in.sql(key)
-	if c.sql != "" {
-		sql := c.sql
-		if !c.match.isNone() {
-			// A plain column would have the index asked once for each of the keys in IN.
-			sql = strings.ReplaceAll(sql, "$key IN", "+w.rowid IN")
-		}
-		where += " AND (" + sql + ")"
-		args = append(args, c.args...)
-	}
-	return strings.NewReplacer("$words", x.table(), "$key", key, "$span", in.sql("key")).
-		Replace("SELECT " + key + " FROM " + from + " WHERE " + where + " ORDER BY " + key + " " + order + " LIMIT ?"), args
 }

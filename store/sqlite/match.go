@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"database/sql"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -17,16 +16,25 @@ import (
 // enough; the rest are conditions on the row of the message. Everything that a
 // client sent goes in as an argument, or in quotes into the index's own language.
 
-// A condition is an expression of the index, conditions of SQL and a span of keys,
-// which must all hold. In sql $key stands for the key, a column of one table or of
-// the other, $words for a shard of the index, and $span for the bounds of what is
-// looked at, so that no more is gathered for an IN.
+// A condition is an expression of the index, rows that have the keys, conditions of
+// SQL and a span of keys, which must all hold. In SQL $key stands for the key, a column
+// of one table or of the other, $words for a shard of the index, and $span for the
+// bounds of what is looked at, so that no more is gathered for an IN.
 type condition struct {
-	match expression // of the index
-	sql   string     // "" is none
-	args  []any      // of sql
-	in    span
-	from  string // rows that have just these keys, in their order, by the same arguments; "" is none
+	match  expression // of the index
+	rows   []rows     // each has the key
+	except []rows     // none has it
+	sql    string     // "" is none
+	args   []any      // of sql
+	in     span
+}
+
+// rows are those that have a tag, or are unread: a part of an index, in the order of
+// their keys, so that it is gone through beside another.
+type rows struct {
+	from string // a table and a condition, whose rows have a column key
+	test string // the same, asked about one row of message
+	args []any  // of either
 }
 
 // A span is keys from one up to another, which is left out; 0 is no bound.
@@ -64,6 +72,9 @@ func (s *inboxStore) compile(e inbox.Expr) condition {
 		if c.words() {
 			return condition{match: join("NOT", everything(), c.match)}
 		}
+		if c.match.isNone() && len(c.rows) == 1 && len(c.except) == 0 && c.sql == "" && c.in == (span{}) {
+			return condition{except: c.rows}
+		}
 		sql, args := c.where()
 		return condition{sql: "NOT (" + sql + ")", args: args}
 	case inbox.Or:
@@ -90,6 +101,8 @@ func (s *inboxStore) and(of []inbox.Expr) condition {
 		if !c.match.isNone() {
 			wanted = append(wanted, c.match)
 		}
+		all.rows = append(all.rows, c.rows...)
+		all.except = append(all.except, c.except...)
 		if c.sql != "" {
 			sql = append(sql, "("+c.sql+")")
 			all.args = append(all.args, c.args...)
@@ -104,7 +117,7 @@ func (s *inboxStore) and(of []inbox.Expr) condition {
 		all.match = join("AND", wanted...)
 	}
 	if len(excluded) > 0 {
-		all.match = join("NOT", all.match, join("OR", excluded...))
+		all.match = all.match.without(join("OR", excluded...))
 	}
 	return all
 }
@@ -139,18 +152,29 @@ func (s *inboxStore) or(of []inbox.Expr) condition {
 }
 
 // words tells that the index alone answers it.
-func (c condition) words() bool { return !c.match.isNone() && c.sql == "" && c.in == span{} }
+func (c condition) words() bool {
+	return !c.match.isNone() && c.sql == "" && c.in == span{} && len(c.rows)+len(c.except) == 0
+}
 
-// where returns all of a condition as SQL.
+// where returns all of a condition as SQL that is asked of one row.
 func (c condition) where() (string, []any) {
-	sql := c.in.sql("$key")
+	var sql []string
+	var args []any
+	add := func(text string, its ...any) { sql, args = append(sql, text), append(args, its...) }
+	if !c.match.isNone() {
+		add("$key IN (SELECT rowid FROM search.$words WHERE $words MATCH ?)", c.match.String())
+	}
+	add(c.in.sql("$key"))
+	for _, r := range c.rows {
+		add(r.test, r.args...)
+	}
+	for _, r := range c.except {
+		add("NOT "+r.test, r.args...)
+	}
 	if c.sql != "" {
-		sql += " AND (" + c.sql + ")"
+		add("("+c.sql+")", c.args...)
 	}
-	if c.match.isNone() {
-		return sql, c.args
-	}
-	return "$key IN (SELECT rowid FROM search.$words WHERE $words MATCH ?) AND " + sql, append([]any{c.match.String()}, c.args...)
+	return strings.Join(sql, " AND "), args
 }
 
 // columnsOf are the columns of the index that a field is looked for in.
@@ -177,7 +201,7 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 		words := wordsOf(t.Text)
 		return condition{match: expression{column: "ip", words: []string{beginningMark(words)}, begins: goesOn(t, words)}}
 	case "tag":
-		return s.tagged(t.Text)
+		return tagged(t.Text)
 	case "inbox":
 		// The index knows letters and digits; the row knows the rest.
 		return condition{match: mark(inboxMark(t.Text)), sql: "lower(m.inbox)=?", args: []any{t.Text}}
@@ -199,54 +223,28 @@ func (s *inboxStore) term(t *inbox.Term) condition {
 
 // marked makes the condition of is:.
 func (s *inboxStore) marked(how string) condition {
-	switch n := s.writer.counts(); {
-	case how == "tagged" && s.atMost(n.messages/16, "tag WHERE 1"): // a row that has none is dearer than one that is read
-		return s.gathered("tag WHERE 1")
-	case how == "tagged":
-		return condition{sql: "m.tags<>''"}
-	case how == "unread" && n.unread < n.messages/8:
-		return s.gathered("message WHERE unread=1")
+	switch {
 	case how == "unread":
-		return condition{sql: "m.unread=1", in: s.bounds("message WHERE unread=1")}
-	case n.messages-n.unread < n.messages/8:
-		return s.gathered("message WHERE unread=0")
+		return condition{rows: []rows{{from: "message WHERE unread=1", test: "m.unread=1"}}}
+	case how == "read":
+		return condition{rows: []rows{{from: "message WHERE unread=0", test: "m.unread=0"}}}
+	// Tags are not in the order of keys. A row that has none is dearer than one that is read.
+	case s.atMost(s.writer.counts().messages/16, "tag"):
+		return condition{sql: "$key IN (SELECT key FROM tag WHERE $span)"}
 	}
-	return condition{sql: "m.unread=0", in: s.bounds("message WHERE unread=0")}
+	return condition{sql: "m.tags<>''"}
 }
 
 // tagged makes the condition of tag:.
-func (s *inboxStore) tagged(name string) condition {
-	const rows = "tag WHERE name=?"
-	c := s.gathered(rows, name)
-	if !s.atMost(s.writer.counts().messages/8, rows, name) {
-		c.sql = "EXISTS (SELECT 1 FROM tag WHERE name=? AND key=$key)"
-	}
-	c.from = rows
-	return c
+func tagged(name string) condition {
+	return condition{rows: []rows{{from: "tag WHERE name=?", test: "EXISTS (SELECT 1 FROM tag WHERE name=? AND key=$key)", args: []any{name}}}}
 }
 
-// atMost tells whether there are no more than n rows, and looks at no more.
-func (s *inboxStore) atMost(n int, rows string, args ...any) bool {
+// atMost tells whether a table has no more than n rows, and looks at no more.
+func (s *inboxStore) atMost(n int, table string) bool {
 	var found int
-	err := s.read.QueryRow(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d)", rows, n+1), args...).Scan(&found)
+	err := s.read.QueryRow(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d)", table, n+1)).Scan(&found)
 	return err == nil && found <= n
-}
-
-// gathered makes the condition that a key is that of one of some rows, for where these
-// are few. Where they are many, a row that is looked at mostly is one, and is asked.
-func (s *inboxStore) gathered(rows string, args ...any) condition {
-	return condition{sql: "$key IN (SELECT key FROM " + rows + " AND $span)", args: args, in: s.bounds(rows, args...)}
-}
-
-// bounds returns between which keys rows are, so that a word that is in all messages is
-// looked for only where these are.
-func (s *inboxStore) bounds(rows string, args ...any) span {
-	var first, last sql.NullInt64
-	query := fmt.Sprintf("SELECT (SELECT min(key) FROM %s), (SELECT max(key) FROM %[1]s)", rows)
-	if s.read.QueryRow(query, append(args, args...)...).Scan(&first, &last) != nil {
-		return span{}
-	}
-	return span{max(first.Int64, 1), last.Int64 + 1} // of none that is there: from 1 up to 1
 }
 
 // text makes an expression of what is looked for in a column, or in all.

@@ -138,6 +138,10 @@ func testFind(t *testing.T, s inbox.Store) {
 		// More alternatives than a store would look for one by one.
 		{"tag:a OR tag:b OR tag:c OR tag:d OR tag:e OR tag:f OR tag:g OR tag:h OR tag:billing", []int{1, 3}},
 		{"tag:a OR tag:b OR tag:c OR tag:d OR tag:e OR tag:f OR tag:g OR (april is:unread) OR is:read", []int{2, 3}},
+		{`"minutes of" -april`, []int{0}}, {`"minutes of" -"of april"`, []int{0}}, {`"minutes of" -"march of"`, []int{0, 3}}, {`bob "minutes of" -"all is well"`, []int{3}}, {`"minutes of" -minutes`, nil},
+		{`("minutes of" OR 4711) -"of april"`, []int{0, 1}}, {`"minutes of" -"of april" -"all is"`, nil}, {`subject:"minutes of" -body:"an alle"`, []int{0}}, {`header:x-campaign="spring sale" -"of april"`, []int{0}}, {`"minutes o" -march`, nil}, {`minutes of -march`, []int{3}},
+		{"-tag:billing", []int{0, 2}}, {"minutes -tag:billing", []int{0}}, {`-tag:billing -tag:"to do"`, []int{0, 2}}, {`tag:billing -tag:"to do"`, []int{3}}, {`tag:billing tag:"to do"`, []int{1}}, {"is:unread -tag:billing", []int{0}},
+		{"-tag:billing OR april", []int{0, 2, 3}}, {"-(minutes -tag:billing)", []int{1, 2, 3}}, {"-(-tag:billing)", []int{1, 3}}, {"inbox:shop -tag:billing", nil}, {"-inbox:shop -tag:billing", []int{0, 2}}, {"-(tag:billing inbox:shop)", []int{0, 1, 2}},
 		{"m_nutes", nil}, {"minut*", []int{0, 3}}, {"100%", []int{1}}, {`"' OR 1=1 --"`, nil}, {"from:ann*", []int{0, 3}}, {"min-march", nil},
 		{"subject:NEAR", nil}, {"near", nil}, {"a^b", nil},
 	} {
