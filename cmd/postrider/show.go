@@ -26,6 +26,7 @@ type showOptions struct {
 	headers bool
 	source  bool
 	part    string
+	lengths bool // an mbox is read by its Content-Length fields
 }
 
 // newShow builds the command that prints messages.
@@ -36,7 +37,8 @@ func newShow(s streams) *cobra.Command {
 		Short: "Print messages as people read them",
 		Long: `Prints messages: who they are from and for, their text, what is attached, and what
 was odd in them. HTML is shown as text. Each FILE is a message, an mbox or a maildir;
-- is standard input.
+- is standard input. Of the four kinds of mbox three are read alike; one that quotes no
+lines "From ", and goes by Content-Length instead (mboxcl2), needs --cl2.
 
 With --json each message is one JSON object. --part prints one part decoded, by its
 path as the list of parts shows it; 2:1 is the first file that part 2 holds uuencoded,
@@ -77,6 +79,7 @@ The exit code is 0, 65 if FILE is no mail or has no such part, 66 if it cannot b
 	f.BoolVar(&o.headers, "headers", false, "print all fields, decoded")
 	f.BoolVar(&o.source, "source", false, "print the message as it is")
 	f.StringVar(&o.part, "part", "", "print the part at `PATH`, decoded: 1, 2.1")
+	f.BoolVar(&o.lengths, "cl2", false, "read an mbox by its Content-Length fields")
 	return cmd
 }
 
@@ -157,7 +160,12 @@ func (v *viewer) stream(ctx context.Context, r io.Reader) error {
 	}
 	// Even one message has its line then: how many follow is not known until the end.
 	v.several, v.many = true, true
-	for m, err := range mail.Mbox(buffered) {
+	// Nothing in a file tells the two ways apart, and a message can say any length.
+	messages := mail.Mbox
+	if v.options.lengths {
+		messages = mail.MboxCL2
+	}
+	for m, err := range messages(buffered) {
 		// An mbox may have gigabytes, and Ctrl-C between two of its messages loses nothing.
 		if err == nil {
 			err = ctx.Err()

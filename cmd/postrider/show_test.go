@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -74,6 +75,30 @@ func TestShowStandardInput(t *testing.T) {
 	}
 	if got, _, code := shown(t, string(box), "-"); code != exitOK || strings.Count(got, "==> standard input, message ") != 2 {
 		t.Errorf("an mbox: got %d\n%s", code, got)
+	}
+}
+
+// The four kinds of mbox: three are quoted, and one goes by Content-Length.
+func TestShowMboxes(t *testing.T) {
+	const separator = "From ann@example.com Sat Nov 21 09:00:00 2026\n"
+	box := func(text string, length int) string {
+		field := ""
+		if length > 0 {
+			field = fmt.Sprintf("Content-Length: %d\n", length)
+		}
+		return separator + "Subject: first\n" + field + "\n" + text + "\n" + separator + "Subject: second\n\nx\n"
+	}
+	const text, quoted = "text\n\n" + separator + "more\n", "text\n\n>" + separator + "more\n"
+	for name, one := range map[string]struct {
+		in    string
+		flags []string
+	}{
+		"mboxo and mboxrd": {box(quoted, 0), nil}, "mboxcl": {box(quoted, len(quoted)), nil}, "mboxcl2": {box(text, len(text)), []string{"--cl2"}},
+	} {
+		got, complaint, code := shown(t, one.in, append(one.flags, "-")...)
+		if code != exitOK || strings.Count(got, "==> ") != 2 || !strings.Contains(got, "\n"+text) {
+			t.Errorf("%s: got %d %s\n%s", name, code, complaint, got)
+		}
 	}
 }
 
