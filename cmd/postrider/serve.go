@@ -77,8 +77,8 @@ priorities that a client asks for (DSN and others) are shown, and nothing comes 
 them. With any user and password a client may also authenticate. Other machines
 cannot reach it unless it is told to listen elsewhere than on loopback; then it wants
 to know for which domains mail is accepted (--accept) or who may send (--users,
---on-auth), and who may see the page (--web-auth). --open waives that: for a test
-server in a container.
+--on-auth), and who may see the page (--web-auth), which is there by HTTPS if there is
+a certificate. --open waives that: for a test server in a container.
 
 An address is HOST:PORT, unix:PATH, or "off" for a port that is not to be opened.
 Systemd may open the ports: sockets named smtp, smtps and web take their place.
@@ -249,7 +249,7 @@ func (v *server) run(ctx context.Context) error {
 	for _, p := range v.ports {
 		switch p.flag {
 		case "web":
-			go func() { failed <- webServer.Serve(p) }()
+			go func() { failed <- v.serveWeb(webServer, p) }()
 			continue
 		case "acme-http":
 			challenges := v.webServer(requests, v.acme.challenges())
@@ -375,8 +375,25 @@ func (v *server) webServer(requests context.Context, handler http.Handler) *http
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return requests },
+		TLSConfig:   tlsOf(v.certificates),
 		ErrorLog:    slog.NewLogLogger(v.log.Handler(), slog.LevelWarn),
 	}
+}
+
+// serveWeb serves the page at a port.
+func (v *server) serveWeb(s *http.Server, p *port) error {
+	if v.encrypted(p) {
+		return s.ServeTLS(p, "", "")
+	}
+	if v.webUsers != nil && !listen.Private(listen.String(p.Addr())) {
+		v.log.Warn("without --tls-cert or --acme the page is not encrypted: its mail and passwords can be read on the way", "address", p.Addr().String())
+	}
+	return s.Serve(p)
+}
+
+// encrypted tells whether the page is there by HTTPS: where others can reach it, if there is a certificate.
+func (v *server) encrypted(p *port) bool {
+	return v.certificates != nil && !listen.Private(listen.String(p.Addr()))
 }
 
 // dataError says in one line why the directory cannot be used. What the store has
@@ -412,6 +429,8 @@ func (v *server) greet() error {
 			form := kind.form
 			if p.Addr().Network() == "unix" {
 				form = form[:13] + "%s\n" // there is no URL for it
+			} else if p.flag == "web" && v.encrypted(p) {
+				form = strings.Replace(form, "http:", "https:", 1)
 			}
 			if p.flag == kind.flag {
 				fmt.Fprintf(out, form, reachable(p.Addr()))

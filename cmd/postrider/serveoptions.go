@@ -72,7 +72,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.smtps, "smtps", off, "`ADDR` to receive mail on with TLS from the start")
 	f.StringVar(&o.web, "web", "127.0.0.1:8025", "`ADDR` of the web page and the JSON interface")
 	f.StringVar(&o.data, "data", "postrider-data", "`DIR` to keep mail in; made if it is not there")
-	f.StringVar(&o.tlsCert, "tls-cert", "", "`FILE` with the certificate chain in PEM, for STARTTLS and --smtps")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "`FILE` with the certificate chain in PEM, for STARTTLS, --smtps, and a page that others reach")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`FILE` with its private key in PEM")
 	f.StringSliceVar(&o.acme, "acme", nil, "get certificates for these `NAMES` from Let's Encrypt, whose terms you agree to")
 	f.StringVar(&o.acmeURL, "acme-url", autocert.DefaultACMEDirectory, "`URL` of another authority's directory")

@@ -146,6 +146,58 @@ func move(t *testing.T, from, to string) {
 	}
 }
 
+// Where others can reach it the page is there by HTTPS, if there is a certificate, and
+// not otherwise; where there is none, the log says what that means. Loopback stays as it is.
+func TestServeHTTPS(t *testing.T) {
+	path := withUsers(t, "ann", "secret")
+	certFile, keyFile, roots := certificate(t)
+	secure := []string{"--tls-cert", certFile, "--tls-key", keyFile}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	defer transport.CloseIdleConnections()
+	get := func(url string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth("ann", "secret")
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	for _, c := range []struct {
+		args   []string
+		scheme string
+		warns  bool
+	}{
+		{append([]string{"--web", "0.0.0.0:0", "--web-auth", path}, secure...), "https", false},
+		{append([]string{"--web", "127.0.0.1:0"}, secure...), "http", false},
+		{[]string{"--web", "0.0.0.0:0", "--web-auth", path}, "http", true},
+	} {
+		s := start(t, t.TempDir(), c.args...)
+		if scheme, _, _ := strings.Cut(s.web, ":"); scheme != c.scheme {
+			t.Errorf("%v: it is at %s, want %s", c.args, s.web, c.scheme)
+		}
+		if got, body := get(s.web + "/api/v1/messages"); got != 200 {
+			t.Errorf("%v: %d %s", c.args, got, body)
+		}
+		if c.scheme == "https" {
+			if got, body := get("http" + strings.TrimPrefix(s.web, "https") + "/api/v1/messages"); got != 400 || strings.Contains(body, "messages") {
+				t.Errorf("in clear: %d %s", got, body)
+			}
+		}
+		if got := strings.Contains(s.Output(), "can be read on the way"); got != c.warns {
+			t.Errorf("%v: it warns: %v, want %v", c.args, got, c.warns)
+		}
+	}
+}
+
 // The page asks for a password where it is told to, and off says that it does not.
 func TestServeWebAuth(t *testing.T) {
 	get := func(s *served, path, user, password string) (int, string) {
