@@ -40,7 +40,7 @@ func Program() []string {
 	return []string{
 		"accept", "acme", "acme_http", "acme_url", "data", "fault", "hook_limit", "hook_secret_file", "hook_timeout", "inboxes", "keep",
 		"on_auth", "on_mail", "on_rcpt", "open", "print", "relay", "users", "verbose", "web", "web_auth",
-		"web_host",
+		"web_host", "web_path",
 	}
 }
 
