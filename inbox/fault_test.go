@@ -46,6 +46,9 @@ func TestParseFault(t *testing.T) {
 // What a line cannot say JSON can: it is held to the same.
 func TestFaultsOfPieces(t *testing.T) {
 	for text, f := range map[string]Fault{
+		"a limit":             {Verb: "RCPT", Limit: -1, Per: time.Second, Reply: smtp.Reply{Code: 450}},
+		"the enhanced code 4": {Verb: "RCPT", Reply: smtp.Reply{Code: 450, Enhanced: "4.1"}},
+		"the enhanced code 5": {Verb: "RCPT", Reply: smtp.Reply{Code: 450, Enhanced: "5.1.1"}},
 		"a pattern":           {Verb: "RCPT", Pattern: "a b", Reply: smtp.Reply{Code: 450}},
 		"does not go with":    {Verb: "RCPT", Delay: time.Second, Reply: smtp.Reply{Enhanced: "4.0.0"}},
 		"and comes after":     {Verb: "RCPT", Delay: time.Second, Reply: smtp.Reply{Text: "later"}},

@@ -67,7 +67,6 @@ func newPolicy() *bluemonday.Policy {
 	p.AllowAttrs("face", "size").OnElements("font", "hr")
 	p.AllowAttrs("start", "type", "value", "reversed").OnElements("ol", "ul", "li")
 	p.AllowAttrs("open").OnElements("details")
-	p.AllowAttrs("cite").OnElements("blockquote", "q", "del", "ins")
 	p.AllowAttrs("text", "link", "alink", "vlink").OnElements("body")
 	p.AllowAttrs("alt", "hspace", "vspace").OnElements("img")
 	p.AllowAttrs("name").OnElements("a")

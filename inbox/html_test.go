@@ -45,6 +45,7 @@ func TestSanitise(t *testing.T) {
 		{`<script>alert(1)</script>a<script src=x></script>b`, []string{"ab"}, []string{"alert", "script"}},
 		{`<img src="cid:pic@x">`, []string{`<img src="data:image/png;base64,UE5H">`}, []string{"cid:"}},
 		{`<img src=" CID:pic@x">`, []string{`data:image/png;base64,UE5H`}, nil},
+		{`<img src="cid:pic@x"/><br/>`, []string{`data:image/png;base64,UE5H`}, nil},
 		{`<img src="cid:old@x">`, []string{`data:image/jpeg;base64,SlBH`}, nil},
 		{`<img src="cid:page@x"><img src="cid:none@x" alt="A">`, []string{`alt="A"`}, []string{"cid:", "src="}},
 		{`<img src="cid:0"><a href="cid:0">x</a>`, nil, []string{"cid:", "data:"}},

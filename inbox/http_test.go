@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -277,6 +278,21 @@ func TestChange(t *testing.T) {
 	for _, bad := range []string{"", "x", `{"x":1}`, `{"unread":"no"}`, `{"tags":[""]}`, `{"tags":["a\nb"]}`, `{"tags":"a"}`} {
 		want[failure](r, 400, "PATCH", api+"messages/"+id, bad)
 	}
+	// A tag has up to 100 octets, and a message up to 100 tags.
+	tags := func(n, long int) string {
+		var list []string
+		for i := range n {
+			list = append(list, fmt.Sprintf("%0*d", long, i))
+		}
+		b, _ := json.Marshal(map[string][]string{"tags": list})
+		return string(b)
+	}
+	want[failure](r, 400, "PATCH", api+"messages/"+id, tags(1, 101))
+	want[failure](r, 400, "PATCH", api+"messages/"+id, tags(101, 3))
+	if s := want[summary](r, 200, "PATCH", api+"messages/"+id, tags(100, 100)); len(s.Tags) != 100 {
+		t.Errorf("%d tags, want 100", len(s.Tags))
+	}
+	want[summary](r, 200, "PATCH", api+"messages/"+id, `{"tags":["a"]}`)
 	want[failure](r, 413, "PATCH", api+"messages/"+id, `{"tags":["`+strings.Repeat("a", 100_000)+`"]}`)
 	want[failure](r, 404, "PATCH", api+"messages/none", `{"unread":true}`)
 
@@ -416,6 +432,17 @@ func TestInject(t *testing.T) {
 	} {
 		want[failure](r, bad.status, "POST", api+"messages", bad.body, "Content-Type", bad.media)
 	}
+	// One that breaks off is none, however much of it looks like one.
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.web.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %smessages HTTP/1.0\r\nHost: localhost\r\nContent-Type: message/rfc822\r\nContent-Length: 1000\r\n\r\nSubject: half\r\n\r\nHello", api)
+	conn.(*net.TCPConn).CloseWrite()
+	if answer, err := io.ReadAll(conn); err != nil || strings.Contains(string(answer), " 201 ") {
+		t.Errorf("half a message is answered with %s, %v", answer, err)
+	}
 	if s, err := r.Store.Stats(t.Context()); err != nil || s.Messages != 4 {
 		t.Errorf("%d messages are kept, want 4", s.Messages)
 	}
@@ -522,8 +549,13 @@ func TestEvents(t *testing.T) {
 	if kind, data := next(); kind != "delete" || !strings.Contains(data, id) {
 		t.Errorf("event %s %s", kind, data)
 	}
-	r.mustDeliver("Subject: two\r\n\r\n")
-	next()
+	// What changes nothing is nothing to be told of: the next event is that of a message.
+	r.ask("DELETE", api+"messages?query=nothing", "")
+	r.ask("PATCH", api+"messages?query=nothing", `{"unread":false}`)
+	two := r.mustDeliver("Subject: two\r\n\r\n")
+	if kind, data := next(); kind != "message" || !strings.Contains(data, two) {
+		t.Errorf("event %s %s", kind, data)
+	}
 	r.ask("DELETE", api+"messages?all=true", "")
 	if kind, _ := next(); kind != "reset" {
 		t.Errorf("event %s", kind)

@@ -35,8 +35,9 @@ func TestLinkFates(t *testing.T) {
 	inside := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, "inside "+r.URL.Path) }))
 	defer inside.Close()
 	outside := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodHead {
-			t.Errorf("%s %s", r.Method, r.URL)
+		// No connection stays open to a host that a message names.
+		if r.Method != http.MethodHead || !r.Close {
+			t.Errorf("%s %s, to be closed %t", r.Method, r.URL, r.Close)
 		}
 		switch r.URL.Path {
 		case "/moved":
@@ -49,6 +50,8 @@ func TestLinkFates(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 		case "/post":
 			w.WriteHeader(http.StatusMethodNotAllowed)
+		case "/old":
+			w.WriteHeader(http.StatusNotImplemented)
 		}
 	}))
 	defer outside.Close()
@@ -65,7 +68,7 @@ func TestLinkFates(t *testing.T) {
 		ok         bool
 	}{
 		{outside.URL + "/here", "200 OK", true}, {outside.URL + "/moved", "200 OK, at " + outside.URL + "/here", true}, {outside.URL + "/gone", "404", false},
-		{outside.URL + "/post", "405", true}, {outside.URL + "/loop", "it redirects more than 5 times", false}, {outside.URL + "/in", "not public", false},
+		{outside.URL + "/post", "405", true}, {outside.URL + "/old", "501", true}, {outside.URL + "/loop", "it redirects more than 5 times", false}, {outside.URL + "/in", "not public", false},
 		{inside.URL + "/direct", "not public", false}, {strings.Replace(inside.URL, "127.0.0.1", "[::ffff:127.0.0.1]", 1), "not public", false},
 		{strings.Replace(inside.URL, "127.0.0.1", "localhost", 1), "not public", false}, {"http://a b/", "no URL", false},
 	}

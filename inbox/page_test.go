@@ -132,6 +132,13 @@ func TestInvitation(t *testing.T) {
 	ics := func(events int) string {
 		return "BEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\n" + strings.Repeat("BEGIN:VEVENT\r\nSUMMARY:Cupping\r\nDTSTART:20261201T100000Z\r\nRRULE:FREQ=WEEKLY;BYDAY=TU\r\nLOCATION:https://meet.example/1\r\nEND:VEVENT\r\n", events) + "END:VCALENDAR\r\n"
 	}
+	for _, media := range []string{"text/calendar; method=REQUEST", "application/ics"} {
+		r := start(t, nil)
+		id := r.mustDeliver("Subject: x\r\nContent-Type: " + media + "\r\n\r\n" + ics(1))
+		if body := r.ask("GET", "/messages/"+id+"/pane", "").body; strings.Count(body, `class="event"`) != 1 {
+			t.Errorf("%s is not shown as an invitation:\n%s", media, body)
+		}
+	}
 	for _, c := range []struct{ events, shown, more int }{{1, 1, 0}, {3, 3, 0}, {5, 3, 2}} {
 		r := start(t, nil)
 		id := r.mustDeliver("Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n\r\nCome!\r\n" +

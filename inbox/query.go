@@ -264,7 +264,7 @@ func (p *parser) term(field string) (Expr, error) {
 		if read = fields[name]; read == nil {
 			return Expr{}, p.wrong(at, "there is no field %q; to look for the text put it in quotes, for a field of the header write header:%[1]s=…. The fields are %s", name, fieldList)
 		}
-		if strings.HasPrefix(p.rest(), "(") && field == "" {
+		if strings.HasPrefix(p.rest(), "(") { // a word does not begin with one
 			return p.group(name)
 		}
 	}
