@@ -44,7 +44,7 @@ import (
 const (
 	searchName = "search.db"
 	// searchVersion changes with the tables and with what is written into them.
-	searchVersion = 4
+	searchVersion = 5
 	// shardSize is how many messages are put into a shard. Of more, a common
 	// beginning takes too long in each; of fewer, there are too many to ask for a
 	// word that is rare.
@@ -60,11 +60,12 @@ INSERT INTO progress VALUES (1, 0);
 // newShard makes the shard that begins with a key, and beside it the table that
 // tells its words (FTS5's vocabulary, which keeps nothing of its own). What is
 // merged is merged later and at once rather than often, as a backlog comes in large
-// batches, and memory for these is lent.
+// batches, and memory for these is lent. The column with the most words comes first:
+// every list of places in another says in two octets in which.
 func newShard(first int64) string {
 	x := shard{first: first}
 	t := x.table()
-	return `CREATE VIRTUAL TABLE ` + t + ` USING fts5(subject, author, addressee, cc, bcc, body, header, id, user, ip, mark,
+	return `CREATE VIRTUAL TABLE ` + t + ` USING fts5(body, subject, author, addressee, cc, bcc, header, id, user, ip, mark,
 		content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2');
 		INSERT INTO ` + t + `(` + t + `, rank) VALUES ('automerge', 8), ('hashsize', 16777216);
 		CREATE VIRTUAL TABLE ` + x.vocabulary() + ` USING fts5vocab(` + t + `, instance);
@@ -194,7 +195,7 @@ type additions struct {
 
 func (c *conn) additions(x shard) (a additions, err error) {
 	a.shard = x
-	if a.add, err = c.prepare("INSERT INTO " + x.table() + "(rowid,subject,author,addressee,cc,bcc,body,header,id,user,ip,mark) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"); err != nil {
+	if a.add, err = c.prepare("INSERT INTO " + x.table() + "(rowid,body,subject,author,addressee,cc,bcc,header,id,user,ip,mark) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"); err != nil {
 		return a, err
 	}
 	a.del, err = c.prepare("DELETE FROM " + x.table() + " WHERE rowid=?")
@@ -292,8 +293,8 @@ func (s *search) fill(keys []int64, list []*inbox.Indexed, reached int64) error 
 			}
 			x := list[i]
 			w := &x.Words
-			if _, err := s.added.add.set(key, spaced(w.Subject)+ends(w.Subject), people(w.From), people(w.To), people(w.Cc), people(w.Bcc),
-				spaced(w.Body), fieldWords(w.Header), spaced(w.ID)+" "+idMark(w.ID), spaced(w.User), w.IP+beginnings(w.IP), marks(x)).exec(); err != nil {
+			if _, err := s.added.add.set(key, spaced(w.Body), spaced(w.Subject)+ends(w.Subject), people(w.From), people(w.To), people(w.Cc), people(w.Bcc),
+				fieldWords(w.Header), spaced(w.ID)+" "+idMark(w.ID), spaced(w.User), w.IP+beginnings(w.IP), marks(x)).exec(); err != nil {
 				return err
 			}
 		}
