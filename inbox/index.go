@@ -40,7 +40,7 @@ const (
 	// 30,000 messages. An orchestrator kills after ten seconds.
 	endTime = 5 * time.Second
 
-	previewLen = 160      // characters
+	previewLen = 120      // characters: what the widest list has room for
 	maxWordsTo = 1000     // recipients of an envelope by whom a message is found
 	indexText  = 64 << 10 // octets of a message's text that it is found by
 	// Of HTML more is read, since most of it may be markup.
