@@ -212,7 +212,9 @@ func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Behind a burst of mail the indexer may be far back; what a page shows first
+	// One that cannot be read is listed all the same, without its summary: a single bad
+	// message must not hide the others. Behind a burst of mail the indexer may be far
+	// back; what a page shows first
 	// is read here and now.
 	left := maxUnindexed
 	for i := range page.Entries {
@@ -249,6 +251,7 @@ func queryOf(r *http.Request) (Query, error) {
 	default:
 		return q, refuse(http.StatusBadRequest, "order is newest or oldest")
 	}
+	// Refused rather than made less: who asks for more would take a page for everything.
 	if text := values.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > MaxLimit {

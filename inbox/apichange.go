@@ -133,6 +133,8 @@ func (in *Inbox) updateFound(ctx context.Context, query Expr, c Change) (updated
 	}()
 	// What was accepted before the request is meant, whether it has been read or not.
 	in.settle(ctx)
+	// Page by page, so that neither memory nor one transaction grows with the inbox, and
+	// mail that comes in meanwhile waits for no more than one of them.
 	for q := (Query{Match: query, Limit: MaxLimit}); ; {
 		page, err := in.Store.List(ctx, q)
 		if err != nil || len(page.Entries) == 0 {

@@ -116,6 +116,8 @@ func (in *Inbox) apiSetFaults(w http.ResponseWriter, r *http.Request) error {
 
 // apiSession answers with the session that brought a message.
 func (in *Inbox) apiSession(w http.ResponseWriter, r *http.Request) error {
+	// The store gives the first line with the entry, and the rest where it is asked for: no
+	// list pays for what was said.
 	e, err := in.Store.Entry(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
@@ -132,6 +134,8 @@ func (in *Inbox) apiSession(w http.ResponseWriter, r *http.Request) error {
 		From  string  `json:"from"`  // client or server
 		Text  string  `json:"text"`
 	}
+	// In words and seconds, as programs in any language have them; Go's own duration would
+	// be nanoseconds that nobody expects.
 	lines := []line{}
 	for _, l := range s.Lines {
 		from := "server"

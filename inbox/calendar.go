@@ -84,6 +84,8 @@ func parseCalendar(text string) []event {
 	// A line that begins with white space belongs to the one before (RFC 5545, 3.1).
 	text = strings.ToValidUTF8(strings.ReplaceAll(text, "\r\n", "\n"), "\uFFFD")
 	text = strings.NewReplacer("\n ", "", "\n\t", "").Replace(text)
+	// One pass, with no tree: what is inside an event is counted, and nothing is kept of
+	// what the page does not show, however deep a sender nests it.
 	for line := range strings.Lines(text) {
 		p := propertyOf(strings.TrimRight(line, "\r\n"))
 		switch {
@@ -156,6 +158,7 @@ func (e *event) finish() {
 	if e.instead.value != "" {
 		e.Instead = whenOf(e.instead, property{}, "")
 	}
+	// What cannot be read is left out: the dates are a help, and the rule stands anyway.
 	var days []string
 	for _, p := range e.except {
 		for value := range strings.SplitSeq(p.value, ",") {

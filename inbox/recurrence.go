@@ -71,6 +71,7 @@ func ruleWords(rule string, start property) (string, bool) {
 		return "", false
 	}
 	words += on
+	// Of the two ends a rule has one at most (RFC 5545, 3.3.10); what has both is told both.
 	if text := take("COUNT"); text != "" {
 		n, ok := positive(text)
 		if !ok {
@@ -106,6 +107,7 @@ func daysOf(freq, byDay, byMonthDay, byMonth string) (string, bool) {
 		}
 		month = time.Month(n).String()
 	}
+	// A list of days is an "and" to people: on Monday and Friday it takes place.
 	var days []string
 	switch {
 	case byDay != "" && byMonthDay != "": // both must hold: the Friday that is a 13th
@@ -152,6 +154,7 @@ func weekdayOf(freq, month, text string) (string, bool) {
 	if len(text) < 2 {
 		return "", false
 	}
+	// The last two letters are the day, and what is before them says which one: -1FR.
 	i := slices.IndexFunc(weekdays, func(d struct{ short, long string }) bool { return d.short == text[len(text)-2:] })
 	if i < 0 {
 		return "", false
@@ -164,6 +167,7 @@ func weekdayOf(freq, month, text string) (string, bool) {
 	if err != nil || freq != "MONTHLY" && month == "" {
 		return "", false
 	}
+	// There is no sixth one, and of the last but one people have no word that they agree on.
 	switch {
 	case n == -1:
 		return "the last " + name, true

@@ -170,6 +170,8 @@ func (rec *recorder) line(l smtp.Line) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// A session may bring thousands of messages. Each is kept with how the session began
+	// and with its own transaction; what is between, the next MAIL takes the place of.
 	if l.FromClient {
 		switch verb, _, _ := strings.Cut(l.Text, " "); strings.ToUpper(verb) {
 		case "MAIL":
@@ -182,6 +184,8 @@ func (rec *recorder) line(l smtp.Line) {
 	if r.inMail {
 		to, limit = &r.transaction, maxTransaction
 	}
+	// Bounded before it is stored, and said at the end: a client that chatters costs no
+	// more than one that does not, and nobody takes the transcript for all there was.
 	if len(*to)+len(l.Text) > limit {
 		r.left++
 		return
@@ -209,6 +213,7 @@ func (r *record) text() string {
 	if state := r.conversation.TLS(); state != nil {
 		s.TLS = tls.VersionName(state.Version) + ", " + tls.CipherSuiteName(state.CipherSuite)
 	}
+	// One piece of memory for all of it: this runs for each message, while its sender waits.
 	var b strings.Builder
 	b.Grow(128 + len(r.opening) + len(r.transaction))
 	b.Write(s.append(make([]byte, 0, 128)))
@@ -263,7 +268,7 @@ func (in *Inbox) Attach(s *smtp.Server) {
 func (rec *recorder) subjects(c *smtp.Conn, verb, arg string) []string {
 	r := rec.of(c.ID())
 	if r == nil {
-		return nil
+		return nil // the session has ended: nobody hears the reply
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -208,6 +208,7 @@ func (u *upload) check() error {
 // not read before it is written, however large they are.
 func (u *upload) takeAlong(ctx context.Context, in *Inbox, list []mailjson.Attachment) error {
 	found := map[string]*mail.Message{}
+	// One message may give many parts: it is opened once, and closed with the upload.
 	for i := range list {
 		a := &list[i]
 		if a.Message == "" {
@@ -242,6 +243,7 @@ func (u *upload) takeAlong(ctx context.Context, in *Inbox, list []mailjson.Attac
 // it has there unless the attachment has others.
 func take(a *mailjson.Attachment, m *mail.Message) bool {
 	var name, media string
+	// Open reads when the message is written, from what takeAlong keeps open until then.
 	if a.Part == "" {
 		whole := m.Forward(mail.Address{}).Attachments[0]
 		name, media, a.Open = whole.Name, whole.Type, whole.Open

@@ -70,13 +70,14 @@ export async function take(files) {
   if (taken) tell(`${count(taken)} imported.`)
 }
 
-// named reads a list of addresses.
+// named reads a list of addresses. The server judges what is an address; here a list is only cut where it ends, outside of
+// quotes, so that "Doe, Ann" <ann@example.com> is one.
 const named = list => [...list.matchAll(/(?:"[^"]*"|[^,"])+/g)].map(([one]) => {
   const [, name, address] = one.match(/^(.*)<([^<>]*)>\s*$/) ?? [null, '', one]
   return { name: name.trim().replace(/^"(.*)"$/, '$1'), address: address.trim() }
 }).filter(a => a.address)
 
-// encoded gives a file's content in base64.
+// encoded gives a file's content in base64, made by the browser itself: a script would need the memory of it several times.
 const encoded = file => new Promise((done, failed) => {
   const reader = Object.assign(new FileReader(), { onload: () => done(reader.result.split(',')[1] ?? ''), onerror: () => failed(reader.error) })
   reader.readAsDataURL(file)
@@ -101,6 +102,7 @@ const forms = {
   },
   async faults(form, how) {
     const lines = form.elements.rules.value.split('\n').map(l => l.trim()).filter(Boolean)
+    // Off is off whatever is written there; the text stays in the form until it is drawn anew.
     await misbehave(how === 'off' ? [] : lines)
   },
 }

@@ -190,7 +190,7 @@ async function lacking() {
   return false
 }
 list.addEventListener('scroll', fill, { passive: true })
-addEventListener('resize', fill)
+addEventListener('resize', fill) // a taller window sees more
 
 // end goes to the newest message or to the oldest, and stays there.
 export const end = oldest => inTurn(async () => {

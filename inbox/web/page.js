@@ -21,7 +21,8 @@ export const here = () => document.activeElement.closest?.('#list li')?.dataset.
 export const subjects = () => picked.size ? [...picked] : [here()].filter(Boolean) // what an action is about
 const wide = () => matchMedia('(min-width: 801px)').matches
 
-// What depends on list, pane and what is picked.
+// What depends on list, pane and what is picked. Pieces are fetched apart; this is the one place that makes them agree, and
+// it may be called at any time.
 export function settle() {
   // What is not to be seen is not acted on: nobody deletes a message that has scrolled out of the window's rows.
   for (const id of picked) if (!rowOf(id)) picked.delete(id)
@@ -181,6 +182,7 @@ function remove(ids) {
   while (next && ids.includes(next.dataset.id)) next = next.nextElementSibling
   // None below: the last that stays, so that the keys go on from there. One that is not listed has no next.
   if (at) next ??= rows().filter(row => !ids.includes(row.dataset.id)).at(-1)
+  // From here they are not drawn again, whatever list comes, until the server has deleted them or the reader undoes it.
   for (const id of ids) { leaving.add(id); picked.delete(id) }
   gone(...ids)
   const timer = setTimeout(() => finish?.(), 6000)
@@ -222,6 +224,7 @@ function pick(id, on = !picked.has(id)) {
 
 // pickTo picks all rows from the last that was picked to this one.
 let lastPick
+// What was picked before stays: a range is added to it, as everywhere.
 function pickTo(id) {
   const ids = rows().map(row => row.dataset.id)
   const [a, b] = [ids.indexOf(lastPick), ids.indexOf(id)].sort((x, y) => x - y)
@@ -229,7 +232,8 @@ function pickTo(id) {
   settle()
 }
 
-// step goes to the row below or above.
+// step goes to the row below or above. Beside the list it opens it too; on a phone, where the message would lie over the
+// list, only from one message to the next.
 async function step(by) {
   const from = choices
   const link = (await neighbour(by))?.querySelector('a')
@@ -373,6 +377,7 @@ begin()
 prepare()
 dropped()
 places.ontoggle = opened
+addEventListener('resize', prepare) // who turns a phone looks at the same tab
 // A message that was opened by its link is looked at as the last one was.
 if ($('iframe.body', pane) && !new URLSearchParams(location.search).has('view') && ['width', 'scheme', 'images'].some(setting)) show(location.href, false)
 if ($('article', pane)?.dataset.unread === 'true') mark([openID()], false)

@@ -30,7 +30,7 @@ export function looked(url) {
   for (const name of ['width', 'scheme']) remember(name, url.searchParams.get(name) ?? '')
 }
 
-// settings shows them; each counts as soon as it is chosen.
+// settings shows them. They are read anew each time, for another tab may have changed them; each counts as soon as it is chosen.
 export function settings(changed) {
   const dialog = $('#settings'), form = $('form', dialog)
   for (const radio of form.querySelectorAll('[type=radio]')) radio.checked = radio.value === setting(radio.name)
