@@ -70,6 +70,7 @@ var tables = []struct {
 	{"Dots", measureDots},
 	{"Composing", measureCompose},
 	{"Parsing", measureParse},
+	{"Parsing real mail", measureReal},
 	{"Parsing what is hostile", measureHostile},
 }
 
