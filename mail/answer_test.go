@@ -85,7 +85,7 @@ func TestReplyThreads(t *testing.T) {
 func TestPrefixSubject(t *testing.T) {
 	for _, c := range [][3]string{
 		{"Re: ", "", "Re: "}, {"Re: ", "x", "Re: x"}, {"Re: ", "re:x", "Re: x"}, {"Re: ", "Re[2]: RE(3): x", "Re: x"}, {"Re: ", "Fwd: x", "Re: Fwd: x"},
-		{"Fwd: ", "Fw: FWD: x", "Fwd: x"}, {"Fwd: ", "Re: x", "Fwd: Re: x"}, {"Re: ", "Report: x", "Re: Report: x"}, {"Re: ", " a\nb ", "Re: a b"},
+		{"Fwd: ", "Fw: FWD: x", "Fwd: x"}, {"Fwd: ", "Re: x", "Fwd: Re: x"}, {"Re: ", "Report: x", "Re: Report: x"}, {"Re: ", " a\nb ", "Re: a b"}, {"Re: ", "a \x00", "Re: a"},
 	} {
 		if got := prefixSubject(c[0], c[1]); got != c[2] {
 			t.Errorf("%q %q: got %q, want %q", c[0], c[1], got, c[2])

@@ -104,7 +104,7 @@ func subjectPrefix(s string) (prefix, rest string) {
 
 // prefixSubject puts "Re: " or "Fwd: " before a subject that has none of its kind (RFC 5322, 3.6.5).
 func prefixSubject(prefix, subject string) string {
-	subject = cleanLine(strings.TrimSpace(subject))
+	subject = strings.TrimSpace(cleanLine(subject))
 	for {
 		has, rest := subjectPrefix(subject)
 		if has != prefix {
