@@ -145,6 +145,7 @@ func TestParsingCases(t *testing.T) {
 		{"an address as its own name", "From: foo@bar.com <foo@bar.com>\n\n", from, "[\"foo@bar.com\" <foo@bar.com>]"},
 		{"a name with a comma", "From: Doe, John <j@x.org>\n\n", from, "[\"Doe, John\" <j@x.org>]"},
 		{"a name in raw Latin-1", "From: J\xfcrgen <j@x.org>\n\n", from, "[Jürgen <j@x.org>]"},
+		{"a subject in the raw charset of the text", "Subject: \xd6\xd0\xce\xc4\nContent-Type: text/plain; charset=gb2312\n\n\xd6\xd0", func(m *mail.Message) string { return m.Subject }, "中文"},
 		{"pieces of a name, encoded and not", "Content-Type: application/x-y;\n name*0*=utf-8''%D0%9E%D1%82;\n name*1=\"chet \";\n name*2*=%D1%91.pdf\n\nx", name, "Отchet ё.pdf"},
 		{"format=flowed", "Content-Type: text/plain; format=flowed\n\nA paragraph \nof two lines.\n", text, "A paragraph of two lines.\n"},
 		{"uuencode in a text", "From: a@b.c\n\ntext\nbegin 644 a.txt\n#0V%T\n`\nend\n", func(m *mail.Message) string {

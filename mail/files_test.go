@@ -97,6 +97,7 @@ func TestFilesInText(t *testing.T) {
 		{"two", uuencode("a", "A", '`') + uuencode("b", "B", '`'), "a=A|b=B"},
 		{"empty", uuencode("a", "", '`'), "a="},
 		{"base64", "begin-base64 644 c.txt\naGVsbG8=\n====\n", "c.txt=hello"},
+		{"base64 and a line of text", "begin-base64 644 c.txt\naGVs bG8=\n====\n", ""},
 		{"yEnc", "Hello.\r\n" + yenc("my file.bin", allOctets) + "Bye.\r\n", "my file.bin=" + allOctets},
 		{"yEnc in parts", "=ybegin part=1 total=2 line=128 size=6 name=p\r\n=ypart begin=1 end=3\r\n" + "\x8b\x8c\x8d\r\n=yend size=3 part=1\r\n", "p=abc"},
 		{"no end", "begin 644 x\nabc\n", ""},

@@ -303,11 +303,6 @@ func (f *folder) phrase(s string) {
 	case f.width(s) >= maxLine-4 || !f.plain(s) || strings.Contains(s, "=?"):
 		f.words(s, " ")
 	case isPhrase(s):
-		if f.col+1+f.width(s) <= maxLine {
-			f.stick(" ")
-			f.stick(s)
-			return
-		}
 		for s != "" {
 			word, rest, _ := strings.Cut(s, " ")
 			f.token(word)

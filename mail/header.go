@@ -252,7 +252,10 @@ func (h Header) String() string {
 func parseHeader(s string, lim *limits, d *defects) (Header, int) {
 	var h Header
 	pos := 0
-	h.fields = make([]Field, 0, min(strings.Count(s[:min(len(s), 8192)], "\n")+1, lim.headerFields))
+	// One place for each line that begins a field: of most headers half the lines are folds.
+	head := s[:min(len(s), 8192)]
+	lines := strings.Count(head, "\n") - strings.Count(head, "\n ") - strings.Count(head, "\n\t")
+	h.fields = make([]Field, 0, min(lines+1, lim.headerFields))
 	for pos < len(s) {
 		end := lineEnd(s, pos)
 		if isBlankLine(s[pos:end]) {

@@ -312,7 +312,7 @@ func (x *index) block() block {
 	if inPlace && !cut {
 		return block{l.src.data[start:l.offset()], false}
 	}
-	return block{string(kept), cut}
+	return block{stringOf(kept), cut}
 }
 
 // contentFields gives the fields of a message's header that describe its body.

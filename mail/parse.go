@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/transform"
@@ -135,16 +136,22 @@ type document struct {
 }
 
 // A work is what parsing one message needs, in one piece.
-// It is let go of when the message is made.
+// It is let go of when the message is made, which keeps nothing of it, and serves for the next one.
 type work struct {
 	index index
 	view  view
 }
 
+var working = sync.Pool{New: func() any { return new(work) }}
+
 // build makes the message from its index.
 func (p *Parser) build(src source, lim limits) *Message {
 	d := &document{src: src}
-	w := &work{}
+	w := working.Get().(*work)
+	defer func() {
+		*w = work{}
+		working.Put(w)
+	}()
 	w.index.p, w.index.lim, w.index.lines.src = p, lim, &d.src
 	w.index.run(&d.root)
 	m := &d.msg

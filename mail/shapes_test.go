@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -209,6 +210,14 @@ func TestRoundTrip(t *testing.T) {
 		m.Body.Header.Replace("Content-Transfer-Encoding", "7bit")
 		if got := written(t, m); !isASCII(got) || back(t, m).Text != "Grüße\n" {
 			t.Errorf("changed from %s to 7bit: got\n%s", encoding, got)
+		}
+	}
+	// What cannot be a field does not become one, whatever it is.
+	odd, _ := Parse(strings.NewReader("From: a@example.com\r\nX-\xe4: y\r\nno field\r\nX-Long" + strings.Repeat("g", 90) + ": y\r\nSubject: s\r\n\r\nx\r\n"))
+	got, _ := Parse(strings.NewReader(written(t, odd)))
+	for f := range got.Header.All() {
+		if n := f.Name(); !slices.Contains([]string{"From", "Subject", "Date", "Message-ID", "MIME-Version"}, n) {
+			t.Errorf("a field %q was made", n)
 		}
 	}
 	m.Subject = "New"

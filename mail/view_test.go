@@ -46,6 +46,7 @@ func TestView(t *testing.T) {
 		{"an alternative of text alone", multi("alternative", leaf("A", "text/plain", "")), "A", "A", ""},
 		{"an invitation among alternatives", multi("alternative", leaf("A", "text/plain", ""), leaf("B", "text/calendar", "")), "A", "A", "B"},
 		{"texts with files between them", multi("mixed", leaf("A", "text/plain", ""), leaf("B", "image/png", "inline"), leaf("C", "text/plain", ""), leaf("D", "text/plain", "attachment"), leaf("E", "text/plain", "inline; filename=e.txt")), "A B C", "A B C", "D E"},
+		{"sounds and films with names", multi("mixed", leaf("A", "text/plain", ""), leaf("B", "audio/ogg", "inline; filename=b.ogg"), leaf("C", "video/mp4", "inline; filename=c.mp4"), leaf("D", "application/pdf", "inline; filename=d.pdf")), "A B C", "A B C", "D"},
 		{"pictures of HTML", multi("related", leaf("A", "text/html", ""), leaf("B", "image/png", ""), leaf("C", "text/plain", "")), "A", "A", "B C"},
 		// The example of the RFC.
 		{"all of it", multi("mixed", leaf("A", "text/plain", "inline"),
