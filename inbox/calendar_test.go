@@ -104,6 +104,7 @@ func TestCalendarTimes(t *testing.T) {
 		// A day of the calendar, of which one has 25 hours.
 		{"DTSTART;TZID=Europe/Berlin:20261024T100000\r\nDURATION:P1D", "Saturday, 24 October 2026, 10:00 CEST to Sunday, 25 October 2026, 10:00 CET"},
 		{"DTSTART:20261201T100000Z\r\nDURATION:-PT1H", "Tuesday, 1 December 2026, 10:00 UTC"}, {"DTSTART:20261201T100000Z\r\nDURATION:P", "Tuesday, 1 December 2026, 10:00 UTC"}, {"DTSTART:20261201T100000Z\r\nDURATION:1H", "Tuesday, 1 December 2026, 10:00 UTC"},
+		{"DTSTART;TZID=Europe/Berlin:20261201T100000\r\nDTEND:20261201T080000Z", "Tuesday, 1 December 2026, 10:00 CET"}, {"DTSTART;TZID=Europe/Berlin:20261201T100000\r\nDTEND:nonsense", "Tuesday, 1 December 2026, 10:00 CET"},
 		{"DTSTART:nonsense", "nonsense"}, {"SUMMARY:x", ""},
 	} {
 		in := "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\n" + c.lines + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"

@@ -40,7 +40,7 @@ func TestBeginnings(t *testing.T) {
 		{word("say gone", true), `mark:"` + otherMark + `none"`},
 		{word("hello many", true), `body:"hello many"*`},
 		{word("hello few", true), `(body:"hello few1") OR (body:"hello few2") OR (body:"hello few3") OR (body:"hello few4")`},
-		{word("hello Grüß", true), `body:"hello Grüß"*`},
+		{word("hello Grüß", true), `body:"hello Grüß"*`}, {word("hello Ａｂ", true), `body:"hello Ａｂ"*`},
 		{join("NOT", word("HELLOS", true), few), `(body:"hellos") NOT ((body:"few1") OR (body:"few2") OR (body:"few3") OR (body:"few4"))`},
 		{join("NOT", hello, gone), `(body:"hello") OR (body:"hellos")`},
 		{join("NOT", gone, hello), `mark:"` + otherMark + `none"`},
@@ -78,5 +78,32 @@ func TestEnds(t *testing.T) {
 	}
 	if got := strings.Count(ends(strings.Repeat("a", maxEndWord)), endMark); got != maxEndWord-3 {
 		t.Errorf("%d ends of the longest word, want %d", got, maxEndWord-3)
+	}
+}
+
+// What is excluded is subtracted from one word of what is wanted, where there is one.
+func TestWithout(t *testing.T) {
+	word := func(words ...string) expression { return expression{column: "body", words: words} }
+	excluded := word("x", "y")
+	for _, c := range []struct {
+		e    expression
+		want string
+	}{
+		{word("a"), `(body:"a") NOT (body:"x y")`},
+		{word("on", "its", "way"), `((body:"on") NOT (body:"x y")) AND (body:"on its way")`},
+		{expression{words: []string{"on", "its"}, begins: true}, `(("on") NOT (body:"x y")) AND ("on its"*)`},
+		{join("AND", word("on", "its"), word("a")), `(body:"on its") AND ((body:"a") NOT (body:"x y"))`},
+		{join("AND", word("on", "its"), word("the", "way")), `((body:"on") NOT (body:"x y")) AND (body:"on its") AND (body:"the way")`},
+		{join("OR", word("a"), word("b")), `((body:"a") OR (body:"b")) NOT (body:"x y")`},
+		{join("AND", join("OR", word("a"), word("b")), word("on", "its")), `((body:"on") NOT (body:"x y")) AND ((body:"a") OR (body:"b")) AND (body:"on its")`},
+		{nothing(), nothing().String()},
+	} {
+		before := c.e.String()
+		if got := c.e.without(excluded).String(); got != c.want {
+			t.Errorf("%s without %s is\n%s, want\n%s", c.e, excluded, got, c.want)
+		}
+		if c.e.String() != before {
+			t.Errorf("%s has become %s", before, c.e)
+		}
 	}
 }
