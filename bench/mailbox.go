@@ -267,6 +267,7 @@ func searches(c *corpus) []struct {
 		{"subject: in Chinese", "subject:会議", true},
 		{"excluded", "order -" + c.words[3], true},
 		{"two common words, without the other", "hello -order", true},
+		{"of two phrases that most have, one excluded", `"your order" -"on its way"`, true},
 		{"ip: excluded", "-ip:127.0.0.1", false},
 		{"OR", c.words[500] + " OR " + c.words[501], false},
 		{"OR, of what few have", "nothingatall OR (is:read hello)", false},
@@ -277,6 +278,8 @@ func searches(c *corpus) []struct {
 		{"is:unread and a word", "is:unread order", true},
 		{"larger: and a rare word", "larger:20k " + c.words[20_000], false},
 		{"tag: that many have", "tag:many", false},
+		{"tag: that all have, excluded", "-tag:every", false},
+		{"tag: that all have, excluded, and a common word", "-tag:every hello", false},
 		{"tag: that many have, and a rare word", "tag:many " + c.words[20_000], false},
 	}
 }
@@ -294,8 +297,10 @@ func measureSearch(e effort) (table, error) {
 		return nil, err
 	}
 	rate := float64(n) / time.Since(began).Seconds()
-	if err := box.tag("header:x-campaign", "many"); err != nil {
-		return nil, err
+	for tag, query := range map[string]string{"many": "header:x-campaign", "every": "larger:1"} {
+		if err := box.tag(query, tag); err != nil {
+			return nil, err
+		}
 	}
 	var other *mailbox
 	otherRate := 0.0
