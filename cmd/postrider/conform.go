@@ -18,6 +18,12 @@ import (
 
 // conform: the suite of package conform against one server, a line a case as it
 // is played. Another program's judgement of a run is its exit code.
+//
+// Nothing is judged here: which cases there are, which can be played, and what is right
+// is all the package's. Here is how a server is reached and in which form the outcome is
+// told: lines for people, JSON for programs, JUnit for build servers. A case that is
+// skipped is always told with its reason, so that a run of few cases does not look like
+// one of many.
 
 // exitFailed is the exit code of a suite that found something, as of go test.
 const exitFailed = 1
@@ -38,6 +44,7 @@ type conformOptions struct {
 
 // flags defines the flags in the order in which the help shows them.
 func (o *conformOptions) flags(f *pflag.FlagSet) {
+	// First what decides how much can be played: each of these opens cases that are skipped without.
 	f.SortFlags = false
 	f.StringVar(&o.rcpt, "rcpt", "", "`ADDRESS` that gets the messages; without it the cases that send some are skipped")
 	f.StringVar(&o.relayTo, "relay-to", "", "`ADDRESS` at a domain that is not the server's, for which it must take no mail from here: see above")
@@ -85,6 +92,7 @@ The exit code is 0 if no case failed, 1 if some did.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// A build server has its settings in the environment, the password above all.
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
@@ -122,6 +130,8 @@ func (o *conformOptions) config(addr string, s streams) (conform.Config, error) 
 	if err := o.connect.set(&d, s); err != nil {
 		return conform.Config{}, err
 	}
+	// What the flags of all commands that connect say is read into a Dialer; the suite takes what it
+	// needs of it, as it dials by itself.
 	c := conform.Config{
 		Addr: addr, TLS: d.TLS, TLSConfig: d.TLSConfig, User: o.connect.user,
 		From: o.from, Rcpt: o.rcpt, RelayTo: o.relayTo, Mailbox: o.mailbox, Timeout: o.timeout, Only: o.run,
@@ -152,6 +162,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 			}
 			return err
 		}
+		// Each case is told when it is over: a server that hangs in one shows which it is.
 		outcomes[r.Outcome]++
 		switch {
 		// XML has its counts at the top, so that it waits for the end; a line is told as soon as it is known.
@@ -182,6 +193,7 @@ func (o *conformOptions) play(cmd *cobra.Command, addr string, s streams) error 
 	}
 	fmt.Fprintf(summary, "%d passed, %d failed, %d skipped in %v\n",
 		outcomes[conform.Pass], outcomes[conform.Fail], outcomes[conform.Skip], time.Since(begin).Round(10*time.Millisecond))
+	// Skipped is not failed: a server need not offer everything.
 	if n := outcomes[conform.Fail]; n > 0 {
 		return exitf(exitFailed, "%s failed", count(n, "case"))
 	}

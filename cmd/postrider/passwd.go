@@ -17,7 +17,11 @@ import (
 	"github.com/postrider/postrider/cmd/postrider/users"
 )
 
-// passwd: a line of the users file. What it reads is gone when it ends; what it writes cannot be turned back.
+// passwd: a line of the users file. What it reads is gone when it ends; what it writes cannot be turned back. What a line
+// holds is package users' business; here is where a password comes from and where the line goes.
+//
+// A password never stands on the command line, where everybody on the machine can read it (ps) and a shell's history
+// keeps it. The file is replaced as a whole: a server may read it at any moment.
 
 type passwdOptions struct {
 	users        string
@@ -68,6 +72,7 @@ func passwd(o passwdOptions, user string, s streams) error {
 	if err != nil {
 		return exitf(exitData, "%w", err)
 	}
+	// Printed it can be appended by >>, on this machine or on another one.
 	if o.users == "" {
 		_, err = fmt.Fprintln(s.out, line)
 		return err
@@ -77,6 +82,7 @@ func passwd(o passwdOptions, user string, s streams) error {
 
 // password asks for the password, or reads it.
 func (o *passwdOptions) password(s streams) (string, error) {
+	// What was named comes first: a file that cannot be read is an error, and not a reason to ask.
 	if o.passwordFile != "" {
 		f, err := os.Open(o.passwordFile)
 		if err != nil {
@@ -106,6 +112,7 @@ func (o *passwdOptions) password(s streams) (string, error) {
 		}
 		typed[i] = string(b)
 	}
+	// Nothing is said of either: somebody may look over the shoulder.
 	if typed[0] != typed[1] {
 		return "", exitf(exitData, "the passwords differ")
 	}
@@ -125,6 +132,7 @@ func firstLine(r io.Reader) (string, error) {
 // putLine replaces a user's line in a file, or adds it. All else stays as it is. A file takes the old one's place as a
 // whole, so that a server never reads half of one.
 func putLine(name, line string) error {
+	// A file that is not there yet is an empty one.
 	old, err := readConfig(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -136,6 +144,7 @@ func putLine(name, line string) error {
 	put := false
 	for l := range strings.Lines(string(old)) {
 		l = strings.TrimRight(l, "\r\n")
+		// The name is compared as the file has it and as Line has prepared it, which is one form (RFC 4013).
 		if is, _, _ := strings.Cut(strings.TrimSpace(l), ":"); is == user {
 			if put {
 				continue
@@ -159,6 +168,7 @@ func putLine(name, line string) error {
 	// keeps everybody out.
 	_, err = f.Write(b.Bytes())
 	err = errors.Join(err, keepMode(f, name), f.Sync(), f.Close())
+	// QUIRK: a file that is bind-mounted into a container cannot be replaced (EBUSY); its directory can be mounted.
 	if err == nil {
 		err = os.Rename(f.Name(), name)
 	}

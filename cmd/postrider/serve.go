@@ -30,6 +30,14 @@ import (
 // serve: ports, store, inbox and servers put together, and taken apart again in
 // the order in which nothing that was accepted is lost. That is all it knows: the
 // rules of mail are in smtp, those of the page in inbox.
+//
+// Setting up goes from what costs nothing to be wrong to what leaves something behind:
+// the options are checked, files read, ports opened, and then the disk is touched. Each
+// step may end it with one line and an exit code (exit.go). Taking apart goes the other
+// way, and does not hurry what a sender waits for.
+//
+// There is one inbox and one Handler for all ports; what differs between ports, TLS and
+// who must authenticate, is a Policy of the listener.
 
 // A server is what one serve runs. It is set up before run starts the others, and
 // only read from then on.
@@ -38,11 +46,13 @@ type server struct {
 	streams streams
 	log     *slog.Logger
 
+	// What the options have named, opened.
 	certificates           certificates // nil: no TLS
 	acme                   *authority   // nil: no certificates are fetched
 	users, webUsers        *users.File  // nil if nobody is named
 	onMail, onRcpt, onAuth *hook.Hook   // nil if nobody is asked
 
+	// What is served, and with what. They are set in this order and closed in the other.
 	ports   []*port
 	db      *sqlite.DB
 	inbox   *inbox.Inbox
@@ -61,7 +71,8 @@ const (
 	// graceTime is how long messages that are being received may take to end
 	// after a signal. An orchestrator kills after ten seconds.
 	graceTime = 8 * time.Second
-	webGrace  = 2 * time.Second
+	// webGrace is how long a request for the page may take to end: no mail depends on it.
+	webGrace = 2 * time.Second
 )
 
 // newServe builds the command that receives mail.
@@ -118,9 +129,12 @@ SIGHUP has certificates and users read again.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// A file that is wrong must not keep a new one from being written, so that --init reads
+			// neither it nor the environment.
 			if o.init {
 				return writeInitial(append(args, defaultFile)[0], s.out)
 			}
+			// Who is set first wins: what a later source finds set it leaves alone.
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
@@ -152,12 +166,15 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 		return err
 	}
 	defer v.close()
+	// Sockets of systemd come before the check: they say which addresses others can reach.
 	if err := v.activate(); err != nil {
 		return err
 	}
 	if err := v.options.check(v.ports); err != nil {
 		return err
 	}
+	// What is named is read now, not when the first client comes: a certificate that does not fit
+	// its key, or a users file with a slip, is told to whoever starts it.
 	if err := v.openCertificates(); err != nil {
 		return err
 	}
@@ -168,6 +185,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if o.tries() {
 		v.inbox.Offer = []string{"DSN", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
 	}
+	// frugal wraps what prints, since both happen once for each message and in the same goroutine.
 	if v.relay, err = o.inbox.apply(v.inbox); err != nil {
 		return err
 	}
@@ -185,6 +203,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 			v.inbox.SMTP = reachable(p.Addr())
 		}
 	}
+	// Connections that have come meanwhile wait in the kernel: whoever reads the greeting may connect.
 	if err := v.greet(); err != nil {
 		return err
 	}
@@ -232,6 +251,7 @@ func (v *server) run(ctx context.Context) error {
 	// Streams of events never end by themselves; this context ends them.
 	requests, endRequests := context.WithCancel(context.Background())
 	defer endRequests()
+	// The guard stands before all of the page, events and the JSON interface with it.
 	var page http.Handler = v.inbox
 	if v.webUsers != nil {
 		page = v.webUsers.Guard(page)
@@ -258,12 +278,17 @@ func (v *server) run(ctx context.Context) error {
 			go v.acme.fetch(requests, v.log)
 			continue
 		}
+		// A server for each port, and not one for all: whether passwords may be said in clear belongs to the
+		// server, and is not the same on loopback and elsewhere.
 		s := v.mailServer(p, handler)
 		mailServers = append(mailServers, s)
+		// Where users are known and no domain is said to be ours, mail is for users alone: a stranger is
+		// refused at MAIL already (530), before any recipient is asked about.
 		policy := smtp.Policy{ImplicitTLS: p.flag == "smtps", RequireAuth: v.options.verifies() && len(v.options.accept) == 0 && !v.options.open}
 		go func() { failed <- s.Serve(smtp.Listener{Listener: p, Policy: policy}) }()
 	}
 	v.notify(ready)
+	// From here until wait returns nothing changes but what SIGHUP reads again.
 	err := v.wait(ctx, failed)
 	v.notify(stopping)
 	grace, cancel := context.WithTimeout(context.Background(), graceTime)
@@ -278,6 +303,7 @@ func (v *server) run(ctx context.Context) error {
 		})
 	}
 	ending.Wait()
+	// The page is there while mail still arrives, so that who watches it sees the last message.
 	endRequests()
 	last, cancelLast := context.WithTimeout(context.Background(), webGrace)
 	defer cancelLast()
@@ -285,11 +311,14 @@ func (v *server) run(ctx context.Context) error {
 		webServer.Close()
 	}
 	endIndexing()
+	// Run tells of what was accepted and not read yet, within its own bound.
 	return errors.Join(err, <-indexed)
 }
 
 // wait returns when ctx ends or a server does, and has files read again meanwhile.
 func (v *server) wait(ctx context.Context, failed <-chan error) error {
+	// One place is enough: two signals before the files are read are one wish. Without Notify SIGHUP
+	// would end the process.
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, syscall.SIGHUP)
 	defer signal.Stop(again)
@@ -312,6 +341,7 @@ func (v *server) wait(ctx context.Context, failed <-chan error) error {
 // reload reads certificates and users again. What cannot be read stays as it is, which is told: a server that ends
 // because of a slip in a file would be worse.
 func (v *server) reload() {
+	// Sessions that are open keep their TLS; passwords are looked up in the new file from now on.
 	var files []interface{ Reload() error }
 	if v.certificates != nil {
 		files = append(files, v.certificates)
@@ -335,6 +365,8 @@ func (v *server) reload() {
 // handler is what the SMTP servers hand mail to: who may be written to, whom to ask, and the inbox.
 func (v *server) handler() smtp.Handler {
 	var next smtp.Handler = v.inbox
+	// Hooks are asked before the inbox keeps anything, and after the domain was found to be ours: a
+	// script is not to be run for mail that would be refused anyway.
 	if v.onMail != nil || v.onRcpt != nil {
 		next = &hook.Handler{OnMail: v.onMail, OnRcpt: v.onRcpt, Next: next}
 	}
@@ -355,6 +387,7 @@ func (v *server) mailServer(p *port, handler smtp.Handler) *smtp.Server {
 		// on loopback may be the near end of a tunnel.
 		AllowInsecureAuth: private && (v.certificates == nil || !v.options.verifies() || v.options.open),
 	}
+	// Nobody at all, where others can listen in and no users are named: AUTH is not announced then.
 	switch {
 	case v.users != nil:
 		s.SASL = v.users.Verifier()
@@ -399,6 +432,8 @@ func (v *server) encrypted(p *port) bool {
 // dataError says in one line why the directory cannot be used. What the store has
 // no name for is the file system's: it cannot be written.
 func dataError(err error) error {
+	// What sqlite has named has its code; 69 and 65 tell a script that trying again with the same
+	// directory helps later, or never.
 	code := exitCannotWrite
 	for _, own := range []error{sqlite.ErrLocked, sqlite.ErrNewer, sqlite.ErrForeign, sqlite.ErrCorrupt} {
 		if errors.Is(err, own) {
@@ -416,12 +451,14 @@ func (v *server) greet() error {
 	if err != nil {
 		dir = v.options.data
 	}
+	// That there is mail from before is worth a word: who expects an empty inbox is in another directory.
 	stats, err := v.db.Inbox().Stats(context.Background())
 	if err != nil {
 		return err
 	}
 	version, _ := build()
 	fmt.Fprintf(out, "postrider %s\n\n", version)
+	// Programs that start it for their tests read these lines for the ports that :0 has become.
 	for _, kind := range []struct{ flag, form string }{
 		{"web", "  Web page   http://%s/\n"}, {"smtp", "  SMTP       smtp://%s\n"}, {"smtps", "  SMTP, TLS  smtps://%s\n"},
 	} {

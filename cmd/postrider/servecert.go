@@ -14,6 +14,10 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 )
 
+// Certificates: of files, or fetched by ACME. Both are looked up for each handshake, so that
+// one that was renewed is used by the next session without a restart. Which protocol versions
+// are spoken is decided in tlsOf, for all ports.
+
 // certificates are what TLS is done with: files, or an authority that gives them out.
 type certificates interface {
 	certificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
@@ -25,6 +29,7 @@ func tlsOf(c certificates) *tls.Config {
 	if c == nil {
 		return nil
 	}
+	// RFC 8996: nothing older than TLS 1.2. Ciphers and curves are Go's, which keeps them current.
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.certificate}
 }
 
@@ -63,6 +68,8 @@ func (c *keyPair) Reload() error {
 			return flagf(exitNoInput, f.flag, ": %w", err)
 		}
 	}
+	// Loaded and matched before it replaces the old pair: between a new chain and its new key, which
+	// some tools write one after the other, the old pair goes on being used.
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
 		return flagf(exitConfig, "tls-cert", ": %s with %s: the certificate cannot be used: %w", c.certFile, c.keyFile, err)

@@ -27,6 +27,7 @@ var pathForm = regexp.MustCompile(`^/?([A-Za-z0-9_-][A-Za-z0-9._-]*/?)*$`)
 
 // check refuses what is wrong or would be dangerous on these ports.
 func (o *serveOptions) check(ports []*port) error {
+	// First what could harm others: whoever has two things wrong is told that one.
 	for _, p := range ports {
 		// At the port of ACME there is nothing but what its authority asks for.
 		if o.open || p.flag == "acme-http" || listen.Private(p.addr) {
@@ -65,12 +66,15 @@ func (o *serveOptions) check(ports []*port) error {
 // public says what is missing for a port that others can reach.
 func (o *serveOptions) public(p *port) error {
 	switch {
+	// RFC 5321, 7.9 and 3.6.2: an open relay is used by others within hours, and a page that everybody
+	// can read is somebody's mail. Which flag decides is in the text, since no default could.
 	case p.flag == "web" && o.webAuth == "":
 		return flagf(exitUsage, "web", " %s can be reached by others, and everybody could read the mail: say with --web-auth who may, or give a loopback address, or --open for a test server", p.addr)
 	case p.flag == "web":
 		return nil
 	case len(o.accept) == 0 && !o.verifies():
 		return flagf(exitUsage, p.flag, " %s can be reached by others: say with --accept for which domains mail is accepted, or with --users who may send, or give --open for a test server", p.addr)
+	// It would start, and refuse everybody: AUTH is not announced in clear to others.
 	case len(o.accept) == 0 && !o.tls():
 		return flagf(exitUsage, p.flag, " %s can be reached by others, and nobody could authenticate there: passwords need --tls-cert and --tls-key, or --acme, or --open for a test server", p.addr)
 	}
@@ -90,6 +94,7 @@ func (o *serveOptions) tls() bool { return o.tlsCert != "" || o.acme != nil }
 
 // ports reads the addresses; those that are off are left out.
 func (o *serveOptions) ports() ([]*port, error) {
+	// An address is checked here, so that a slip is told by its flag; it is opened only later.
 	var ports []*port
 	// Nobody asks there while there are no names to prove.
 	acmeHTTP := o.acmeHTTP
@@ -150,6 +155,7 @@ func (v *server) files() error {
 		}
 		var err error
 		if *f.to, err = users.Open(f.path); err != nil {
+			// Each of these is mended in another way: by making the file, by its rights, or by its lines.
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				return flagf(exitNoInput, f.flag, ": there is no file %s; postrider passwd --users %s NAME makes it", f.path, f.path)
@@ -164,6 +170,7 @@ func (v *server) files() error {
 	if err != nil {
 		return err
 	}
+	// A hook is parsed before any port is open: a program that is not there is found out now.
 	settings := hook.Settings{Secret: secret, Log: v.log, Timeout: o.hookTimeout, Limit: o.hookLimit}
 	for _, h := range []struct {
 		kind hook.Kind
@@ -174,6 +181,7 @@ func (v *server) files() error {
 			continue
 		}
 		if *h.to, err = hook.Parse(h.kind, h.text, settings); err != nil {
+			// Package hook knows no flags; which one is missing is said here.
 			if errors.Is(err, hook.ErrNoSecret) {
 				err = fmt.Errorf("%w: give --hook-secret-file or POSTRIDER_HOOK_SECRET", err)
 			}
@@ -185,6 +193,8 @@ func (v *server) files() error {
 
 // hookSecret reads the secret of the file or of the environment; nil if there is none.
 func (o *serveOptions) hookSecret() ([]byte, error) {
+	// A secret has no flag of its own: the command line is there for everybody on the machine to
+	// read (ps), a file and the environment are not.
 	const flag = "hook-secret-file"
 	if o.hookSecretFile == "" {
 		secret, err := hook.Secret(os.Getenv("POSTRIDER_HOOK_SECRET"))

@@ -14,7 +14,10 @@ import (
 )
 
 // What serve is told of its inbox: how long mail is kept, in which of several
-// inboxes, where it may go on to, and how to misbehave.
+// inboxes, where it may go on to, and how to misbehave. It only reads words into what
+// package inbox has types for; what they do is decided there. The memory of a
+// process that mostly waits is looked after here too, as no package may do that for
+// whoever links it.
 
 type inboxOptions struct {
 	keep    []string
@@ -39,6 +42,8 @@ func rules() map[string]inbox.Rule {
 // apply sets up an inbox. The relay is opened, which connects nowhere yet, and is
 // the caller's to close; nil if there is none.
 func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
+	// Each kind of limit may be given once and all hold together; of two of one kind the last counts,
+	// as of a flag.
 	for _, limit := range o.keep {
 		if err := keepLimit(&in.Keep, strings.TrimSpace(limit)); err != nil {
 			return nil, err
@@ -60,6 +65,7 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 			faults = append(faults, f)
 		}
 	}
+	// Faults go through the same door as those that a test sets while it runs.
 	if err := in.SetFaults(faults); err != nil {
 		return nil, flagf(exitUsage, "fault", ": %s", strings.TrimPrefix(err.Error(), "inbox: "))
 	}
@@ -97,6 +103,7 @@ const spareHeap = 16 << 20
 // keepLimit reads one limit: a number of messages, a time or a size.
 func keepLimit(r *inbox.Retention, text string) error {
 	wrong := flagf(exitUsage, "keep", " %q: give messages as 10000, time as 30d or 12h, size as 500MB or 2GB", text)
+	// 0 is refused in every form: one would read it as nothing, another as no limit.
 	if n, err := strconv.Atoi(text); err == nil && n > 0 {
 		r.Messages = n
 		return nil
@@ -111,6 +118,7 @@ func keepLimit(r *inbox.Retention, text string) error {
 			return nil
 		}
 	}
+	// Go's durations end at hours, since days can have 23 of them; here a day has 24.
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && n > 0 && n < 100_000 {
 			r.Age = time.Duration(n) * 24 * time.Hour

@@ -10,7 +10,8 @@ import (
 )
 
 // What serve logs of mail that did not arrive: whoever runs a server is asked about it, by people who have not read their
-// bounces. Of what arrived the inbox tells.
+// bounces. Of what arrived the inbox tells. It stands before all other Handlers, so that it hears what any of them
+// refuses; it changes nothing, and an answer does not wait for it longer than a line takes to be written.
 
 // A refusals is an smtp.Handler that logs what Handler refuses, and with which reply. An error that is no reply is a fault
 // of this side, which the server logs itself.
@@ -38,6 +39,7 @@ func (r refusals) Mail(ctx context.Context, c *smtp.Conn, from string, opts *smt
 	return refused, nil
 }
 
+// A refusing is the Transaction of a message: it knows what a line must have for the sender to be found again.
 type refusing struct {
 	smtp.Transaction
 	log    *slog.Logger
@@ -45,12 +47,14 @@ type refusing struct {
 	sender string
 }
 
+// Rcpt implements smtp.Transaction. Each recipient who is refused has a line: a message may still go to others.
 func (t refusing) Rcpt(ctx context.Context, to string, opts *smtp.RcptOptions) error {
 	err := t.Transaction.Rcpt(ctx, to, opts)
 	t.tell("recipient refused", err, "recipient", to)
 	return err
 }
 
+// Data implements smtp.Transaction.
 func (t refusing) Data(ctx context.Context, r io.Reader) (string, error) {
 	id, err := t.Transaction.Data(ctx, r)
 	t.tell("message refused", err)

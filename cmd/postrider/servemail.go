@@ -21,6 +21,8 @@ const maxPrinted = 64 << 10
 // printMail is called for each message after its 250, in order, by the inbox's
 // own goroutine. It is one write, so that lines of others do not come in between.
 func (v *server) printMail(e *inbox.Entry) {
+	// By the time of arrival and not by a mark in the store: a database that is indexed anew must not
+	// print years of mail.
 	if e.Received.Before(v.started) {
 		return // left over from the last run, which told of it or had no time to
 	}
@@ -89,10 +91,12 @@ func (v *server) printFull(b *strings.Builder, e *inbox.Entry) {
 		v.log.Error("message cannot be read", "id", e.ID, "err", err)
 		return
 	}
+	// Every field, decoded: who asks for all of it looks for the odd one.
 	for f := range m.Header.All() {
 		fmt.Fprintf(b, "    %s: %s\n", printable(f.Name()), printable(f.Text()))
 	}
 	text := m.Text
+	// HTML as source, then: to render it is the page's work, which has a sandbox for it.
 	if text == "" {
 		text = m.HTML
 	}

@@ -23,6 +23,14 @@ import (
 
 // What serve is told: by flags, else by the environment, else by a file, else by defaults. A flag has one name
 // everywhere: --web-host is POSTRIDER_WEB_HOST and the key web_host. What is refused is in servecheck.go.
+//
+// The flags are the one list. The environment and the file are read by going through it and setting what is not set
+// yet, so that a new flag is known in all three places by being defined, its help is their documentation, and a value
+// is checked by the same code wherever it came from. Where it came from is kept with the flag, because an error has
+// to name the place that can be mended (placed, in exit.go).
+//
+// A file is different in one thing: once there is one, a port that it does not name is off, and local is true. That is
+// what those who come from Axiom's server expect of its keys.
 
 const (
 	off         = postrider.Off
@@ -34,6 +42,7 @@ const (
 
 // serveOptions are the flags of serve; flags says what each means.
 type serveOptions struct {
+	// Where: addresses, or off.
 	smtp, smtps     string // several with commas
 	web             string
 	data            string
@@ -41,13 +50,15 @@ type serveOptions struct {
 	acme            []string
 	acmeURL         string
 	acmeHTTP        string
-	users           string
-	accept          []string
-	webAuth         string
-	webHosts        []string
-	webPath         string
-	open            bool
+	// Who: users, domains, and who sees the page.
+	users    string
+	accept   []string
+	webAuth  string
+	webHosts []string
+	webPath  string
+	open     bool
 
+	// Who is asked, and for how long.
 	onMail, onRcpt, onAuth string
 	hookSecretFile         string
 	hookTimeout            time.Duration
@@ -58,6 +69,7 @@ type serveOptions struct {
 	verbose bool
 	init    bool
 
+	// There are no flags for these: what a host is called and takes is its file's to say.
 	hostname string // only in a file
 	maxSize  int64
 
@@ -67,6 +79,8 @@ type serveOptions struct {
 // flags defines the flags and with them the defaults.
 func (o *serveOptions) flags(f *pflag.FlagSet) {
 	o.set = f
+	// In the order in which one wonders about them, not that of the alphabet. The defaults are for a laptop: nobody else
+	// can reach it, and no right is needed to open the ports.
 	f.SortFlags = false
 	f.StringVar(&o.smtp, "smtp", "127.0.0.1:2525", "`ADDR` to receive mail on; several with commas")
 	f.StringVar(&o.smtps, "smtps", off, "`ADDR` to receive mail on with TLS from the start")
@@ -98,10 +112,12 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 // fromEnvironment sets the flags that the command line leaves alone from
 // POSTRIDER_*.
 func fromEnvironment(flags *pflag.FlagSet) error {
+	// All that is wrong is told, since who sets variables often sets several.
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "POSTRIDER_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, set := os.LookupEnv(name)
+		// help and init are acts, and no settings: a variable that is left behind must not make every start write a file.
 		if !set || f.Changed || f.Name == "help" || f.Name == "init" {
 			return
 		}
@@ -117,6 +133,7 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 	if len(args) > 0 {
 		name, found = args[0], false
 	}
+	// Read once and parsed twice, for the library's keys and for the program's: both must speak of the same text.
 	text, err := readConfig(name)
 	if errors.Is(err, fs.ErrNotExist) && found {
 		return nil
@@ -138,6 +155,7 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 	if err != nil {
 		return wrong(err)
 	}
+	// Keys with names of their own, which are Axiom's, become the flags that they stand for.
 	o.hostname, o.maxSize = c.Hostname, c.MaxSize
 	set := map[string]string{"port": c.Addr, "tls_port": cmp.Or(c.TLSAddr, off), "tls_crt": c.CertFile, "tls_key": c.KeyFile}
 	for _, key := range mailini.Program() {
@@ -166,6 +184,7 @@ func (o *serveOptions) fromFile(args []string, flags *pflag.FlagSet) error {
 
 // tidy takes the blanks away that people put behind commas.
 func (o *serveOptions) tidy() {
+	// Names with blanks are none, so that nothing can be meant by them.
 	for _, list := range [][]string{o.accept, o.acme, o.webHosts} {
 		for i := range list {
 			list[i] = strings.TrimSpace(list[i])
@@ -181,6 +200,7 @@ func readConfig(name string) ([]byte, error) {
 		return nil, pathError(name, err)
 	}
 	defer f.Close()
+	// 2 MiB are more than any configuration or secret has; a device that was named by mistake never ends.
 	text, err := io.ReadAll(io.LimitReader(f, 2<<20))
 	if err != nil {
 		return nil, pathError(name, err)
@@ -260,6 +280,8 @@ print = line
 
 // writeInitial writes the file, and never over one that is there.
 func writeInitial(name string, out io.Writer) error {
+	// O_EXCL asks and makes in one step: what somebody has just written cannot be lost between the two. Others may read it,
+	// as what is written has no secret in it.
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return exitf(exitCannotWrite, "%s is there already, and is left as it is", name)

@@ -11,7 +11,8 @@ import (
 )
 
 // Systemd: ports that it has opened (sd_listen_fds(3)), and being told what goes on (sd_notify(3)). Elsewhere, and when
-// nobody has asked for it, both do nothing.
+// nobody has asked for it, both do nothing. With sockets of its own a server needs no rights to open port 25, and
+// connections wait in them while it is restarted.
 
 // What systemd is told.
 const (
@@ -23,6 +24,8 @@ const (
 // activate puts sockets that systemd has opened in the place of the ports of their names.
 func (v *server) activate() error {
 	replaced := map[string]bool{}
+	// true: the variables are taken out of the environment, or a hook's command would take the
+	// sockets for its own.
 	for _, f := range activation.Files(true) {
 		name := f.Name()
 		if name != "smtp" && name != "smtps" && name != "web" {
@@ -33,6 +36,8 @@ func (v *server) activate() error {
 		if err != nil {
 			return exitf(exitConfig, "the socket %s of systemd: %w", name, err)
 		}
+		// The first socket of a name takes the place of the port that the options have; further ones
+		// of the same name stand beside it (IPv4 and IPv6 are two).
 		if !replaced[name] {
 			v.ports = slices.DeleteFunc(v.ports, func(p *port) bool { return p.flag == name })
 			v.options.set.Lookup(name).Annotations = nil // the address is no file's any more

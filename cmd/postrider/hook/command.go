@@ -34,9 +34,12 @@ func (h *Hook) run(ctx context.Context, q Question, body []byte) error {
 	ownGroup(cmd)
 	cmd.Cancel = func() error { return killGroup(cmd.Process) }
 	err := cmd.Run()
+	// Standard error is for whoever runs the server, and never goes to the client.
 	if text := stderr.String(); text != "" {
 		h.log.Warn("a command complains", "hook", string(h.kind), "command", h.command[0], "stderr", text)
 	}
+	// The order counts: a command that was killed because its time was up has an exit code too, which
+	// says nothing of its own.
 	switch exit, exited := errors.AsType[*exec.ExitError](err); {
 	case err == nil:
 		return nil

@@ -15,6 +15,10 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
+// Hooks as a Handler: what is asked when, and with what. It stands before the Handler that keeps the mail, so that a
+// message that a hook refuses is nowhere. MAIL is not asked about: who may send is for AUTH and for the recipients to
+// say, and a script that is run for each MAIL of a flood would be the flood's helper.
+
 // maxEnv is how many octets of recipients a command is told of in one variable: systems refuse longer ones, Linux those
 // of 128 KiB. Who has more of them is asked to send to the rest by itself (RFC 5321, 4.5.3.1.10).
 const maxEnv = 64 << 10
@@ -27,6 +31,7 @@ type Handler struct {
 
 // Mail implements smtp.Handler.
 func (h *Handler) Mail(ctx context.Context, c *smtp.Conn, from string, opts *smtp.MailOptions) (smtp.Transaction, error) {
+	// Next goes first here and last in Data: it may refuse a sender before any process is started for it.
 	next, err := h.Next.Mail(ctx, c, from, opts)
 	if err != nil {
 		return nil, err
@@ -42,6 +47,7 @@ func (h *Handler) Offers() []string {
 	return nil
 }
 
+// A transaction remembers what --on-mail is told of the envelope.
 type transaction struct {
 	*Handler
 	conn       *smtp.Conn
@@ -73,6 +79,7 @@ func (t *transaction) Rcpt(ctx context.Context, to string, opts *smtp.RcptOption
 	if err := t.next.Rcpt(ctx, to, opts); err != nil {
 		return err
 	}
+	// Only who was accepted is told to --on-mail.
 	t.recipients = append(t.recipients, to)
 	t.told += len(to) + 1
 	return nil
@@ -84,6 +91,7 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
 	if t.OnMail == nil {
 		return t.next.Data(ctx, r)
 	}
+	// Whole before it is asked about: a command that reads as it comes would see half a message and could not know.
 	s, err := spool.Read(r)
 	if err != nil {
 		return "", err

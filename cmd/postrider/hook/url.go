@@ -63,10 +63,12 @@ func (h *Hook) postOnce(ctx context.Context, id string, body []byte) error {
 	// A third of the time for each, so that one that hangs leaves time for another.
 	ctx, cancel := context.WithTimeout(ctx, h.timeout/attempts)
 	defer cancel()
+	// The body is the same for each try, and its id too: a service can tell a repetition (Standard Webhooks).
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
+	// The time is signed with the body, so that a service can refuse an old question that somebody has recorded.
 	stamp := strconv.FormatInt(time.Now().Unix(), 10)
 	mac := hmac.New(sha256.New, h.secret)
 	fmt.Fprintf(mac, "%s.%s.%s", id, stamp, body)
@@ -110,6 +112,7 @@ func (h *Hook) answer(resp *http.Response) error {
 		return h.refusal(550, "5.7.1", text)
 	case code == http.StatusUnprocessableEntity:
 		return h.refusal(554, "5.6.0", text)
+	// What a service says of itself, and not of the mail: it may be right in a moment.
 	case code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout:
 		return fmt.Errorf("%w: %s", errAgain, resp.Status)
 	}

@@ -27,6 +27,7 @@ type hash struct {
 
 // newHash hashes a password with a salt of its own. The costs are those that OWASP recommends: 19 MiB, two passes.
 func newHash(password string) hash {
+	// They stand in the line, so that others can be chosen later without making old lines invalid.
 	h := hash{memory: 19 << 10, time: 2, threads: 1, salt: make([]byte, 16)}
 	rand.Read(h.salt) // never fails
 	h.sum = h.of(password, 32)

@@ -30,6 +30,12 @@ import (
 	"github.com/postrider/postrider/sasl"
 )
 
+// The file is read whole and kept as a table that does not change; reading it again makes another table, which takes the
+// first one's place at once (atomic.Pointer). A session that has begun to verify goes on with the table that it has.
+//
+// Two things must not be learnt by asking: whether a user exists, and what is in the file. So a user who does not exist
+// costs the same work and gets the same kind of answer as one who does, and no error repeats a line.
+
 // An entry is one user.
 type entry struct {
 	name string
@@ -73,6 +79,7 @@ func (f *File) Reload() error {
 	if err != nil {
 		return err
 	}
+	// A client that has read EHLO may say any mechanism of it for as long as its session lasts.
 	has := t.mechanisms()
 	for _, m := range f.offer {
 		if !slices.Contains(has, m) {
@@ -115,6 +122,7 @@ func parse(r io.Reader) (*table, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
+		// Of two lines one would be a password that nobody knows to be good.
 		if t.users[e.name] != nil {
 			return nil, fmt.Errorf("line %d: the user %q is there already", n, e.name)
 		}
@@ -138,6 +146,7 @@ func parseEntry(line string) (*entry, error) {
 	if !ok {
 		return nil, errors.New("there is no colon after the user's name")
 	}
+	// SASLprep, as clients prepare what they send: else a name in another Unicode form would be another user.
 	name, err := prepare(name)
 	if err != nil {
 		return nil, err
@@ -201,6 +210,7 @@ func parseKeys(field string) (mechanism string, k sasl.Keys, err error) {
 	}
 	iterations, salt, _ := strings.Cut(parts[1], ":")
 	stored, server, _ := strings.Cut(parts[2], ":")
+	// RFC 7677, 4: 4096 at least. Beyond 4 million a client would compute for minutes, which each of them does.
 	if k.Iterations, err = strconv.Atoi(iterations); err != nil || k.Iterations < 4096 || k.Iterations > 1<<22 {
 		return "", k, bad
 	}
@@ -236,6 +246,7 @@ func Line(user, password string) (string, error) {
 	if password == "" {
 		return "", errors.New("the password is empty")
 	}
+	// All that this version can verify: what is not written now could be made only from the password.
 	fields := []string{newHash(password).String()}
 	for _, m := range scrams() {
 		keys, err := sasl.NewKeys(m, password, 0)
@@ -279,6 +290,7 @@ func (f *File) keys(_ context.Context, user, mechanism string) (sasl.Keys, error
 // Password returns nil if password is user's, and sasl.ErrRefused if not. It takes as long for a user who does not exist.
 func (f *File) Password(ctx context.Context, user, password string) error {
 	select {
+	// A flood of guesses waits for its turn here; without turns each would take 19 MiB at the same time.
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
 	case <-ctx.Done():
