@@ -181,11 +181,11 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err := v.files(); err != nil {
 		return err
 	}
+	// frugal wraps what prints, since both happen once for each message and in the same goroutine.
 	v.inbox = &inbox.Inbox{Hosts: o.webHosts, Root: o.webPath, OnMail: frugal(v.printMail), Logger: v.log}
 	if o.tries() {
 		v.inbox.Offer = []string{"DSN", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
 	}
-	// frugal wraps what prints, since both happen once for each message and in the same goroutine.
 	if v.relay, err = o.inbox.apply(v.inbox); err != nil {
 		return err
 	}
