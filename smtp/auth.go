@@ -97,7 +97,7 @@ func (c *Conn) auth(arg string) {
 func (c *Conn) authFailed(err error) {
 	e, log := refusal(err)
 	switch {
-	case findError(err) == nil && errors.Is(err, sasl.ErrRefused):
+	case errors.Is(err, sasl.ErrRefused):
 		e, log = &Error{Code: 535, Enhanced: "5.7.8", Text: "authentication failed"}, false
 	case e == errLocal:
 		e = &Error{Code: 454, Enhanced: "4.7.0", Text: "temporary authentication failure"}

@@ -71,3 +71,31 @@ func TestReceivedIsSafe(t *testing.T) {
 		}
 	}
 }
+
+// The field says what was spoken in the words of RFC 3848: who has authenticated, or begun TLS, has spoken ESMTP, also if
+// HELO was said again after it.
+func TestProtocol(t *testing.T) {
+	for _, c := range []struct{ said, want string }{
+		{"HELO x", "SMTP"}, {"EHLO x", "ESMTP"}, {"EHLO x|HELO x", "SMTP"}, {"EHLO x|AUTH PLAIN AGFubgB4", "ESMTPA"}, {"EHLO x|AUTH PLAIN AGFubgB4|HELO x", "ESMTPA"},
+	} {
+		got := make(chan string, 1)
+		srv := &smtp.Server{
+			AllowInsecureAuth: true, OnAuth: func(context.Context, *smtp.Conn, string, string) error { return nil },
+			Handler: &smtp.Hooks{OnSender: func(_ context.Context, c *smtp.Conn, _ string, _ *smtp.MailOptions) error {
+				got <- c.Protocol()
+				return nil
+			}},
+		}
+		here, there := net.Pipe()
+		go srv.ServeConn(there, smtp.Policy{})
+		client := &rawClient{t, here, bufio.NewReader(here)}
+		client.expect("220 ")
+		for line := range strings.SplitSeq(c.said+"|MAIL FROM:<>", "|") {
+			client.say(line, "2")
+		}
+		if p := <-got; p != c.want {
+			t.Errorf("%s: got %s, want %s", c.said, p, c.want)
+		}
+		here.Close()
+	}
+}
