@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -172,24 +173,29 @@ func testImport(t *testing.T, w *web) {
 	do(t, w.ctx, chromedp.SetUploadFiles(chromedp.CSS("#eml"), paths))
 	until(t, w.ctx, `document.querySelector("#toast").innerText.includes("2 messages imported")`)
 	w.total(t, "imported", 2)
-	drop := func(name, text string) {
+	drop := func(text string, names ...string) {
+		list, _ := json.Marshal(names)
 		eval[bool](t, w.ctx, fmt.Sprintf(`(() => {
 			const dataTransfer = new DataTransfer()
-			dataTransfer.items.add(new File([%q], %q))
+			for (const name of %s) dataTransfer.items.add(new File([%q], name))
 			for (const kind of ["dragover", "drop"]) {
 				document.body.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }))
 				if (kind === "dragover" && !document.body.dataset.drop) throw new Error("nothing says that it can be dropped")
 			}
 			return true
-		})()`, text, name))
+		})()`, list, text))
 	}
-	drop("dropped.eml", "Subject: Dropped\r\n\r\nHello.\r\n")
+	drop("Subject: Dropped\r\n\r\nHello.\r\n", "dropped.eml")
 	w.total(t, "subject:dropped", 1)
 	until(t, w.ctx, `document.querySelector(".rows .subject").innerText === "Dropped"`)
-	drop("picture.png", "PNG")
+	// What is none is passed over, wherever it lies among them.
+	drop("Subject: Strewn\r\n\r\nHello.\r\n", "a.png", "b.eml", "c.txt", "d.EML")
+	until(t, w.ctx, `document.querySelector("#toast").innerText.includes("2 messages imported. 2 are no .eml files.")`)
+	w.total(t, "subject:strewn", 2)
+	drop("PNG", "picture.png")
 	until(t, w.ctx, `document.querySelector("#toast").innerText.includes("picture.png is no .eml file")`)
 	w.press(t, "c")
 	until(t, w.ctx, `document.querySelector("#compose") !== null`)
-	drop("notes.txt", "some")
+	drop("some", "notes.txt")
 	until(t, w.ctx, `document.querySelector("#compose [name=files]").files.length === 1 && !document.body.dataset.drop`)
 }

@@ -59,15 +59,18 @@ export async function empty() {
   home()
 }
 
-// take puts .eml files into the inbox, one after the other: a folder of them need not be in memory at once.
+// take puts .eml files into the inbox, one after the other: a folder of them need not be in memory at once. What else lies
+// in a folder is passed over, and said.
 export async function take(files) {
   let taken = 0
+  const others = []
   for (const file of files) {
-    if (!/\.eml$/i.test(file.name) && file.type !== 'message/rfc822') { tell(`${file.name} is no .eml file.`); return }
+    if (!/\.eml$/i.test(file.name) && file.type !== 'message/rfc822') { others.push(file.name); continue }
     if (!await ask('POST', api, undefined, { body: file, headers: { 'Content-Type': 'message/rfc822' } })) return
     taken++
   }
-  if (taken) tell(`${count(taken)} imported.`)
+  const passed = others.length > 1 ? `${others.length} are no .eml files.` : others.length && `${others[0]} is no .eml file.`
+  tell([taken && `${count(taken)} imported.`, passed].filter(Boolean).join(' '))
 }
 
 // named reads a list of addresses. The server judges what is an address; here a list is only cut where it ends, outside of
