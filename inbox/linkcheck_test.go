@@ -80,6 +80,10 @@ func TestLinkFates(t *testing.T) {
 		if got.URL != wants[i].path || !strings.Contains(got.Fate, wants[i].fate) || got.OK != wants[i].ok {
 			t.Errorf("%s: %+v, want %q, %v", wants[i].path, got, wants[i].fate, wants[i].ok)
 		}
+		// The URL stands above its fate.
+		if !got.OK && strings.Contains(got.Fate, got.URL) {
+			t.Errorf("%s: its fate says it once more: %s", got.URL, got.Fate)
+		}
 	}
 	if len(asked) > 0 {
 		t.Errorf("the server inside was asked: %q", asked)
