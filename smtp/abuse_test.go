@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -175,6 +176,31 @@ func TestCommandsBetweenChunks(t *testing.T) {
 	c.say("QUIT", "221")
 	if got := strings.Join(asked, ", "); delivered > 0 || !strings.Contains(got, "BDAT 5, NOOP no, NOOP , BDAT 6, BDAT 7 LAST") {
 		t.Errorf("delivered %d, asked %s", delivered, got)
+	}
+}
+
+// Chunks of 1 KiB may be as many as they like, as a message of any size may come in them; smaller ones count as the commands
+// that they are, but for the last one, with which the message is over.
+func TestManyChunks(t *testing.T) {
+	for _, c := range []struct {
+		size int
+		last string
+		want string
+	}{{1 << 10, "", "250"}, {1<<10 - 1, "", "421 4.7.0"}, {1<<10 - 1, " LAST", "250"}} {
+		const most = 5 // EHLO, MAIL, RCPT and the first BDAT are four of them
+		client := raw(t, serve(t, quiet(&smtp.Server{MaxCommands: most, Handler: &smtp.Hooks{OnData: func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+			_, err := io.Copy(io.Discard, r)
+			return "", err
+		}}}), smtp.Policy{}))
+		client.say("EHLO c.example.org", "250")
+		client.say("MAIL FROM:<ann@example.com>", "250")
+		client.say("RCPT TO:<bob@example.net>", "250")
+		text := strings.Repeat("x", 1<<10)
+		for range 10 {
+			client.say("BDAT 1024\r\n"+text[:1<<10-2], "250") // say adds the CRLF that the chunk ends in
+		}
+		client.say(fmt.Sprintf("BDAT %d\r\n", 1<<10-1)+text[:1<<10-3], "250") // the fifth
+		client.say(fmt.Sprintf("BDAT %d%s\r\n", c.size, c.last)+text[:c.size-2], c.want)
 	}
 }
 
