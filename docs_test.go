@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/postrider/postrider/inbox"
 )
 
 // The documents that could say something else than the program does.
@@ -151,5 +154,51 @@ func TestBlocksAreExamples(t *testing.T) {
 		if strings.Contains(m[1], "// Output:") {
 			t.Errorf("docs/coming-from.md: this is what an Example prints, and not what it does:\n%s", m[1])
 		}
+	}
+}
+
+// What the guide for users of Mailpit names on our side exists: flags, requests and queries.
+func TestGuideToInbox(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.FromSlash(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	_, guide, _ := strings.Cut(read("docs/coming-from.md"), "## In short: Mailpit, MailHog\n")
+	cli, interfaces := read("docs/cli.md"), read("docs/http.md")
+	named := 0
+	for line := range strings.Lines(guide) {
+		cells := strings.Split(line, " | ")
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[len(cells)-1], -1) {
+			for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(m[1], -1) {
+				named++
+				if !strings.Contains(cli, "      "+flag+" ") {
+					t.Errorf("there is no flag %s:\n%s", flag, line)
+				}
+			}
+			if regexp.MustCompile(`^(GET|POST|PUT|PATCH|DELETE) [a-z]`).MatchString(m[1]) {
+				named++
+				if !strings.Contains(interfaces, "| `"+m[1]+"` |") {
+					t.Errorf("there is no request %s:\n%s", m[1], line)
+				}
+			}
+			if regexp.MustCompile(`^(subject|from|header|id|tag|is|has|after|larger):[^ ]`).MatchString(m[1]) {
+				named++
+				if _, err := inbox.ParseQuery(m[1], time.Now()); err != nil {
+					t.Errorf("%s cannot be read: %v", m[1], err)
+				}
+			}
+			if fault := regexp.MustCompile(`^(?:--fault ')?((?:MAIL|RCPT|CONNECT) .*?)'?$`).FindStringSubmatch(m[1]); fault != nil {
+				named++
+				if _, err := inbox.ParseFault(fault[1]); err != nil {
+					t.Errorf("%s is no rule: %v", fault[1], err)
+				}
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("only %d flags, requests, queries and rules were looked at", named)
 	}
 }
