@@ -185,8 +185,7 @@ func (r *addressReader) token() {
 		r.pos = i + 1
 		r.entry(i)
 		return
-	// QUIRK: Outlook shows and takes semicolons between addresses, and people copy them from there into web
-	// forms.
+	// QUIRK: Outlook shows semicolons between addresses, and people copy them from there into web forms.
 	case c == ';':
 		r.pos = i + 1
 		r.entry(i)

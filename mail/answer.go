@@ -13,6 +13,7 @@ import (
 // What is taken over was written by somebody else: addresses and identifiers that cannot be written are left out, so that
 // anything that was read can be answered. What comes out is a Message to be changed and sent like any other.
 
+// maxQuoted is how much of a text an answer quotes, in octets: nobody reads more of it, and answers to answers would double.
 const maxQuoted = 1 << 20
 
 // Reply makes a reply to whoever the message says: Mail-Reply-To, else Reply-To, else the authors. One's own message is
@@ -29,6 +30,7 @@ func (m *Message) Reply(from Address) *Message {
 // all others whom the message was for, each once and without from.
 func (m *Message) ReplyAll(from Address) *Message {
 	r := m.Reply(from)
+	// Oneself is seen from the start: who answers all does not want the copy.
 	seen := map[string]bool{addressKey(from.Address): true}
 	if list := m.listOf("Mail-Followup-To"); len(list) > 0 {
 		r.To = others(list, seen)
@@ -61,6 +63,7 @@ func (m *Message) Forward(from Address) *Message {
 // attachments.
 func (m *Message) ForwardInline(from Address) *Message {
 	f := m.Forward(from)
+	// People know the fields by these names whatever language they read; dates keep the offset of who wrote.
 	var b strings.Builder
 	b.WriteString("\n---------- Forwarded message ----------\n")
 	for _, one := range [...]struct{ name, value string }{
@@ -76,6 +79,7 @@ func (m *Message) ForwardInline(from Address) *Message {
 		a := &f.Attachments[i]
 		a.CID = "" // the HTML that showed it does not come along
 		a.Name = cleanLine(a.Name)
+		// A type that nobody may write is no reason to lose the file.
 		if _, err := a.made(false); err != nil {
 			a.Type = "application/octet-stream"
 		}
@@ -87,6 +91,7 @@ func (m *Message) ForwardInline(from Address) *Message {
 // from whom it came from, and replies go there. [Message.Recipients] gives those of the block.
 func (m *Message) Resend(from Address, to ...Address) *Message {
 	r := *m
+	// RFC 5322, 3.6.6: the newest block is on top, and each is kept whole.
 	var block Header
 	block.Append("Resent-Date", string(appendDate(nil, time.Now())))
 	block.Append("Resent-From", joinFields([]Address{from}))
@@ -119,6 +124,7 @@ func (m *Message) Automatic() bool {
 
 // answerTo gives whom a reply is for.
 func (m *Message) answerTo(from Address) []Address {
+	// QUIRK: Mail-Reply-To is of no RFC; people whose list sets Reply-To to itself say by it where they read mail.
 	list := m.listOf("Mail-Reply-To")
 	if len(list) == 0 {
 		list = writable(m.ReplyTo)
@@ -126,6 +132,7 @@ func (m *Message) answerTo(from Address) []Address {
 	if len(list) == 0 {
 		list = writable(m.From)
 	}
+	// Who answers what they have sent themselves goes on with it: to oneself nobody wants to write.
 	own := func(a Address) bool { return addressKey(a.Address) == addressKey(from.Address) }
 	if to := writable(m.To); len(to) > 0 && !slices.ContainsFunc(list, func(a Address) bool { return !own(a) }) {
 		return to
@@ -188,6 +195,7 @@ func (m *Message) longDate() string {
 
 // quotable gives the text that is quoted.
 func (m *Message) quotable() string {
+	// HTML is read for its text only where there is no other, for it never comes out as its author saw it.
 	text := lineFeeds(m.Text)
 	if strings.TrimSpace(text) == "" {
 		text = TextFromHTML(m.HTML)
@@ -204,6 +212,7 @@ func quote(text string) string {
 		switch {
 		case line == "":
 			b.WriteString(">\n")
+		// RFC 3676, 4.5: marks of quotes in quotes stand together.
 		case line[0] == '>':
 			b.WriteString(">" + line + "\n")
 		default:
@@ -249,6 +258,7 @@ func (m *Message) opener() func() (io.ReadCloser, error) {
 		src := m.Body.src
 		return func() (io.ReadCloser, error) { return io.NopCloser(src.section(0, src.size)), nil }
 	}
+	// Fixed now: what is changed in m afterwards is not forwarded.
 	frozen, err := m.Freeze()
 	if err != nil {
 		err = fmt.Errorf("the message that is forwarded: %w", err)

@@ -70,8 +70,7 @@ func appendDate(b []byte, t time.Time) []byte {
 func parseDate(s string) (time.Time, bool) {
 	// A date has eight words at the most, am or pm and a zone's name among them; what comes after twelve is dropped.
 	var words [12]string
-	n := dateWords(words[:], s)
-	w := words[:n]
+	w := words[:dateWords(words[:], s)]
 	// The day of the week is passed over, right or wrong: it says nothing that the date does not.
 	if len(w) > 0 && !startsWithDigit(w[0]) && len(w) > 1 && startsWithDigit(w[1]) {
 		w = w[1:]
@@ -116,6 +115,7 @@ func parseDate(s string) (time.Time, bool) {
 	case year < 1000:
 		year += 1900
 	}
+	// A clock that is none makes the date none: midnight would be a guess that sorts mail wrongly.
 	hour, minute, second, ok := clockTime(w)
 	if !ok || year > 9999 {
 		return time.Time{}, false
@@ -198,6 +198,7 @@ func monthNumber(s string) int {
 		}
 		return 0
 	}
+	// In one string, so that looking a name up costs no table and no allocation.
 	const names = "janfebmaraprmayjunjulaugsepoctnovdec"
 	b := [3]byte{lower(s[0]), lower(s[1]), lower(s[2])}
 	for i := 0; i < len(names); i += 3 {
@@ -232,6 +233,7 @@ func clockTime(w []string) (h, m, s int, ok bool) {
 		}
 		text = text[end+1:]
 	}
+	// Twelve pm is noon, and stays what it is.
 	if len(w) > 1 && equalFold(w[1], "pm") && f[0] < 12 {
 		f[0] += 12
 	}
@@ -246,6 +248,7 @@ func zone(s string) *time.Location {
 	if len(s) >= 3 && (s[0] == '+' || s[0] == '-') {
 		digits := strings.ReplaceAll(s[1:], ":", "")
 		n, ok := number(digits)
+		// Two digits are hours alone.
 		if len(digits) == 2 {
 			n *= 100
 		}

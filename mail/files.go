@@ -36,6 +36,7 @@ func (p *Part) Files() ([]Attachment, error) {
 	case !strings.HasPrefix(media, "text/"):
 		return nil, nil
 	}
+	// One pass finds the places; the files themselves are decoded by who opens them.
 	rc, err := p.Reader()
 	if err != nil {
 		return nil, err
@@ -84,6 +85,7 @@ func (p *Part) openEmbedded(e embedded) (io.ReadCloser, error) {
 		}
 		return nil, fmt.Errorf("mail: a file in a part: %w", err)
 	}
+	// What follows the file in the part is text again, and not the decoder's.
 	r := io.LimitReader(rc, e.end-e.begin)
 	switch e.form {
 	case inUUencode:

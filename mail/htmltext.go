@@ -50,6 +50,7 @@ type tag struct {
 // attributes reads those of a tag that count; of two with one name the first.
 func attributes(z *html.Tokenizer, more bool) tag {
 	var t tag
+	// Few attributes make text: the others are passed over without being decoded.
 	for more {
 		var key, value []byte
 		key, value, more = z.TagAttr()
@@ -84,6 +85,7 @@ func dropSpace(r rune) rune {
 }
 
 const (
+	// Pages of newsletters nest tables and lists a hundred deep without meaning anything by it.
 	maxIndent = 8  // levels of lists and quotes that show
 	maxRule   = 72 // the longest underline
 )
@@ -213,6 +215,7 @@ func (w *textWriter) open(name atom.Atom, t tag) {
 	case atom.Script, atom.Style, atom.Head, atom.Template, atom.Svg, atom.Math, atom.Iframe, atom.Object, atom.Noscript,
 		atom.Select, atom.Textarea, atom.Title:
 		w.hidden, w.until = 1, name
+	// Only these hide their content in mail as it is; a style on anything else is for looks.
 	case atom.Div, atom.Span, atom.Table:
 		if t.hidden {
 			w.hidden, w.until = 1, name
@@ -222,12 +225,14 @@ func (w *textWriter) open(name atom.Atom, t tag) {
 			w.block(1)
 		}
 	case atom.Body:
+	// Two in a row are how people part paragraphs where a program gave them none.
 	case atom.Br:
 		w.breaks, w.cell = min(w.breaks+1, 2), false
 	case atom.Hr:
 		w.block(2)
 		w.word(strings.Repeat("-", 40))
 		w.block(2)
+	// An end tag may be missing (HTML allows that of P): the next start tag parts them all the same.
 	case atom.P, atom.Pre, atom.Blockquote, atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Dl:
 		w.block(2)
 		w.nest(name, 1)
@@ -265,6 +270,7 @@ func (w *textWriter) close(name atom.Atom) {
 	switch name {
 	case atom.A:
 		w.endLink()
+	// As in Markdown, which people read as text without knowing it.
 	case atom.H1:
 		w.underline('=')
 	case atom.H2:
@@ -285,6 +291,7 @@ func (w *textWriter) close(name atom.Atom) {
 func (w *textWriter) nest(name atom.Atom, n int) {
 	switch name {
 	case atom.Pre:
+		// Below zero are end tags that nothing has begun.
 		w.pre = max(w.pre+n, 0)
 	case atom.Blockquote:
 		w.quotes = max(w.quotes+n, 0)
@@ -316,6 +323,7 @@ func (w *textWriter) openList(name atom.Atom, t tag) {
 	l := list{}
 	if name == atom.Ol {
 		l.number = 1
+		// A number without end would make each line longer than the page.
 		if n, err := strconv.Atoi(t.start); err == nil && n > 0 && n < 1e6 {
 			l.number = n
 		}
@@ -342,6 +350,7 @@ func (w *textWriter) closeList() {
 // openItem begins an item with its mark.
 func (w *textWriter) openItem() {
 	w.block(1)
+	// Written when the item's first word comes: an empty item leaves nothing.
 	w.item = "* "
 	if n := len(w.lists); n > 0 && w.lists[n-1].number > 0 {
 		w.item = strconv.Itoa(w.lists[n-1].number) + ". "
@@ -371,6 +380,7 @@ func (w *textWriter) endLink() {
 	if strings.HasSuffix(label, shown) || label != "" && strings.HasSuffix("https://"+label, shown) {
 		return
 	}
+	// A link around a picture without words has its URL alone, and that is its text.
 	w.space = w.space || label != ""
 	w.cell = w.cell && label == ""
 	w.word("<" + href + ">")
@@ -386,6 +396,7 @@ func urlRune(r rune) rune {
 
 // underline ends a heading.
 func (w *textWriter) underline(with rune) {
+	// An empty heading has no line to be underlined.
 	if !w.fresh && w.breaks == 0 {
 		width := utf8.RuneCountInString(w.out.String()[w.line:])
 		w.breaks = 1

@@ -88,6 +88,7 @@ func (r *renderer) placed(f *Field, done *uint32, body *plan) error {
 	switch {
 	case k == fieldContent:
 		return r.content(body)
+	// RFC 2045, 4: there is one version, whatever the author has put there.
 	case k == fieldMIMEVersion && f.raw == "":
 		r.f.put("MIME-Version: 1.0\r\n")
 		return nil
@@ -131,6 +132,7 @@ func (r *renderer) has(k fieldKind) bool {
 // it: most messages are never written again. A Parser with charsets of its own may read it otherwise, and then
 // it is written anew.
 func (r *renderer) same(k fieldKind, f *Field) bool {
+	// Defects are of no interest here: they were told when the message was parsed.
 	var one Message
 	v := view{m: &one, defects: &defects{}}
 	seen := uint32(0)
@@ -189,6 +191,7 @@ func (r *renderer) known(k fieldKind) error {
 		f.start("Subject")
 		f.text(m.Subject)
 		f.end()
+	// The form's own, which Freeze may have made, and not the message's.
 	case fieldMessageID:
 		return r.ids("Message-ID", r.id)
 	case fieldInReplyTo:
@@ -276,11 +279,13 @@ func (r *renderer) field(f *Field) error {
 		}
 		return nil
 	}
+	// A junk line among the fields would end the header for some reader, and what follows would be shown as text.
 	if f.name == "" || !isName(f.name) || len(f.name) > maxName {
 		return nil // what was no field when it was read does not become one
 	}
 	if r.cleanRaw(f.raw) {
 		r.f.b = appendText(r.f.b, f.raw)
+		// The last field of a message that was cut has no line end.
 		if f.raw[len(f.raw)-1] != '\n' {
 			r.f.end()
 		}
@@ -319,6 +324,7 @@ func asciiOnly(s string) string {
 // NUL.
 // RFC 5322, 2.1.1 and 2.2: these are what any host may refuse or change.
 func (r *renderer) cleanRaw(raw string) bool {
+	// Lines are counted without their ends, as RFC 5322, 2.1.1 does.
 	var s survey
 	s.text(raw)
 	clean := s.control == 0 && !s.bareCR && s.longest <= maxBodyLine
@@ -336,6 +342,7 @@ func (r *renderer) content(pl *plan) error {
 		r.textFields()
 		return nil
 	}
+	// A part that has a field twice is written with the first, which is the one that readers go by.
 	typed, encoded := false, false
 	for i := range pl.part.Header.fields {
 		f := &pl.part.Header.fields[i]
@@ -370,6 +377,7 @@ func (r *renderer) content(pl *plan) error {
 	}
 	switch {
 	case encoded || pl.enc == encRaw:
+	// RFC 2046, 5.2.1: a message in a message says what its octets are, never an encoding of its own.
 	case pl.enc == encNested:
 		r.encoding(pl.carries())
 	default:
@@ -425,6 +433,7 @@ func (r *renderer) contentType(pl *plan, f *Field) error {
 	if pl.boundary != "" {
 		set("boundary", pl.boundary)
 	} else if len(pl.parts) == 0 {
+		// A boundary on a leaf would have readers look for parts.
 		l.params = slices.DeleteFunc(l.params, func(p param) bool { return p.name == "boundary" })
 	}
 	r.f.start("Content-Type")

@@ -86,6 +86,7 @@ The exit code is 0, 65 if FILE is no mail or has no such part, 66 if it cannot b
 // show prints the messages of all files. One that cannot be read does not keep the
 // others from being shown; the first error decides the exit code.
 func show(ctx context.Context, o showOptions, names []string, s streams) error {
+	// One viewer for all files: between two messages it leaves an empty line, whichever file they are of.
 	v := &viewer{options: o, out: bufio.NewWriter(s.out), terminal: isTerminal(s.out), several: len(names) > 1}
 	var first error
 	for _, name := range names {
@@ -113,6 +114,7 @@ func isTerminal(w io.Writer) bool {
 
 // file shows the messages of one file or directory.
 func (v *viewer) file(ctx context.Context, name string, in io.Reader) error {
+	// Messages are counted by file, as an mbox's reader counts them.
 	v.name, v.count, v.many = name, 0, false
 	if name == "-" {
 		v.name = "standard input"
@@ -127,6 +129,7 @@ func (v *viewer) file(ctx context.Context, name string, in io.Reader) error {
 	if err != nil {
 		return exitf(exitNoInput, "%w", err)
 	}
+	// A directory of mail is a maildir; what is none is told by what it lacks.
 	if info.IsDir() {
 		return v.maildir(ctx, name)
 	}
@@ -150,6 +153,7 @@ func isMbox(head []byte) bool {
 
 // stream shows the messages of what can be read once: one, or those of an mbox.
 func (v *viewer) stream(ctx context.Context, r io.Reader) error {
+	// Standard input cannot be read twice, so what it is has to be told by a look ahead.
 	buffered := bufio.NewReader(r)
 	head, err := buffered.Peek(64)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -183,6 +187,7 @@ func (v *viewer) stream(ctx context.Context, r io.Reader) error {
 // maildir shows the messages of a directory.
 func (v *viewer) maildir(ctx context.Context, name string) error {
 	v.several, v.many = true, true
+	// What is delivered meanwhile is not shown: the list of names was read at the beginning.
 	for f, err := range mail.Maildir(os.DirFS(name)) {
 		if err == nil {
 			err = ctx.Err()
@@ -208,6 +213,7 @@ func (v *viewer) read(r io.Reader) error {
 	if raw.Len() > maxShown {
 		return exitf(exitData, "%s: a message of more than %d MiB cannot be read from a stream: save it to a file", v.name, maxShown>>20)
 	}
+	// Parse would do; this way a message is read alike wherever it comes from.
 	m, err := mail.ParseAt(strings.NewReader(raw.String()), int64(raw.Len()))
 	if err != nil {
 		return fmt.Errorf("%s: %w", v.name, err)

@@ -58,6 +58,7 @@ func (v *viewer) message(m *mail.Message, source func() io.Reader) error {
 	switch {
 	case o.json:
 		err = v.json(m, source)
+	// Decoded, for people; octet by octet they are in the source.
 	case o.headers:
 		for f := range m.Header.All() {
 			if f.Name() != "" {
@@ -100,6 +101,7 @@ func (v *viewer) head(m *mail.Message) {
 			fmt.Fprintf(v.out, "%-9s %s\n", name+":", value)
 		}
 	}
+	// In the order of reading: who, to whom, when, about what.
 	field("From", people(m.From))
 	// RFC 5322, 3.6.2: it should not be there if it says what From does, and is no news if it is.
 	if m.Sender.Address != "" && (len(m.From) != 1 || m.From[0].Address != m.Sender.Address) {
@@ -124,6 +126,7 @@ func (v *viewer) head(m *mail.Message) {
 // people gives a list of addresses in one line.
 func people(list []mail.Address) string {
 	var out []string
+	// Past these nobody reads on, and the text would be pushed off the screen.
 	for i, a := range list {
 		if i == maxNamed {
 			out = append(out, fmt.Sprintf("and %d more", len(list)-i))
@@ -141,6 +144,7 @@ func (v *viewer) text(m *mail.Message) {
 	if strings.TrimSpace(text) == "" {
 		text = mail.TextFromHTML(m.HTML)
 	}
+	// A message of files alone has no text, and its parts follow at once.
 	if text = strings.TrimRight(text, " \t\n"); text == "" {
 		return
 	}
@@ -236,6 +240,7 @@ func (v *viewer) defects(m *mail.Message) {
 		return
 	}
 	fmt.Fprintln(v.out, "\nOdd in this message:")
+	// In the order in which they were found, which is nearly that of the message.
 	for _, d := range m.Defects {
 		fmt.Fprintln(v.out, "  "+printable(d.String()))
 	}
@@ -302,6 +307,7 @@ func (v *viewer) part(m *mail.Message) error {
 		}
 		return v.octets(strings.NewReader(s))
 	}
+	// A multipart gives its octets as they are in the message, its parts' headers among them.
 	rc, err := p.Reader()
 	if err != nil {
 		return err
@@ -320,6 +326,7 @@ func find(m *mail.Message, path string) (*mail.Part, error) {
 		return p, nil
 	}
 	files, err := p.Files()
+	// Files are counted from 1, as the list of parts does.
 	n, _ := strconv.Atoi(number) // 0 if it is none
 	if n < 1 || n > len(files) {
 		return nil, err

@@ -19,14 +19,17 @@ import (
 func guess(m *mail.Message) *Report {
 	// Both are told by lines, and a text has line ends of its own kind only as far as its sender knew.
 	text := strings.ReplaceAll(m.Text, "\r\n", "\n")
+	// What is looked for stands at the beginning; the rest is the message that came back.
 	text = text[:min(len(text), maxReport)]
 	r := &Report{Guessed: true, Recipients: qmail(text)}
+	// Of the two forms the stricter is tried first.
 	if r.Recipients == nil {
 		r.Recipients = failed(m.Header, text)
 	}
 	if len(r.Recipients) == 0 {
 		return nil
 	}
+	// Whom it is about is known; the header of the message makes it useful, if it is there.
 	r.Original = returned(text)
 	return r
 }
@@ -78,6 +81,7 @@ func failed(h mail.Header, text string) []Recipient {
 // text is read once, however many there are.
 func below(list []Recipient, text string) {
 	// Of two that are the same the last is found, and the first one stays without words.
+	// By address, since a list of a thousand must not be searched for each line.
 	places := make(map[string]int, len(list))
 	for i := range list {
 		places[list[i].Final.Text] = i
@@ -171,6 +175,7 @@ func unescape(s string) string {
 			b.WriteString(`\x{`)
 			continue
 		}
+		// Only now: everything before it has been said to be a character.
 		b.WriteRune(rune(n))
 		s = rest[end+1:]
 	}
