@@ -165,7 +165,7 @@ func (c *Conn) Received(id string, to ...Recipient) string {
 	if state := c.TLS(); state != nil { // RFC 8314, 4.3
 		fmt.Fprintf(&b, "\r\n\ttls %s", tls.CipherSuiteName(state.CipherSuite))
 	}
-	if c.txn != nil && c.txn.opts.Priority != 0 { // RFC 6710, 4.1 and 7
+	if c.txn != nil && c.txn.opts.Priority != 0 { // RFC 6710
 		fmt.Fprintf(&b, "\r\n\tpriority %d", c.txn.opts.Priority)
 	}
 	fmt.Fprintf(&b, ";\r\n\t%s\r\n", time.Now().Format("Mon, 2 Jan 2006 15:04:05 -0700"))
