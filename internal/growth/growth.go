@@ -3,6 +3,7 @@
 package growth
 
 import (
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -33,9 +34,16 @@ func Constant(t testing.TB, name string, n int, prepare func(n int) func()) {
 	if raced || testing.Short() {
 		return
 	}
-	if a, b := allocated(prepare(n/2)), allocated(prepare(2*n)); b > a+1<<20 {
-		t.Errorf("%s: %d octets allocated at n/2, %d at 2n", name, a, b)
+	a, many := allocated(prepare(n/2)), prepare(2*n)
+	// A collection in the middle of a run empties the pools, and what was in them is made once more: the least of some
+	// runs is the truest, and what is kept is kept in each.
+	b := uint64(math.MaxUint64)
+	for range 5 {
+		if b = min(b, allocated(many)); b <= a+1<<20 {
+			return
+		}
 	}
+	t.Errorf("%s: %d octets allocated at n/2, %d at 2n", name, a, b)
 }
 
 // Within checks that many takes less than so many times as long as few, as [Linear] does. Both must work on the goroutine
