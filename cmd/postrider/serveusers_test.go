@@ -152,25 +152,9 @@ func TestServeHTTPS(t *testing.T) {
 	path := withUsers(t, "ann", "secret")
 	certFile, keyFile, roots := certificate(t)
 	secure := []string{"--tls-cert", certFile, "--tls-key", keyFile}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	defer transport.CloseIdleConnections()
-	get := func(url string) (int, string) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.SetBasicAuth("ann", "secret")
-		resp, err := transport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body)
-	}
+	secured := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	defer secured.CloseIdleConnections()
+	get := func(url string) (int, string) { return getAs(t, secured, url, "ann", "secret") }
 	for _, c := range []struct {
 		args   []string
 		scheme string
@@ -192,32 +176,41 @@ func TestServeHTTPS(t *testing.T) {
 				t.Errorf("in clear: %d %s", got, body)
 			}
 		}
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
 		if got := strings.Contains(s.Output(), "can be read on the way"); got != c.warns {
 			t.Errorf("%v: it warns: %v, want %v", c.args, got, c.warns)
 		}
 	}
 }
 
+// getAs asks for something by a user, or nobody.
+func getAs(t *testing.T, client *http.Client, url, user, password string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user != "" {
+		req.SetBasicAuth(user, password)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
 // The page asks for a password where it is told to, and off says that it does not.
 func TestServeWebAuth(t *testing.T) {
 	get := func(s *served, path, user, password string) (int, string) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.web+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if user != "" {
-			req.SetBasicAuth(user, password)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body)
+		return getAs(t, http.DefaultClient, s.web+path, user, password)
 	}
 	path := withUsers(t, "ann", "secret")
 	// The file may be that of the users too, which is read once.
