@@ -64,6 +64,9 @@ type port struct {
 	net.Listener
 }
 
+// private tells whether this machine alone can reach the port, as it has been opened.
+func (p *port) private() bool { return listen.Private(listen.String(p.Addr())) }
+
 const (
 	// graceTime is how long messages that are being received may take to end
 	// after a signal. An orchestrator kills after ten seconds.
@@ -373,7 +376,7 @@ func (v *server) handler() smtp.Handler {
 // mailServer makes the SMTP server of one port: what may be said in clear depends on who can reach it, and on whether it
 // is worth anything to them.
 func (v *server) mailServer(p *port, handler smtp.Handler) *smtp.Server {
-	private := v.options.open || listen.Private(listen.String(p.Addr()))
+	private := v.options.open || p.private()
 	s := &smtp.Server{
 		Handler:   handler,
 		TLSConfig: tlsOf(v.certificates),
@@ -415,7 +418,7 @@ func (v *server) serveWeb(s *http.Server, p *port) error {
 	if v.encrypted(p) {
 		return s.ServeTLS(p, "", "")
 	}
-	if v.webUsers != nil && !listen.Private(listen.String(p.Addr())) {
+	if v.webUsers != nil && !p.private() {
 		v.log.Warn("without --tls-cert or --acme the page is not encrypted: its mail and passwords can be read on the way", "address", p.Addr().String())
 	}
 	return s.Serve(p)
@@ -423,7 +426,7 @@ func (v *server) serveWeb(s *http.Server, p *port) error {
 
 // encrypted tells whether the page is there by HTTPS: where others can reach it, if there is a certificate.
 func (v *server) encrypted(p *port) bool {
-	return v.certificates != nil && !listen.Private(listen.String(p.Addr()))
+	return v.certificates != nil && !p.private()
 }
 
 // dataError says in one line why the directory cannot be used. What the store has

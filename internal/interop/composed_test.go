@@ -2,7 +2,6 @@ package interop
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -82,13 +81,7 @@ func TestComposedIsRead(t *testing.T) {
 	}
 	used := map[string]bool{}
 	for _, p := range parsers {
-		cmd := p.cmd(t)
-		cmd.Stdin = strings.NewReader(strings.Join(paths, "\n"))
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%s: %v", p.name, err)
-		}
-		d := json.NewDecoder(bytes.NewReader(out))
+		d := p.read(t, paths)
 		for i, name := range names {
 			var f finding
 			if err := d.Decode(&f); err != nil {

@@ -22,11 +22,26 @@ import (
 // Other people's parsers read the same messages. Where all of them find the same we must find it too, but for the cases that
 // are explained here.
 
-// parsers are those that are asked.
-var parsers = []struct {
+// A parser reads the files that its standard input names, and writes a finding of each.
+type parser struct {
 	name string
 	cmd  func(t *testing.T) *exec.Cmd
-}{
+}
+
+// read has the parser read files, and returns its findings in their order.
+func (p parser) read(t *testing.T, paths []string) *json.Decoder {
+	t.Helper()
+	cmd := p.cmd(t)
+	cmd.Stdin = strings.NewReader(strings.Join(paths, "\n"))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+	return json.NewDecoder(bytes.NewReader(out))
+}
+
+// parsers are those that are asked.
+var parsers = []parser{
 	{"Python's email", func(t *testing.T) *exec.Cmd {
 		return peers.Command(t, peers.PythonEmail, filepath.Join("testdata", "parse_email.py"))
 	}},
@@ -157,14 +172,8 @@ func TestParsersAgree(t *testing.T) {
 	}
 	var theirs [][]reading // by parser, by message
 	for _, p := range parsers {
-		cmd := p.cmd(t)
-		cmd.Stdin = strings.NewReader(strings.Join(paths, "\n"))
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%s: %v", p.name, err)
-		}
 		var all []reading
-		for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		for d := p.read(t, paths); d.More(); {
 			var f finding
 			if err := d.Decode(&f); err != nil {
 				t.Fatalf("%s: message %d: %v", p.name, len(all)+1, err)
