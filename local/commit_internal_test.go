@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/postrider/postrider/smtp"
 )
@@ -78,4 +80,19 @@ func TestUniqueName(t *testing.T) {
 		}
 		seen[name] = true
 	}
+}
+
+// Names sort as they were made, whatever part of a second it is: readers go by them.
+func TestNamesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := uniqueName()
+		for _, wait := range []time.Duration{time.Microsecond, 99 * time.Microsecond, 99_900 * time.Microsecond, time.Second} {
+			time.Sleep(wait)
+			if now := uniqueName(); now <= before {
+				t.Errorf("%v later: got %q after %q", wait, now, before)
+			}
+			before = uniqueName()
+			time.Sleep(time.Microsecond)
+		}
+	})
 }

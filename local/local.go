@@ -139,7 +139,7 @@ func oneLine(s string) string {
 }
 
 // uniqueName makes a file's name as maildirs have it: the time, then what makes it the only one of that time, then the
-// host (https://cr.yp.to/proto/maildir.html).
+// host (https://cr.yp.to/proto/maildir.html). The microseconds have all their digits, so that names sort as they were made.
 func uniqueName() string {
 	now := time.Now()
 	host, _ := os.Hostname()
@@ -147,7 +147,7 @@ func uniqueName() string {
 	if host == "" {
 		host = "localhost"
 	}
-	return fmt.Sprintf("%d.M%dP%dR%s.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), rand.Text()[:10], host)
+	return fmt.Sprintf("%d.M%06dP%dR%s.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), rand.Text()[:10], host)
 }
 
 // writeFile writes a file that is complete and on the disk, or not there. The commit comes before the name that others

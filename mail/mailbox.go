@@ -263,7 +263,7 @@ func Maildir(fsys fs.FS) iter.Seq2[fs.File, error] {
 	}
 }
 
-// maildirNames gives the paths of all messages. A name begins with the second of its delivery.
+// maildirNames gives the paths of all messages, in the order of their deliveries.
 func maildirNames(fsys fs.FS) ([]string, error) {
 	var names []string
 	for _, dir := range []string{"cur", "new"} {
@@ -277,8 +277,26 @@ func maildirNames(fsys fs.FS) ([]string, error) {
 			}
 		}
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
+	slices.SortStableFunc(names, func(a, b string) int {
+		a, b = path.Base(a), path.Base(b)
+		second, micro := deliveryTime(a)
+		otherSecond, otherMicro := deliveryTime(b)
+		return cmp.Or(cmp.Compare(second, otherSecond), cmp.Compare(micro, otherMicro), strings.Compare(a, b))
+	})
 	return names, nil
+}
+
+// deliveryTime is what a name in a maildir tells: it begins with the second, and many go on with the microseconds of it.
+//
+// QUIRK: Dovecot and others write these without leading zeros: M7 is before M12.
+func deliveryTime(name string) (second, micro int) {
+	at, rest, _ := strings.Cut(name, ".")
+	second, _ = strconv.Atoi(at) // 0: the name is of some other kind
+	if digits, ok := strings.CutPrefix(rest, "M"); ok {
+		end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' })
+		micro, _ = strconv.Atoi(digits[:max(end, 0)])
+	}
+	return second, micro
 }
 
 // openMoved opens a message; if it has moved, which marking it as read does, under the name that it has in cur.

@@ -179,7 +179,7 @@ func (m movedFS) Open(name string) (fs.File, error) {
 func TestMaildir(t *testing.T) {
 	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
 	fsys := movedFS{fstest.MapFS{
-		"new/3.host": file("three"), "new/1.host": file("one"), "cur/2.host:2,RS": file("two"), "tmp/4.host": file("four"), "new/.hidden": file("x"), "cur/dir/x": file("x"), "dovecot.index": file("x"),
+		"new/3.host": file("five"), "new/1.host": file("one"), "cur/2.M12P1.host:2,RS": file("three"), "new/2.M7P1.host": file("two"), "new/2.M012P2.host": file("three"), "cur/2.M1000P1.host": file("four"), "tmp/4.host": file("four"), "new/.hidden": file("x"), "cur/dir/x": file("x"), "dovecot.index": file("x"),
 	}}
 	var got []string
 	for f, err := range Maildir(fsys) {
@@ -192,7 +192,7 @@ func TestMaildir(t *testing.T) {
 		}
 		got = append(got, string(b))
 	}
-	if !slices.Equal(got, []string{"one", "two", "three"}) {
+	if !slices.Equal(got, []string{"one", "two", "three", "three", "four", "five"}) {
 		t.Errorf("got %q", got)
 	}
 	for _, err := range Maildir(fstest.MapFS{"x": file("y")}) {
