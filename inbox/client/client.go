@@ -24,11 +24,31 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/internal/spool"
 	"github.com/postrider/postrider/mail"
 )
 
 // ErrNotFound says that there is no such message, or that none arrived in time.
 var ErrNotFound = errors.New("client: no such message")
+
+// An Error is a server's refusal: the status of its answer (RFC 9110, 15) and what it
+// says of it. One of 404 is ErrNotFound.
+type Error struct {
+	Status int
+	Text   string
+}
+
+func (e *Error) Error() string {
+	if e.Status == http.StatusNotFound {
+		return fmt.Sprintf("%v (%s)", ErrNotFound, e.Text)
+	}
+	return fmt.Sprintf("client: %d: %s", e.Status, e.Text)
+}
+
+// Is has errors.Is find ErrNotFound.
+func (e *Error) Is(target error) bool {
+	return target == ErrNotFound && e.Status == http.StatusNotFound
+}
 
 const (
 	defaultURL  = "http://127.0.0.1:8025"
@@ -41,8 +61,8 @@ const (
 )
 
 // A Client asks one inbox. The zero Client asks http://127.0.0.1:8025. Its methods
-// may be called at the same time; fields must not change meanwhile. Errors of the
-// server hold its status and what it said.
+// may be called at the same time; fields must not change meanwhile. What the server
+// refuses is an *Error.
 type Client struct {
 	URL      string       // of the web page; "" is http://127.0.0.1:8025
 	User     string       // for an inbox with --web-auth; "" sends none
@@ -181,6 +201,14 @@ func (c *Client) All(ctx context.Context, query string) iter.Seq2[Summary, error
 	}
 }
 
+// Count returns how many messages match a query; "" counts all of them. Of a query
+// the server counts no more than the first 1000, which is then what it returns.
+func (c *Client) Count(ctx context.Context, query string) (int, error) {
+	var page struct{ Total int }
+	err := c.json(ctx, "GET", "messages?"+values("query", query, "limit", "1"), nil, &page)
+	return page.Total, err
+}
+
 // Get returns a message, or ErrNotFound.
 func (c *Client) Get(ctx context.Context, id string) (*Message, error) {
 	m := new(Message)
@@ -244,7 +272,7 @@ func (c *Client) UpdateFound(ctx context.Context, query string, change Change) (
 }
 
 // Inject puts a message into the inbox without SMTP and returns its id. The
-// envelope is taken from its fields.
+// envelope is taken from its fields. Of a message no more than 64 KiB are in memory.
 func (c *Client) Inject(ctx context.Context, msg io.WriterTo) (string, error) {
 	var created struct{ ID string }
 	err := c.json(ctx, "POST", "messages", msg, &created)
@@ -319,6 +347,11 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, me
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
+	if from, ok := body.(*io.SectionReader); ok {
+		// What net/http knows by itself of bytes in memory.
+		req.ContentLength = from.Size()
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(from.Outer())), nil }
+	}
 	if media != "" {
 		req.Header.Set("Content-Type", media)
 	}
@@ -339,12 +372,14 @@ func (c *Client) json(ctx context.Context, method, path string, msg io.WriterTo,
 	media := ""
 	if msg != nil {
 		// Whole, since it must have been written without an error before any of it is
-		// believed to be a message.
-		var b bytes.Buffer
-		if _, err := msg.WriteTo(&b); err != nil {
+		// believed to be a message; and again, if the connection turns out to be an old
+		// one that the server has closed.
+		var whole spool.Spool
+		defer whole.Close()
+		if _, err := msg.WriteTo(&whole); err != nil {
 			return fmt.Errorf("client: %w", err)
 		}
-		body, media = &b, "message/rfc822"
+		body, media = io.NewSectionReader(&whole, 0, whole.Len()), "message/rfc822"
 	}
 	resp, err := c.do(ctx, method, path, body, media)
 	if err != nil {
@@ -371,11 +406,8 @@ func failure(resp *http.Response, v any) error {
 			return fmt.Errorf("client: %s: the answer is not that of an inbox: %w", resp.Request.URL.Path, err)
 		}
 	}
-	switch {
-	case resp.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("%w (%s)", ErrNotFound, problem.Error)
-	case problem.Error != "":
-		return fmt.Errorf("client: %d: %s", resp.StatusCode, problem.Error)
+	if problem.Error != "" {
+		return &Error{resp.StatusCode, problem.Error}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/inbox"
 	"github.com/postrider/postrider/inbox/client"
+	"github.com/postrider/postrider/internal/growth"
 	"github.com/postrider/postrider/internal/peers"
 	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/smtp"
@@ -246,6 +247,51 @@ except LookupError as e:
 		})
 	}
 }
+
+// A large message passes through client and inbox without lying in the memory of either.
+func TestInjectLarge(t *testing.T) {
+	c, _ := start(t, nil)
+	growth.Constant(t, "injecting a message", 8<<20, func(n int) func() {
+		return func() {
+			if _, err := c.Inject(t.Context(), large(n)); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.DeleteAll(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if _, err := c.Inject(t.Context(), large(1<<20)); err != nil {
+		t.Error(err)
+	}
+	// One that ends before its end is none, however much of it there was.
+	broken := errors.New("the disk is gone")
+	if _, err := c.Inject(t.Context(), writer(func(w io.Writer) error { large(1 << 20).WriteTo(w); return broken })); !errors.Is(err, broken) {
+		t.Errorf("half a message: %v", err)
+	}
+	if n, err := c.Count(t.Context(), ""); err != nil || n != 1 {
+		t.Errorf("%d messages are there, %v, want the whole one", n, err)
+	}
+}
+
+// large is a message of about n octets, which is nowhere whole.
+func large(n int) io.WriterTo {
+	return writer(func(w io.Writer) error {
+		io.WriteString(w, "From: ann@example.com\r\nTo: bob@example.net\r\nSubject: large\r\n\r\n")
+		line := []byte(strings.Repeat("x", 76) + "\r\n")
+		for range n / len(line) {
+			if _, err := w.Write(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// A writer is a message that a function writes.
+type writer func(io.Writer) error
+
+func (f writer) WriteTo(w io.Writer) (int64, error) { return 0, f(w) }
 
 func ExampleClient_Wait() {
 	inbox := client.Client{URL: "http://127.0.0.1:1"} // nobody is there
