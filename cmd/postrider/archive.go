@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/progress"
 	"github.com/spf13/cobra"
 
 	"github.com/postrider/postrider"
@@ -37,11 +37,16 @@ type archiveOptions struct {
 }
 
 func (o *archiveOptions) command(use, short, long, example string, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: run}
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, Example: example, RunE: func(cmd *cobra.Command, args []string) error {
+		if err := fromEnvironment(cmd.Flags()); err != nil {
+			return err
+		}
+		return run(cmd, args)
+	}}
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.data, "data", "postrider-data", "`DIR` of an inbox that no server has open")
-	f.StringVar(&o.url, "url", "", "`URL` of the web page of a server that runs, instead")
+	f.StringVar(&o.url, "url", "", "`URL` of the web page of a server that runs, instead; http://USER:PASSWORD@HOST in POSTRIDER_URL for one with --web-auth")
 	return cmd
 }
 
@@ -71,7 +76,8 @@ of .eml files; - is standard input. The envelope is taken from Return-Path and
 Delivered-To, as export writes them, else from the message's own fields. When one
 arrived is the time of its file in a maildir or of the line before it in an mbox, else
 what its topmost Received field says, else its Date; before: and after: go by when it
-came into the inbox, now.`,
+came into the inbox, now. A message that the inbox does not take is told, the others are
+imported, and the exit code is 65.`,
 		`  postrider import --data postrider-data old.mbox Maildir message.eml`,
 		func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -160,25 +166,46 @@ func (o *archiveOptions) export(ctx context.Context, target string, s streams) (
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	n := 0
-	// A page at a time, the oldest first: what arrives meanwhile comes last and is not
-	// missed, and an inbox of any size takes no more memory.
-	for m, err := range c.All(ctx, o.query) {
-		if err != nil {
-			return exitf(archiveCode(err, exitUnavailable), "after %s: %w", count(n, "message"), err)
-		}
-		if err := o.copyOut(ctx, c, to, &m); err != nil {
-			return exitf(archiveCode(err, exitIO), "%s, after %s: %w", m.ID, count(n, "message"), err)
-		}
-		n++
+	total, err := c.Count(ctx, o.query)
+	if err != nil {
+		return exitf(archiveCode(err, exitUnavailable), "%w", err)
+	}
+	if o.query != "" && total >= 1000 {
+		total = 0 // or more, which is as far as is counted
+	}
+	at, done := showing(s, "exporting", int64(total), 200, progress.UnitsDefault)
+	n, err := o.copyAll(ctx, c, to, at)
+	done(err)
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(s.out, "Exported %s.\n", count(n, "message"))
 	return nil
 }
 
-// archiveCode is the exit code of an error: that of the system's where it says more
-// than otherwise.
+// copyAll writes all that the query finds and tells how many it has written. A page at
+// a time, the oldest first: what arrives meanwhile comes last and is not missed, and an
+// inbox of any size takes no more memory.
+func (o *archiveOptions) copyAll(ctx context.Context, c *client.Client, to smtp.Sender, at func(int64)) (n int, err error) {
+	for m, err := range c.All(ctx, o.query) {
+		if err != nil {
+			return n, exitf(archiveCode(err, exitUnavailable), "after %s: %w", count(n, "message"), err)
+		}
+		if err := o.copyOut(ctx, c, to, &m); err != nil {
+			return n, exitf(archiveCode(err, exitIO), "%s, after %s: %w", m.ID, count(n, "message"), err)
+		}
+		n++
+		at(int64(n))
+	}
+	return n, nil
+}
+
+// archiveCode is the exit code of an error: that of the system's, or of what the server
+// wants to know first, where it says more than otherwise.
 func archiveCode(err error, otherwise int) int {
+	if e, ok := errors.AsType[*client.Error](err); ok && e.Status == http.StatusUnauthorized {
+		return exitNoPerm
+	}
 	if code := exitCode(err); code == exitTempFail || code == exitNoInput {
 		return code
 	}
@@ -231,25 +258,90 @@ func (o *archiveOptions) imports(ctx context.Context, names []string, s streams)
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	n := 0
+	i := importing{c: c}
+	at, done := showing(s, "importing", octets(names), showFrom, progress.UnitsBytes)
+	i.at = at
 	for _, name := range names {
-		err := eachMessage(name, s.in, func(r io.Reader) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			// Files have this system's line ends, mail has its own (RFC 5321, 2.3.8).
-			if _, err := c.Import(ctx, copier{transfer.NewReader(r, new(transfer.EOL))}, arrivedAt(r)); err != nil {
-				return err
-			}
-			n++
-			return nil
-		})
-		if err != nil {
-			return exitf(archiveCode(err, exitIO), "%s, after %s: %w", name, count(n, "message"), err)
+		if err = i.file(ctx, name, s.in); err != nil {
+			break
 		}
 	}
-	fmt.Fprintf(s.out, "Imported %s.\n", count(n, "message"))
+	done(err)
+	// They are told when the bar has left the terminal. The first decides the exit code.
+	for _, refusal := range i.refused {
+		if err == nil {
+			err = refusal
+			continue
+		}
+		complain(s.err, refusal)
+	}
+	fmt.Fprintf(s.out, "Imported %s.\n", count(i.n, "message"))
+	return err
+}
+
+// octets is how long files are, and those below directories. What it cannot find out
+// it leaves out: it is for a bar.
+func octets(names []string) (n int64) {
+	for _, name := range names {
+		filepath.WalkDir(name, func(_ string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.Type().IsRegular() {
+				if info, err := entry.Info(); err == nil {
+					n += info.Size()
+				}
+			}
+			return nil
+		})
+	}
+	return n
+}
+
+// An importing is one run of import.
+type importing struct {
+	c       *client.Client
+	at      func(octets int64)
+	n       int
+	octets  int64
+	refused []error // messages that the inbox does not take; the others are taken all the same
+}
+
+// file imports the messages of one file or directory.
+func (i *importing) file(ctx context.Context, name string, in io.Reader) error {
+	err := eachMessage(name, in, func(which string, r io.Reader) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		counted := &counter{r: r}
+		// Files have this system's line ends, mail has its own (RFC 5321, 2.3.8).
+		_, err := i.c.Import(ctx, copier{transfer.NewReader(counted, new(transfer.EOL))}, arrivedAt(r))
+		i.octets += counted.n
+		i.at(i.octets)
+		// It is the message that is refused, and not whoever brings it.
+		e, refused := errors.AsType[*client.Error](err)
+		if refused && (e.Status == http.StatusBadRequest || e.Status == http.StatusRequestEntityTooLarge) {
+			i.refused = append(i.refused, exitf(exitData, "%s%s: %s", name, which, e.Text))
+			return nil
+		}
+		if err == nil {
+			i.n++
+		}
+		return err
+	})
+	if err != nil {
+		return exitf(archiveCode(err, exitIO), "%s, after %s: %w", name, count(i.n, "message"), err)
+	}
 	return nil
+}
+
+// A counter counts what is read.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // arrivedAt returns when a message arrived: by the line before it in an mbox, by the
@@ -270,8 +362,9 @@ func arrivedAt(r io.Reader) (at time.Time) {
 	return at
 }
 
-// eachMessage walks over the messages of a file or directory.
-func eachMessage(name string, in io.Reader, fn func(r io.Reader) error) error {
+// eachMessage walks over the messages of a file or directory. which tells them apart:
+// the name of a file below name, or the message's number.
+func eachMessage(name string, in io.Reader, fn func(which string, r io.Reader) error) error {
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
@@ -290,11 +383,13 @@ func eachMessage(name string, in io.Reader, fn func(r io.Reader) error) error {
 		return err
 	}
 	if !isMbox(head) {
-		return fn(r)
+		return fn("", r)
 	}
+	n := 0
 	for m, err := range mail.Mbox(r) {
+		n++
 		if err == nil {
-			err = fn(m)
+			err = fn(fmt.Sprintf(", message %d", n), m)
 		}
 		if err != nil {
 			return err
@@ -304,16 +399,17 @@ func eachMessage(name string, in io.Reader, fn func(r io.Reader) error) error {
 }
 
 // eachFile walks over those of a directory: a maildir, or one of .eml files.
-func eachFile(dir string, fn func(r io.Reader) error) error {
+func eachFile(dir string, fn func(which string, r io.Reader) error) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.eml"))
 	if err != nil {
 		return err
 	}
-	// One at a time is in memory; the server takes no more than some tens of megabytes.
 	for _, name := range files {
-		text, err := os.ReadFile(name)
+		f, err := os.Open(name)
 		if err == nil {
-			err = fn(bytes.NewReader(text))
+			// Without its name: its time is that of a copy.
+			err = fn("/"+filepath.Base(name), bufio.NewReader(f))
+			f.Close()
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(name), err)
@@ -327,8 +423,12 @@ func eachFile(dir string, fn func(r io.Reader) error) error {
 		return nil
 	}
 	for f, err := range mail.Maildir(os.DirFS(dir)) {
+		which := ""
 		if err == nil {
-			err = fn(f)
+			if info, err := f.Stat(); err == nil {
+				which = "/" + info.Name()
+			}
+			err = fn(which, f)
 		}
 		if err != nil {
 			return err

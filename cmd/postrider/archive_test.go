@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/inbox/client"
+	"github.com/postrider/postrider/internal/peers"
 )
 
 // Messages go out to each kind of file and come back as they were, but for the
@@ -137,6 +139,61 @@ func TestArchiveTimes(t *testing.T) {
 	}
 	if _, err := os.Stat(path("none")); err == nil {
 		t.Error("to import what is not there has made an inbox")
+	}
+}
+
+// A message that the inbox does not take is told, and the others are there. Settings come
+// from the environment too, and in a terminal whoever waits sees how far it is.
+func TestImportGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	good := "Subject: good\r\n\r\nHello\r\n"
+	for name, text := range map[string]string{"a.eml": good, "b.eml": "", "c.eml": good} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := filepath.Join(dir, "data")
+	cmd := command(t, "import", dir)
+	cmd.Env = append(cmd.Env, "POSTRIDER_DATA="+data)
+	code, out, errs := exit(t, cmd)
+	if want := filepath.Join(dir, "b.eml") + ": the message is empty"; code != exitData || out != "Imported 2 messages.\n" || !strings.Contains(errs, filepath.ToSlash(want)) {
+		t.Errorf("got exit code %d, %q, %q; want %d, 2 messages and %q", code, out, errs, exitData, want)
+	}
+	// The bar is worth it from a megabyte on.
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, []byte(strings.Repeat("From ann@example.com Thu Jan  2 03:04:05 2020\nSubject: one of many\n\n"+strings.Repeat("Hello there.\n", 1000)+"\n", 250)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := peers.Find(t, peers.Script)
+	program, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"import --data " + data + " " + large, "export --data " + data + " mbox:" + filepath.Join(dir, "out")} {
+		out, err := exec.CommandContext(t.Context(), script, "-qec", program+" "+line, "/dev/null").CombinedOutput()
+		if word, _, _ := strings.Cut(line, " "); err != nil || !strings.Contains(string(out), word+"ing") || !strings.Contains(string(out), "done!") {
+			t.Errorf("%s in a terminal: got %v\n%s", line, err, out)
+		}
+	}
+	cmd = command(t, "export", "--data", data, "mbox:"+filepath.Join(dir, "plain"))
+	if code, out, errs := exit(t, cmd); code != 0 || out != "Exported 252 messages.\n" || errs != "" {
+		t.Errorf("without a terminal: got %d, %q, %q", code, out, errs)
+	}
+}
+
+// A server that wants to know who asks is told by the environment, where no other user sees it.
+func TestArchiveOfAUser(t *testing.T) {
+	s := start(t, t.TempDir(), "--web-auth", withUsers(t, "ann", "secret"))
+	for _, c := range []struct {
+		who  string
+		code int
+		says string
+	}{{"ann:secret@", 0, "Exported 0 messages."}, {"ann:wrong@", exitNoPerm, "401"}, {"", exitNoPerm, "401"}} {
+		cmd := command(t, "export", "mbox:"+filepath.Join(t.TempDir(), "x"))
+		cmd.Env = append(cmd.Env, "POSTRIDER_URL="+strings.Replace(s.web, "http://", "http://"+c.who, 1))
+		if code, out, errs := exit(t, cmd); code != c.code || !strings.Contains(out+errs, c.says) || strings.Contains(errs, "wrong") {
+			t.Errorf("as %q: got %d, %q, %q; want %d and %q", c.who, code, out, errs, c.code, c.says)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ type loadRun struct {
 	taken, accepted atomic.Int64
 	over            atomic.Bool // the time of --duration is
 	template        loadTemplate
-	progress        func(int64) // nil: none
+	progress        func(int64)
 	addr            string
 	dialer          smtp.Dialer // copied for each session
 }
@@ -124,16 +124,14 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 	}
 	r := &loadRun{loadOptions: o, template: newTemplate(o.size, o.window), addr: t.Addr, dialer: *t.Dialer}
 	r.dialer.Hostname = loadName
+	total := o.messages
+	if o.duration > 0 {
+		total = 0 // how many it will be nobody knows
+	}
 	// The bar is drawn ten times a second by somebody else: what is counted here costs
 	// an atomic store.
-	done := func(error) {}
-	if isTerminal(s.err) {
-		total := o.messages
-		if o.duration > 0 {
-			total = 0 // how many it will be nobody knows
-		}
-		r.progress, done = bar(s.err, "messages", total, progress.UnitsDefault)
-	}
+	var done func(error)
+	r.progress, done = showing(s, "messages", total, 0, progress.UnitsDefault)
 	// Taken before anything is printed: the bar must be gone from the terminal.
 	result, err := r.run(ctx)
 	done(err)

@@ -138,7 +138,7 @@ func (s *loadSession) replies(begun time.Time, want string, what ...string) erro
 // not be seen.
 func (s *loadSession) sent() {
 	n := s.accepted.Add(1)
-	if s.progress != nil && n%64 == 0 || n == s.messages && s.progress != nil {
+	if n%64 == 0 || n == s.messages {
 		s.progress(n)
 	}
 }

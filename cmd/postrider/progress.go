@@ -45,6 +45,15 @@ func bar(w io.Writer, what string, total int64, units progress.Units) (at func(i
 	}
 }
 
+// showing shows how far something is that goes to total, 0 if nobody knows, unless there
+// is no terminal to show it on or less than least to be done.
+func showing(s streams, what string, total, least int64, units progress.Units) (at func(int64), done func(error)) {
+	if !isTerminal(s.err) || total > 0 && total < least {
+		return func(int64) {}, func(error) {}
+	}
+	return bar(s.err, what, total, units)
+}
+
 // withProgress shows how much of a message is written, if it is large and there is
 // a terminal to show it on. The function it returns ends that.
 func withProgress(msg io.WriterTo, s streams) (io.WriterTo, func(error)) {
