@@ -8,8 +8,8 @@ import (
 	"html"
 	"image"
 	"net/http"
+	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -18,6 +18,93 @@ import (
 )
 
 // The page's pieces as a browser asks for them.
+
+func TestPages(t *testing.T) {
+	r := start(t, func(in *inbox.Inbox) { in.SMTP = "127.0.0.1:2525" })
+	if a := r.ask("GET", "/", ""); !strings.Contains(a.body, "No mail yet") || !strings.Contains(a.body, "2525") {
+		t.Errorf("the empty page is\n%s", a.body)
+	}
+	id := r.mustDeliver(strings.Replace(withParts, "Subject: parts", "Subject: <script>alert(1)</script>", 1))
+	plain := r.mustDeliver("Subject: =?utf-8?q?=22=3E=3Cb=3E?=\r\nFrom: \"<i>\" <ann@example.com>\r\n\r\nSee http://example.com/?a=<b>&c\r\n")
+	for _, c := range []struct {
+		path       string
+		status     int
+		want, gone []string
+	}{
+		{"/", 200, []string{"&lt;script&gt;", id, plain, "All <span>2</span>", "Unread <span>2</span>"}, []string{"<script>alert"}},
+		{"/list", 200, []string{id, plain}, []string{"<html"}},
+		{"/?query=parts", 200, []string{"Nothing matches", "parts"}, nil},
+		{"/?query=%22%3E%3Cscript%3E%22", 200, []string{"&lt;script&gt;"}, []string{`"><script>`}},
+		{"/?before=" + plain, 200, []string{id, "Newer messages"}, nil},
+		{"/messages/" + plain, 200, []string{`<a href="http://example.com/?a="`, "&lt;b&gt;&amp;c", "&lt;i&gt;"}, []string{"<b>&c", "<iframe"}},
+		{"/messages/" + plain + "?view=session", 200, []string{"&lt;ann@example.com&gt;"}, nil},
+		{"/messages/" + id, 200, []string{"Grüße", "evil.html", "ä.png", "parts/2"}, []string{"../", "<script>x"}},
+		{"/messages/" + id + "?view=headers", 200, []string{"Content-Type", "multipart/mixed"}, nil},
+		{"/messages/" + id + "?view=source", 200, []string{"--b\n", "&lt;script&gt;x"}, nil},
+		{"/messages/" + id + "?view=nonsense", 200, []string{"Grüße"}, nil},
+		{"/messages/" + id + "/pane", 200, []string{"<article"}, []string{"<html"}},
+		{"/messages/none", 404, []string{"This message is not here"}, nil},
+		{"/nothing", 404, []string{"no page at this address", "Show all messages"}, []string{"No mail yet", "No messages yet"}},
+		{"/?limit=x", 400, []string{"limit is a number"}, nil},
+		{"/static/page.html", 404, nil, []string{"{{"}},
+		{"/static/x/", 404, nil, []string{"page.css"}}, {"/static/x/page.html", 404, nil, []string{"{{"}}, {"/places", 200, nil, []string{"<html"}},
+	} {
+		a := r.ask("GET", c.path, "")
+		if a.StatusCode != c.status {
+			t.Errorf("GET %s: %s, want %d", c.path, a.Status, c.status)
+		}
+		for _, s := range c.want {
+			if !strings.Contains(a.body, s) {
+				t.Errorf("GET %s lacks %q:\n%s", c.path, s, a.body)
+			}
+		}
+		for _, s := range c.gone {
+			if strings.Contains(a.body, s) {
+				t.Errorf("GET %s has %q:\n%s", c.path, s, a.body)
+			}
+		}
+		policy := a.Header.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("GET %s: policy %q", c.path, policy)
+		}
+	}
+	if a := r.ask("GET", "/healthz", ""); a.StatusCode != 200 || a.body != "ok\n" {
+		t.Errorf("healthz: %s %s", a.Status, a.body)
+	}
+	if a := r.ask("GET", "/readyz", ""); a.StatusCode != 200 {
+		t.Errorf("readyz: %s", a.Status)
+	}
+	for line := range strings.Lines(r.log.String()) {
+		if !strings.Contains(line, ` level=INFO msg="message arrived" `) {
+			t.Errorf("the log says %s", line)
+		}
+	}
+}
+
+// Every file that the page names is there, and nothing is named that is not
+// ours: the page works without a network.
+func TestOffline(t *testing.T) {
+	r := start(t, nil)
+	page := r.ask("GET", "/", "").body
+	n := 0
+	for rest := page; ; n++ {
+		i := strings.IndexAny(rest, "\"")
+		if i < 0 {
+			break
+		}
+		value, after, _ := strings.Cut(rest[i+1:], `"`)
+		rest = after
+		u, err := url.Parse(value)
+		if err == nil && u.Host != "" {
+			t.Errorf("the page names %s", value)
+		}
+		if strings.HasPrefix(value, "/static/") {
+			if a := r.ask("GET", strings.ReplaceAll(value, "&amp;", "&"), ""); a.StatusCode != 200 || !strings.Contains(a.Header.Get("Cache-Control"), "immutable") {
+				t.Errorf("GET %s: %s %v", value, a.Status, a.Header)
+			}
+		}
+	}
+}
 
 // withFiles keeps a message with these attachments and returns what asks for
 // something of it.
@@ -270,80 +357,5 @@ func TestPlaces(t *testing.T) {
 	}
 	if a := r.ask("GET", "/places?query=(", ""); a.StatusCode != 400 || strings.Contains(a.body, "Delete all") {
 		t.Errorf("for a search that cannot be read the menu is\n%s", a.body)
-	}
-}
-
-// rows returns the ids of the rows that a page of the list has.
-func rows(t *testing.T, r *running, path string) []string {
-	t.Helper()
-	a := r.ask("GET", path, "")
-	if a.StatusCode != 200 {
-		t.Fatalf("%s: %s %s", path, a.Status, a.body)
-	}
-	var ids []string
-	for _, row := range regexp.MustCompile(`<li[^>]* data-id="([^"]+)"`).FindAllStringSubmatch(a.body, -1) {
-		ids = append(ids, row[1])
-	}
-	return ids
-}
-
-// Beside a message is the list that it is in: a link to an old one leads to its
-// neighbours too.
-func TestListAround(t *testing.T) {
-	r := start(t, nil)
-	for range 60 {
-		r.mustDeliver("Subject: apple\n\nHello\n")
-	}
-	r.mustDeliver("Subject: pear\n\nHello\n")
-	all := rows(t, r, "/list?limit=1000")
-	for _, c := range []struct {
-		path string
-		want []string
-	}{
-		{all[3], all[:50]}, {all[55], all[55:]}, {all[55] + "?query=apple", all[55:]}, {all[60], all[60:]},
-		{all[55] + "?query=pear", all[:1]}, {all[55] + "?query=plum", nil}, {all[55] + "?before=" + all[50], all[51:]},
-	} {
-		if got := rows(t, r, "/messages/"+c.path); !slices.Equal(got, c.want) {
-			t.Errorf("beside %s are %d rows, %q, want %q", c.path, len(got), got, c.want)
-		}
-	}
-}
-
-// skip= leads into the middle of the list by time: to more of what is older the less of it
-// is left out, always in the list's order, and what is said of a part counts within it.
-func TestListAt(t *testing.T) {
-	r := start(t, nil)
-	rows := func(query string) []string { return rows(t, r, "/list?limit=1000&"+query) }
-	if got := rows("skip=0.5"); len(got) != 0 {
-		t.Errorf("the middle of nothing has %q", got)
-	}
-	// Ids begin with the millisecond, of which there are to be several.
-	first := r.mustDeliver("Subject: x\n\nHello\n")
-	for n := 1; ; n++ {
-		if id := r.mustDeliver("Subject: x\n\nHello\n"); n > 10 && id[:9] > first[:9] {
-			break
-		}
-	}
-	all := rows("")
-	for _, c := range []struct {
-		bounds string
-		of     []string
-	}{{"", all}, {"&before=" + all[2], all[3:]}, {"&after=" + all[len(all)-3], all[:len(all)-3]}} {
-		last := c.of
-		for _, at := range []string{"0", "0.1", "0.5", "0.9", "1"} {
-			got := rows("skip=" + at + c.bounds)
-			if len(got) == 0 || !slices.Equal(got, last[len(last)-min(len(got), len(last)):]) {
-				t.Errorf("skip=%s%s: %q, want an end of %q", at, c.bounds, got, last)
-			}
-			if at == "0" && len(got) != len(c.of) || at == "1" && len(got) == len(c.of) {
-				t.Errorf("skip=%s%s: %d of %d messages", at, c.bounds, len(got), len(c.of))
-			}
-			last = got
-		}
-	}
-	for _, at := range []string{"x", "-0.1", "1.1", "NaN", "Inf"} {
-		if a := r.ask("GET", "/list?skip="+at, ""); a.StatusCode != 400 || !strings.Contains(a.body, "from 0 to 1") {
-			t.Errorf("skip=%s: %s %s, want 400", at, a.Status, a.body)
-		}
 	}
 }

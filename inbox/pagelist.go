@@ -23,6 +23,7 @@ type row struct {
 	*Entry
 	URL     string
 	Who     string
+	Whom    string // the envelope's first recipient, and how many more there are
 	Initial string
 	Hue     uint32 // of the sender's disc: one of eight
 	Subject string
@@ -226,7 +227,8 @@ func parameters(query string, more ...string) string {
 
 // rowOf makes a row. What it says of the sender comes from the message, which
 // anybody may write as they like; the envelope stands in where that says nothing.
-// The disc helps the eye: one colour for one address, whatever name it gives.
+// Whom it is for the envelope says alone: what an application sends is often all
+// from one address, and told apart by who gets it. The disc helps the eye: one colour for one address, whatever name it gives.
 func rowOf(e *Entry, query string) row {
 	r := row{Entry: e, URL: "messages/" + e.ID + parameters(query)}
 	address := e.Envelope.From
@@ -241,6 +243,11 @@ func rowOf(e *Entry, query string) row {
 	}
 	if r.Who == "" {
 		r.Who = "Mail system" // the null sender: a report (RFC 5321, 4.5.5)
+	}
+	if to := e.Envelope.To; len(to) > 0 {
+		if r.Whom = oneLine(to[0].Address, 200); len(to) > 1 {
+			r.Whom += " +" + strconv.Itoa(len(to)-1)
+		}
 	}
 	// Any hash will do that is the same tomorrow.
 	sum := fnv.New32a()
