@@ -37,22 +37,25 @@ func (in *Inbox) apiPart(w http.ResponseWriter, r *http.Request) error {
 		if part == nil || at == "" {
 			return refuse(http.StatusNotFound, "the message has no such part")
 		}
-		// Decoded on the way: a part of any size takes no more than a buffer.
-		content, err := part.Reader()
-		if err != nil {
-			return err
-		}
-		defer content.Close()
-		media := safeType(part)
-		w.Header().Set("Content-Type", media)
-		w.Header().Set("Content-Disposition", disposition("attachment", safeName(part.Name(), at, media)))
-		_, err = io.Copy(w, content)
-		if err != nil {
-			// The answer has begun: breaking it off is all that can still be told.
-			panic(http.ErrAbortHandler)
-		}
-		return nil
+		return writePart(w, part, at, "attachment", safeType(part))
 	})
+}
+
+// writePart answers with a part, to be treated as how says and under a type that is
+// safe. It is decoded on the way: one of any size takes no more than a buffer.
+func writePart(w http.ResponseWriter, part *mail.Part, at, how, media string) error {
+	content, err := part.Reader()
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("Content-Disposition", disposition(how, safeName(part.Name(), at, media)))
+	if _, err := io.Copy(w, content); err != nil {
+		// The answer has begun: breaking it off is all that can still be told.
+		panic(http.ErrAbortHandler)
+	}
+	return nil
 }
 
 // safeType returns a part's media type, with its charset, unless a browser

@@ -170,7 +170,8 @@ func TestResend(t *testing.T) {
 	if e, err := target.Store.Entry(t.Context(), f.Results[0].ID); err != nil || e.Envelope.From != "zoe@example.de" {
 		t.Errorf("the envelope is %+v, %v; want the resender's", e, err)
 	}
-	for _, body := range []string{`{"resent_from":"nobody"}`, `{"resent_from":"a@example.com","sender":"b@example.com"}`, `{"resent_from":"a@example.com\r\nX: y"}`} {
+	for _, body := range []string{`{"resent_from":"nobody"}`, `{"resent_from":"a@example.com","sender":"b@example.com"}`, `{"resent_from":"a@example.com\r\nX: y"}`,
+		`{"resent_from":"a@example.com","recipients":["no address"]}`} {
 		want[failure](r, 400, "POST", api+"messages/"+id+"/release", body)
 	}
 }

@@ -75,7 +75,6 @@ func newPolicy() *bluemonday.Policy {
 	p.AllowAttrs("src").Matching(regexp.MustCompile(`^cid:[0-9]+$`)).OnElements("img")
 	p.AllowAttrs("background").Matching(regexp.MustCompile(`^cid:[0-9]+$`)).OnElements("body", "table", "tr", "td", "th")
 	p.AllowURLSchemes("http", "https", "mailto", "tel", "cid")
-	p.RequireParseableURLs(true)
 	p.AddTargetBlankToFullyQualifiedLinks(true)
 	p.RequireNoReferrerOnLinks(true)
 	p.RequireNoFollowOnLinks(true)
@@ -180,7 +179,7 @@ func (s *scanner) scan(text string) {
 		case inside == atom.Style && kind == html.TextToken:
 			s.css.WriteString(s.style(t.Data))
 			s.css.WriteByte('\n')
-		case inside != 0 || kind == html.CommentToken || kind == html.DoctypeToken:
+		case inside != 0:
 		case kind == html.StartTagToken || kind == html.SelfClosingTagToken:
 			s.attributes(&t)
 			s.body.WriteString(t.String())

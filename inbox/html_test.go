@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"bytes"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,7 @@ func TestSanitise(t *testing.T) {
 		{`<img src="cid:old@x">`, []string{`data:image/jpeg;base64,SlBH`}, nil},
 		{`<img src="cid:page@x"><img src="cid:none@x" alt="A">`, []string{`alt="A"`}, []string{"cid:", "src="}},
 		{`<img src="cid:0"><a href="cid:0">x</a>`, nil, []string{"cid:", "data:"}},
+		{`<img src="cid:0" alt="none"><img src="cid:pic@x">`, []string{`<img alt="none">`, "UE5H"}, nil},
 		{`<img alt='src="cid:0"' src="cid:pic@x">`, []string{"UE5H"}, nil},
 		{`<p>src="cid:0"</p><img src="cid:pic@x">`, []string{`cid:0`}, nil},
 		{`<img src="http://evil.example/a.png" srcset="http://evil.example/b 2x">`, nil, []string{"evil"}},
@@ -87,6 +89,20 @@ func TestSanitise(t *testing.T) {
 				t.Errorf("%s\ngives %s\nwith %s", c.in, got, gone)
 			}
 		}
+	}
+}
+
+// A picture that cannot be read leaves its place empty, and the others where they are.
+func TestUnreadablePicture(t *testing.T) {
+	part := func(cid string, open func() (io.ReadCloser, error)) *mail.Part {
+		return &mail.Part{Header: mail.Fields("Content-Type", "image/png", "Content-ID", "<"+cid+">"), Open: open}
+	}
+	m := &mail.Message{HTML: `<img src="cid:a"><img src="cid:b">`, Body: &mail.Part{Header: mail.Fields("Content-Type", "multipart/related; boundary=b"), Parts: []*mail.Part{
+		part("a", func() (io.ReadCloser, error) { return nil, io.ErrUnexpectedEOF }),
+		part("b", func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("PNG")), nil }),
+	}}}
+	if got, want := string(sanitise(m, newPolicy(), look{})), `<img src=""><img src="data:image/png;base64,UE5H">`; !strings.Contains(got, want) {
+		t.Errorf("it is\n%s\nwithout %s", got, want)
 	}
 }
 

@@ -195,6 +195,9 @@ func TestMessage(t *testing.T) {
 	if raw := r.ask("GET", m.Original, ""); raw.body != withParts || raw.Header.Get("Content-Type") != "message/rfc822" {
 		t.Errorf("raw is %q of type %q", raw.body, raw.Header.Get("Content-Type"))
 	}
+	if name := r.ask("GET", strings.ToLower(m.Original), "").Header.Get("Content-Disposition"); name != "attachment; filename="+id+".eml" {
+		t.Errorf("raw is to be saved as %q", name)
+	}
 	if part := r.ask("GET", m.Original, "", "Range", "bytes=5-8"); part.StatusCode != 206 || part.body != withParts[5:9] {
 		t.Errorf("a range of raw: %s %q", part.Status, part.body)
 	}

@@ -71,8 +71,8 @@ func TestPages(t *testing.T) {
 	if a := r.ask("GET", "/healthz", ""); a.StatusCode != 200 || a.body != "ok\n" {
 		t.Errorf("healthz: %s %s", a.Status, a.body)
 	}
-	if a := r.ask("GET", "/readyz", ""); a.StatusCode != 200 {
-		t.Errorf("readyz: %s", a.Status)
+	if a := r.ask("GET", "/readyz", ""); a.StatusCode != 200 || a.body != "ok\n" {
+		t.Errorf("readyz: %s %s", a.Status, a.body)
 	}
 	for line := range strings.Lines(r.log.String()) {
 		if !strings.Contains(line, ` level=INFO msg="message arrived" `) {

@@ -35,6 +35,7 @@ func TestRowRecipients(t *testing.T) {
 		want string
 	}{
 		{[]string{"bob+shop@example.net"}, "to <bdi>bob+shop@example.net</bdi>"},
+		{[]string{"bob@example.net", "carol@example.net"}, "to <bdi>bob@example.net +1</bdi>"},
 		{[]string{"bob@example.net", "carol@example.net", "dan@example.net"}, "to <bdi>bob@example.net +2</bdi>"},
 	} {
 		if _, err := r.deliver(smtp.NewEnvelope("ann@example.com", c.to...), "To: list@example.org\r\n\r\n"); err != nil {

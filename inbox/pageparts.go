@@ -265,19 +265,7 @@ func (p *page) showPart(w http.ResponseWriter, r *http.Request) {
 			// nosniff it is never made a document of another kind.
 			media, policy = "application/pdf", "default-src 'none'; frame-ancestors 'self'; object-src 'self'; style-src 'unsafe-inline'"
 		}
-		content, err := part.Reader()
-		if err != nil {
-			return err
-		}
-		defer content.Close()
-		w.Header().Set("Content-Type", media)
 		w.Header().Set("Content-Security-Policy", policy)
-		// Under this name a reader of PDF saves it.
-		name := safeName(part.Name(), r.PathValue("path"), media)
-		w.Header().Set("Content-Disposition", disposition("inline", name))
-		if _, err = io.Copy(w, content); err != nil {
-			panic(http.ErrAbortHandler) // as apiPart does
-		}
-		return nil
+		return writePart(w, part, r.PathValue("path"), "inline", media) // a reader of PDF saves it under its name
 	})
 }
