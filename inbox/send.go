@@ -1,6 +1,8 @@
 package inbox
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -55,8 +57,9 @@ func fates(results []smtp.Result) []fate {
 
 // Release sends a message that is in the inbox through Relay, to the recipients of
 // its envelope or, if to is not empty, to those in it; sender "" is the envelope's.
-// The bytes are those that arrived. It returns as Relay's Send does; without a Relay
-// and for an id that is not there it fails without results.
+// The bytes are those that arrived, but for what may not go further: Bcc and
+// Return-Path. It returns as Relay's Send does; without a Relay and for an id that is
+// not there it fails without results.
 func (in *Inbox) Release(ctx context.Context, id, sender string, to ...string) ([]smtp.Result, error) {
 	return in.sendOn(ctx, id, sender, to, nil)
 }
@@ -83,8 +86,9 @@ func (in *Inbox) sendOn(ctx context.Context, id, sender string, to []string, res
 	}
 	env := e.Envelope
 	// What the client asked of us for its delivery, other hosts were not asked. That
-	// the message travels by TLS alone was asked of all (RFC 8689, 4.2.1).
-	env.Options = smtp.MailOptions{UTF8: env.Options.UTF8, Body: env.Options.Body, RequireTLS: env.Options.RequireTLS}
+	// the message travels by TLS alone was asked of all (RFC 8689, 4.2.1). That there may
+	// be octets beyond ASCII in it is true of every message, and many do not say so.
+	env.Options = smtp.MailOptions{UTF8: env.Options.UTF8, Body: cmp.Or(env.Options.Body, smtp.Body8BitMIME), RequireTLS: env.Options.RequireTLS}
 	// "" stays the envelope's: the null sender of a report is kept by saying nothing.
 	if sender != "" {
 		env.From = sender
@@ -106,7 +110,15 @@ func (in *Inbox) sendOn(ctx context.Context, id, sender string, to []string, res
 	if err != nil {
 		return nil, err
 	}
-	results, err := in.Relay.Send(ctx, &env, bodyWriter{head, b})
+	arrived, err := io.ReadAll(io.NewSectionReader(b, 0, maxHead))
+	if err != nil {
+		return nil, err
+	}
+	header, length, err := outgoing(arrived)
+	if err != nil {
+		return nil, err
+	}
+	results, err := in.Relay.Send(ctx, &env, bodyWriter{head + header, b, length})
 	session, _ := ParseSession(e.Session) // "" has an empty one
 	log := in.logger().With("id", id)
 	if session != nil {
@@ -139,14 +151,36 @@ func resentBlock(from *mail.Address, to []smtp.Recipient) (string, error) {
 	return b.String(), err
 }
 
-// A bodyWriter writes fields and a Body behind them; as often as it is asked to.
+// outgoing returns the header at the beginning of a message as it may leave, and how
+// long it was: nobody may see Bcc (RFC 5322, 3.6.3 and 3.6.6), and Return-Path is for
+// whoever delivers it in the end (RFC 5321, 4.4). Else it keeps its octets, as a
+// signature wants (RFC 6376, 3.7).
+func outgoing(head []byte) (header string, length int64, err error) {
+	var kept strings.Builder
+	for f := range mail.ParseHeader(string(head)).All() {
+		length += int64(len(f.Raw()))
+		switch strings.ToLower(f.Name()) {
+		case "bcc", "resent-bcc", "return-path":
+		default:
+			kept.WriteString(f.Raw())
+		}
+	}
+	// What could not be looked at might name somebody.
+	if length == maxHead {
+		return "", 0, refuse(http.StatusBadRequest, "the message's header is longer than %d KiB", maxHead>>10)
+	}
+	return kept.String(), length, nil
+}
+
+// A bodyWriter writes a header and a Body from an octet on; as often as it is asked to.
 type bodyWriter struct {
 	head string
 	body Body
+	from int64
 }
 
 func (b bodyWriter) WriteTo(w io.Writer) (int64, error) {
-	return io.Copy(w, io.MultiReader(strings.NewReader(b.head), io.NewSectionReader(b.body, 0, b.body.Size())))
+	return io.Copy(w, io.MultiReader(strings.NewReader(b.head), io.NewSectionReader(b.body, b.from, b.body.Size()-b.from)))
 }
 
 // Repeatable implements smtp.Repeatable.
@@ -189,6 +223,15 @@ func (in *Inbox) apiSend(w http.ResponseWriter, r *http.Request) error {
 	defer u.Close()
 	if len(u.Envelope.To) == 0 {
 		return refuse(http.StatusBadRequest, "the message has no recipients")
+	}
+	// What is composed has no such fields, and knows by itself which octets it has.
+	if u.head != nil {
+		header, length, err := outgoing(u.head)
+		if err != nil {
+			return err
+		}
+		u.msg = readerWriter{io.MultiReader(strings.NewReader(header), bytes.NewReader(u.head[length:]), u.rest)}
+		u.Envelope.Options.Body = smtp.Body8BitMIME
 	}
 	results, err := in.Relay.Send(r.Context(), &u.Envelope, u.msg)
 	return in.answerFates(w, results, err)

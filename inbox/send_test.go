@@ -31,8 +31,8 @@ func TestRelease(t *testing.T) {
 		t.Cleanup(func() { relay.Close() })
 		in.Relay = relay
 	})
-	const msg = "Subject: over\r\nBcc: kept@example.net\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n.dot\r\n"
-	id := r.mustDeliver(msg)
+	const msg = "Subject: over\r\nX-Odd :\ta\r\n\tb \r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n.dot\r\nBcc: text\r\n"
+	id := r.mustDeliver("Return-Path: <a@example.org>\r\nBCC : hidden@example.net,\r\n hidden@example.org\r\nResent-Bcc: hidden@example.com\r\n" + msg)
 	f := want[fates](r, 200, "POST", api+"messages/"+id+"/release", "")
 	if len(f.Results) != 1 || f.Results[0].Recipient != "bob@example.net" || f.Results[0].Fate != "accepted" || f.Error != "" {
 		t.Fatalf("released: %+v", f)
@@ -49,7 +49,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("released to three: %+v", f)
 	}
 	e, err := target.Store.Entry(t.Context(), f.Results[2].ID)
-	if err != nil || e.Envelope.From != "x@example.com" {
+	if err != nil || e.Envelope.From != "x@example.com" || e.Envelope.Options.Body != smtp.Body8BitMIME {
 		t.Errorf("its envelope is %+v, %v", e, err)
 	}
 	want[failure](r, 404, "POST", api+"messages/none/release", "")
@@ -174,6 +174,17 @@ func TestSend(t *testing.T) {
 	if s, err := r.Store.Stats(t.Context()); err != nil || s.Messages != 0 {
 		t.Errorf("%d messages are kept, want none", s.Messages)
 	}
+	// What is complete goes as it is, but for who is to stay hidden.
+	f = want[fates](r, 200, "POST", api+"send", "From: ann@example.com\nTo: bob@example.net\nBcc: c@example.net\nSubject:  As  it is\n\nGr\xc3\xbc\xc3\x9fe\n", "Content-Type", "message/rfc822")
+	if got := target.bytes(f.Results[0].ID); len(f.Results) != 2 || got != "From: ann@example.com\r\nTo: bob@example.net\r\nSubject:  As  it is\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n" {
+		t.Errorf("for %+v it arrived as %q", f.Results, got)
+	}
+	if e, err := target.Store.Entry(t.Context(), f.Results[0].ID); err != nil || e.Envelope.Options.Body != smtp.Body8BitMIME {
+		t.Errorf("its envelope is %+v, %v, want 8BITMIME", e, err)
+	}
+	long := "To: bob@example.net\r\n" + strings.Repeat("X-Long: "+strings.Repeat("x", 900)+"\r\n", 300) + "Bcc: c@example.net\r\n\r\nx\r\n"
+	want[failure](r, 400, "POST", api+"send", long, "Content-Type", "message/rfc822")
+	want[failure](r, 400, "POST", api+"messages/"+r.mustDeliver(long)+"/release", "")
 	want[failure](r, 400, "POST", api+"send", "Subject: x\r\n\r\n", "Content-Type", "message/rfc822")
 	want[failure](r, 415, "POST", api+"send", "x", "Content-Type", "text/plain")
 	want[failure](target, 409, "POST", api+"send", "To: a@example.com\r\n\r\n", "Content-Type", "message/rfc822")

@@ -25,7 +25,9 @@ type upload struct {
 	Arrival
 	msg    io.WriterTo
 	fields mail.Header // as far as they were looked at; none if it was composed
-	open   []Body      // the messages of which it takes something along
+	head   []byte      // up to maxHead of one that comes as it is, and behind it the rest
+	rest   io.Reader
+	open   []Body // the messages of which it takes something along
 }
 
 // Close lets go of what the message was made of. It must have been written.
@@ -150,6 +152,7 @@ func (u *upload) raw(body io.Reader) error {
 		return err
 	}
 	u.Envelope, u.fields = delivered(m), m.Header
+	u.head, u.rest = head, body
 	u.msg = readerWriter{io.MultiReader(bytes.NewReader(head), body)}
 	return nil
 }
