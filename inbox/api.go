@@ -79,14 +79,18 @@ func (in *Inbox) apiRoutes(mux *http.ServeMux) {
 	})
 }
 
-// knownOnly refuses a request with a parameter that is not known: a misspelt query would
-// otherwise be none, and the answer about any message.
+// knownOnly refuses a request with a parameter that is not known, or is there twice: a
+// misspelt query would otherwise be none, and a second one not be looked at, and what is
+// shown or deleted would be more than was meant.
 func knownOnly(r *http.Request, known []string) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return refuse(http.StatusBadRequest, "the parameters cannot be read: %v", err)
 	}
-	for name := range values {
+	for name, given := range values {
+		if len(given) > 1 {
+			return refuse(http.StatusBadRequest, "the parameter %q is there %d times", oneLine(name, 50), len(given))
+		}
 		if !slices.Contains(known, name) {
 			return refuse(http.StatusBadRequest, "there is no parameter %q here; there are: %s", oneLine(name, 50), cmp.Or(strings.Join(known, ", "), "none"))
 		}
@@ -400,12 +404,23 @@ func decode(w http.ResponseWriter, r *http.Request, v any, what string) error {
 // jsonProblem says what is wrong with JSON in words that are not Go's.
 func jsonProblem(err error) string {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Sprintf("%s cannot be a %s", cmp.Or(e.Field, "it"), e.Value)
+		article := "a"
+		if e.Value == "array" || e.Value == "object" {
+			article = "an"
+		}
+		return fmt.Sprintf("%s cannot be %s %s", cmp.Or(e.Field, "it"), article, e.Value)
 	}
 	if errors.Is(err, io.EOF) {
 		return "it is empty"
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mailjson: "), "json: ")
+	return strings.TrimPrefix(inWords(err), "json: ")
+}
+
+// inWords says what is wrong with a message without the names of the packages that found
+// it, which are nothing to who sent it.
+func inWords(err error) string {
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "mailjson: "), "mail: ")
+	return strings.Replace(text, ": mail: ", ": ", 1)
 }
 
 // document is the OpenAPI description of the interface.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // The JSON interface's changes: of one message by its id, and of all that a query
@@ -28,8 +27,8 @@ func changeOf(w http.ResponseWriter, r *http.Request) (Change, error) {
 	c := Change{j.Unread, j.Tags, j.Tag, j.Untag}
 	for _, list := range [][]string{*cmp.Or(c.Tags, &[]string{}), c.Tag, c.Untag} {
 		for _, tag := range list {
-			if tag == "" || len(tag) > 100 || len(list) > 100 || strings.ContainsFunc(tag, unicode.IsControl) {
-				return c, refuse(http.StatusBadRequest, "tags are up to 100 strings of 1 to 100 octets, without control characters")
+			if strings.TrimSpace(tag) != tag || tag == "" || len(tag) > 100 || len(list) > 100 || strings.ContainsFunc(tag, invisible) {
+				return c, refuse(http.StatusBadRequest, "tags are up to 100 strings of 1 to 100 octets, without invisible characters, and no space at an end")
 			}
 		}
 	}

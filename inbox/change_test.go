@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ func TestChange(t *testing.T) {
 	if s := want[summary](r, 200, "PATCH", api+"messages/"+id, `{"unread":true}`); !s.Unread || len(s.Tags) != 1 {
 		t.Errorf("after another PATCH: %+v", s)
 	}
-	for _, bad := range []string{"", "x", `{"x":1}`, `{"unread":"no"}`, `{"tags":[""]}`, `{"tags":["a\nb"]}`, `{"tags":"a"}`} {
+	for _, bad := range []string{"", "x", `{"x":1}`, `{"unread":"no"}`, `{"tags":[""]}`, `{"tags":["a\nb"]}`, `{"tags":"a"}`, `{"tag":[" "]}`, `{"tag":["a "]}`, `{"tags":["a\u202eb"]}`} {
 		want[failure](r, 400, "PATCH", api+"messages/"+id, bad)
 	}
 	// A tag has up to 100 octets, and a message up to 100 tags.
@@ -53,6 +54,9 @@ func TestChange(t *testing.T) {
 
 	if s := want[summary](r, 200, "PATCH", api+"messages/"+id, `{"tag":["b"],"untag":["a"]}`); len(s.Tags) != 1 || s.Tags[0] != "b" {
 		t.Errorf("after tag and untag: %+v", s)
+	}
+	if s := want[summary](r, 200, "PATCH", api+"messages/"+id, `{"tags":["c","C","d"],"tag":["D","e"]}`); !slices.Equal(s.Tags, []string{"c", "d", "e"}) {
+		t.Errorf("named twice, the tags are %q", s.Tags)
 	}
 
 	want[map[string]int](r, 200, "DELETE", api+"messages/"+id, "")

@@ -67,6 +67,7 @@ func TestParameters(t *testing.T) {
 	id := r.mustDeliver("Subject: x\r\n\r\n")
 	for _, c := range []struct{ method, path, text string }{
 		{"GET", "messages?search=x", "query, limit, before, after, order"}, {"GET", "messages/wait?q=x", "query, after, timeout"}, {"DELETE", "messages?all=true&quer=x", "query, all"},
+		{"GET", "messages?query=x&query=y", "2 times"}, {"DELETE", "messages?query=x&query=y", "2 times"}, {"PATCH", "messages?all=true&all=false", "2 times"},
 		{"GET", "messages/" + id + "?x", "none"}, {"GET", "messages?query=100%", "cannot be read"}, {"GET", "messages/wait?query=x;timeout=1s", "cannot be read"},
 	} {
 		if f := want[failure](r, 400, c.method, api+c.path, ""); !strings.Contains(f.Error, c.text) {
@@ -82,7 +83,7 @@ func TestParameters(t *testing.T) {
 	}
 	// What is wrong with a body is said in its own words.
 	for body, text := range map[string]string{
-		``: "it is empty", `{"unred":true}`: `unknown field "unred"`, `{"unread":1}`: "unread cannot be a number", `{"unread":true} x`: "invalid character", `{"unread":true}{}`: "something follows it",
+		``: "it is empty", `{"unred":true}`: `unknown field "unred"`, `{"unread":1}`: "unread cannot be a number", `[]`: "it cannot be an array", `{"unread":true} x`: "invalid character", `{"unread":true}{}`: "something follows it",
 	} {
 		if f := want[failure](r, 400, "PATCH", api+"messages/"+id, body); !strings.Contains(f.Error, text) {
 			t.Errorf("PATCH with %s: %q, want %q in it", body, f.Error, text)
@@ -91,6 +92,7 @@ func TestParameters(t *testing.T) {
 	for body, text := range map[string]string{
 		`{"from":"a@example.com","txt":"x"}`: `message: unknown field "txt"`, `{"subject":"x"}`: "From: nobody", `{"from":"a@example.com","subject":1}`: "subject cannot be a number",
 		`{"from":"a@example.com","recipients":["b@example.net\nc@example.net"]}`: "recipients: ", `{"from":"a@example.com","sender":"x y"}`: "sender: ",
+		`{"from":"a@example.com","headers":[["X-A","b\r\nBcc: c@example.net"]]}`: "headers: X-A: ", `{"from":"a@example.com","attachments":[{"name":"x"}]}`: "attachment 1",
 	} {
 		if f := want[failure](r, 400, "POST", api+"messages", body, "Content-Type", "application/json"); !strings.Contains(f.Error, text) || strings.Contains(f.Error, "json:") || strings.Contains(f.Error, "mail:") {
 			t.Errorf("POST of %s: %q, want %q in it", body, f.Error, text)

@@ -118,6 +118,11 @@ func TestList(t *testing.T) {
 	if l = want[list](r, 200, "GET", api+"messages?query=NUMBER+3", ""); len(l.Messages) != 1 || l.Total != 1 || l.Messages[0].ID != ids[3] {
 		t.Errorf("the query found %+v", l)
 	}
+	// The last id that there can be is one, if of no message.
+	const last = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
+	if before, after := want[list](r, 200, "GET", api+"messages?before="+last, ""), want[list](r, 200, "GET", api+"messages?after="+last, ""); len(before.Messages) != 5 || len(after.Messages) != 0 {
+		t.Errorf("before the last id are %d messages, and after it %d", len(before.Messages), len(after.Messages))
+	}
 	for _, bad := range []string{"limit=0", "limit=x", "limit=1001", "before=x", "after=%00"} {
 		want[failure](r, 400, "GET", api+"messages?"+bad, "")
 	}

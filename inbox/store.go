@@ -180,15 +180,14 @@ type Change struct {
 // Apply returns the tags that a message has after the change, and whether they are
 // others than before.
 func (c Change) Apply(tags []string) ([]string, bool) {
-	after := tags
+	after, more := slices.Clone(tags), c.Tag
 	if c.Tags != nil {
-		after = *c.Tags
+		after, more = nil, slices.Concat(*c.Tags, c.Tag)
 	}
 	named := func(name string) func(string) bool {
 		return func(tag string) bool { return strings.EqualFold(tag, name) }
 	}
-	after = slices.Clone(after)
-	for _, name := range c.Tag {
+	for _, name := range more {
 		if !slices.ContainsFunc(after, named(name)) {
 			after = append(after, name)
 		}

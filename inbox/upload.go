@@ -176,7 +176,7 @@ func (u *upload) json(ctx context.Context, in *Inbox, body io.Reader) error {
 		u.msg, err = m.Freeze()
 	}
 	if err != nil {
-		return refuse(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "mail: "))
+		return refuse(http.StatusBadRequest, "%s", inWords(err))
 	}
 	u.Envelope = envelopeOf(m)
 	// What the JSON says of the envelope comes before what its fields say: a test sends
@@ -195,14 +195,14 @@ func (u *upload) json(ctx context.Context, in *Inbox, body io.Reader) error {
 func (u *upload) check() error {
 	for _, address := range u.recipients() {
 		if err := (mail.Address{Address: address}).Validate(); err != nil {
-			return refuse(http.StatusBadRequest, "recipients: %s", strings.TrimPrefix(err.Error(), "mail: "))
+			return refuse(http.StatusBadRequest, "recipients: %s", inWords(err))
 		}
 	}
 	if u.Envelope.From == "" {
 		return nil // the null reverse-path (RFC 5321, 4.5.5)
 	}
 	if err := (mail.Address{Address: u.Envelope.From}).Validate(); err != nil {
-		return refuse(http.StatusBadRequest, "sender: %s", strings.TrimPrefix(err.Error(), "mail: "))
+		return refuse(http.StatusBadRequest, "sender: %s", inWords(err))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"strings"
 	"unicode/utf8"
@@ -322,13 +323,16 @@ func sizes(t *inbox.Term) condition {
 func spanOf(after, before string) (in span, err error) {
 	bound := func(id string) int64 {
 		u, parseErr := ulid.ParseStrict(id)
-		if parseErr != nil || u[0] > 0x7f {
+		if parseErr != nil {
 			err = fmt.Errorf("sqlite: %q is no id", id)
+		}
+		if u[0] > 0x7f {
+			return math.MaxInt64 // behind every key: an id may be as large as that
 		}
 		return keyOf(u)
 	}
 	if after != "" {
-		in.from = bound(after) + 1
+		in.from = min(bound(after), math.MaxInt64-1) + 1
 	}
 	if before != "" {
 		in.to = max(bound(before), 1) // no key is less
