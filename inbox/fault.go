@@ -105,7 +105,7 @@ func (f *Fault) word(word string) (err error) {
 	switch percent, ok := strings.CutSuffix(word, "%"); {
 	case ok:
 		n, err := strconv.ParseFloat(percent, 64)
-		if err != nil || n <= 0 || n > 100 {
+		if err != nil || !(n > 0 && n <= 100) { // so that NaN is out too
 			return fmt.Errorf("inbox: fault: %s: a probability is from 0%% to 100%%", word)
 		}
 		f.Probability = n / 100
@@ -114,7 +114,10 @@ func (f *Fault) word(word string) (err error) {
 	case assigned && name == "delay":
 		f.Delay, err = time.ParseDuration(value)
 	case assigned && name == "greylist":
-		f.Greylist, err = time.ParseDuration(value)
+		// None would be a rule without a greylist, which refuses for good.
+		if f.Greylist, err = time.ParseDuration(value); err == nil && f.Greylist == 0 {
+			return fmt.Errorf("inbox: fault: %s: let some time pass, if only 1ms", word)
+		}
 	case assigned && name == "limit":
 		count, per, _ := strings.Cut(value, "/")
 		var countErr error
@@ -170,7 +173,7 @@ func (f *Fault) check() error {
 		problem = "the text of a reply has up to 400 octets and no control characters, and comes after a code"
 	case len(f.Pattern) > 300 || strings.ContainsFunc(f.Pattern, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }):
 		problem = "a pattern has no spaces"
-	case f.Probability < 0 || f.Probability > 1:
+	case !(f.Probability >= 0 && f.Probability <= 1): // nor NaN
 		problem = "a probability is from 0 to 1"
 	case f.Delay < 0 || f.Delay > maxDelay:
 		problem = fmt.Sprintf("a delay is up to %v", maxDelay)

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestParseFault(t *testing.T) {
 	}
 	for _, c := range []struct{ text, want string }{
 		{"", "begins with a verb"}, {"FOO 450", "no verb"}, {"RCPT", "does nothing"}, {"RCPT 250", "no refusal"}, {"RCPT 600", "no refusal"}, {"RCPT " + strings.Repeat("x", 301) + " 450", "a pattern"}, {"RCPT 0% 450", "probability"},
-		{"RCPT 101% 450", "probability"}, {"RCPT delay=x", "no duration"}, {"RCPT delay=1h", "a delay is up to"}, {"RCPT delay=-1s", "a delay"}, {"RCPT limit=x/1m 450", "no duration or limit"},
+		{"RCPT 101% 450", "probability"}, {"RCPT NaN% 450", "probability"}, {"RCPT greylist=0s 450", "some time"}, {"RCPT delay=x", "no duration"}, {"RCPT delay=1h", "a delay is up to"}, {"RCPT delay=-1s", "a delay"}, {"RCPT limit=x/1m 450", "no duration or limit"},
 		{"RCPT limit=5 450", "no duration or limit"}, {"RCPT a b 450", "not understood"}, {"RCPT speed=1 450", "not understood"}, {"RCPT disconnect 450", "both reply and disconnect"},
 		{"RCPT 450 5.1.1 x", "does not go with"}, {"RCPT 450 " + strings.Repeat("x", 500), "400 octets"}, {"RCPT 450 a\x00b", "control"},
 	} {
@@ -54,6 +55,7 @@ func TestFaultsOfPieces(t *testing.T) {
 		"and comes after":     {Verb: "RCPT", Delay: time.Second, Reply: smtp.Reply{Text: "later"}},
 		"a limit is so many":  {Verb: "RCPT", Limit: 1, Reply: smtp.Reply{Code: 450}},
 		"from 0 to 1":         {Verb: "RCPT", Probability: 1.5, Reply: smtp.Reply{Code: 450}},
+		"is from 0 to":        {Verb: "RCPT", Probability: math.NaN(), Reply: smtp.Reply{Code: 450}},
 		"the enhanced code x": {Verb: "RCPT", Reply: smtp.Reply{Code: 450, Enhanced: "x"}},
 	} {
 		if err := new(Inbox).SetFaults([]Fault{f}); err == nil || !strings.Contains(err.Error(), text) {

@@ -69,11 +69,19 @@ type faultState struct {
 	first  map[string]time.Time
 }
 
+// An occasion is where a rule may happen.
+type occasion struct {
+	conn     *smtp.Conn // nil without a session
+	verb     string
+	sender   string   // of the transaction, from RCPT on
+	subjects []string // what a pattern is compared with
+}
+
 // meet carries out the first rule that applies. The error is what the server is to
 // say; nil goes on.
-func (s *faultSet) meet(ctx context.Context, c *smtp.Conn, verb string, subjects []string) error {
-	if f := s.find(c, verb, subjects); f != nil {
-		return f.happen(ctx, c)
+func (s *faultSet) meet(ctx context.Context, o occasion) error {
+	if f := s.find(o); f != nil {
+		return f.happen(ctx, o.conn)
 	}
 	return nil
 }
@@ -107,23 +115,23 @@ func (f *Fault) happen(ctx context.Context, c *smtp.Conn) error {
 }
 
 // find returns the first rule that applies.
-func (s *faultSet) find(c *smtp.Conn, verb string, subjects []string) *Fault {
+func (s *faultSet) find(o occasion) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.rules {
 		f := &s.rules[i]
 		// Who writes DATA means the message, whichever way the client sends it.
-		if f.Verb != verb && !(f.Verb == "DATA" && verb == "BDAT") {
+		if f.Verb != o.verb && !(f.Verb == "DATA" && o.verb == "BDAT") {
 			continue
 		}
-		if f.Pattern != "" && !slices.ContainsFunc(subjects, func(s string) bool { return glob(strings.ToLower(f.Pattern), strings.ToLower(s)) }) {
+		if f.Pattern != "" && !slices.ContainsFunc(o.subjects, func(s string) bool { return glob(strings.ToLower(f.Pattern), strings.ToLower(s)) }) {
 			continue
 		}
 		if f.Probability != 0 && rand.Float64() >= f.Probability {
 			continue
 		}
 		// Counted only here, so that a limit is on what the rest of the rule applies to.
-		if f.Limit > 0 && f.within() || f.Greylist > 0 && f.known(addressOf(c)+" "+strings.Join(subjects, " ")) {
+		if f.Limit > 0 && f.within() || f.Greylist > 0 && f.known(strings.ToLower(addressOf(o.conn)+" "+o.sender+" "+strings.Join(o.subjects, " "))) {
 			continue
 		}
 		s.happened.Add(1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,26 @@ func TestFaults(t *testing.T) {
 	r.setFaults("RCPT greylist=1ns 451 4.7.1 later")
 	if one, two := r.try("bob@example.net"), r.try("bob@example.net"); one != "451 4.7.1 later" || two != "kept" {
 		t.Errorf("greylisted: %q, then %q", one, two)
+	}
+}
+
+// A greylist knows a client, sender and recipient once it has seen the three together,
+// however they are written; wherever it stands, another sender is a stranger.
+func TestGreylistKnowsSenders(t *testing.T) {
+	r := start(t, nil)
+	send := func(from string) bool {
+		_, err := r.deliver(smtp.NewEnvelope(from, "bob@example.net"), "Subject: x\r\n\r\n")
+		return err == nil
+	}
+	for _, verb := range []string{"MAIL", "RCPT", "DATA", "END"} {
+		r.setFaults(verb + " greylist=1ns 451 4.7.1 later")
+		var got []bool
+		for _, from := range []string{"ann@example.com", "ANN@example.com", "eve@example.com", "eve@example.com", ""} {
+			got = append(got, send(from))
+		}
+		if want := []bool{false, true, false, true, false}; !slices.Equal(got, want) {
+			t.Errorf("%s: kept %v, want %v", verb, got, want)
+		}
 	}
 }
 

@@ -136,7 +136,8 @@ type record struct {
 	transaction  []byte
 	left         int // lines that were over the limit
 	inMail       bool
-	recipients   []string // of the transaction, as they were said
+	sender       string   // of the transaction, as it was said
+	recipients   []string // likewise
 	conversation *smtp.Conn
 }
 
@@ -238,7 +239,7 @@ func (in *Inbox) Attach(s *smtp.Server) {
 	s.OnConnect = func(ctx context.Context, c *smtp.Conn) error {
 		in.sessions.begin(ctx, c)
 		in.meter.sessions.Add(1)
-		if err := in.faults.meet(ctx, c, "CONNECT", []string{addressOf(c)}); err != nil || onConnect == nil {
+		if err := in.faults.meet(ctx, occasion{conn: c, verb: "CONNECT", subjects: []string{addressOf(c)}}); err != nil || onConnect == nil {
 			return err
 		}
 		return onConnect(ctx, c)
@@ -246,7 +247,7 @@ func (in *Inbox) Attach(s *smtp.Server) {
 	s.OnCommand = func(ctx context.Context, c *smtp.Conn, verb, arg string) error {
 		// Rules that are set while a transaction is under way do not know whom it is for.
 		if in.faults.set.Load() {
-			if err := in.faults.meet(ctx, c, verb, in.sessions.subjects(c, verb, arg)); err != nil {
+			if err := in.faults.meet(ctx, in.sessions.occasion(c, verb, arg)); err != nil {
 				return err
 			}
 		}
@@ -263,32 +264,35 @@ func (in *Inbox) Attach(s *smtp.Server) {
 	}
 }
 
-// subjects returns what a fault's pattern is compared with at a command: the
-// sender, the recipient, those of the transaction, the client's name.
-func (rec *recorder) subjects(c *smtp.Conn, verb, arg string) []string {
+// occasion returns what a rule is compared with at a command: the sender, the recipient,
+// those of the transaction, the client's name.
+func (rec *recorder) occasion(c *smtp.Conn, verb, arg string) occasion {
+	o := occasion{conn: c, verb: verb}
 	r := rec.of(c.ID())
 	if r == nil {
-		return nil // the session has ended: nobody hears the reply
+		return o // the session has ended: nobody hears the reply
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	address := func() []string {
+	address := func() string {
 		_, path, _ := strings.Cut(arg, "<")
 		path, _, _ = strings.Cut(path, ">")
-		return []string{path}
+		return path
 	}
 	switch verb {
 	case "MAIL":
-		r.recipients = nil
-		return address()
+		r.sender, r.recipients = address(), nil
+		o.subjects = []string{r.sender}
 	case "RCPT":
 		to := address()
 		if len(r.recipients) < maxWordsTo {
-			r.recipients = append(r.recipients, to[0])
+			r.recipients = append(r.recipients, to)
 		}
-		return to
+		o.sender, o.subjects = r.sender, []string{to}
 	case "DATA", "BDAT":
-		return slices.Clone(r.recipients)
+		o.sender, o.subjects = r.sender, slices.Clone(r.recipients)
+	default:
+		o.subjects = []string{arg}
 	}
-	return []string{arg}
+	return o
 }
