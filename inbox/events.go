@@ -75,9 +75,3 @@ func (h *hub) publish(e Event) {
 		l.events <- Event{Kind: EventReset} // only publish sends, so there is room
 	}
 }
-
-func (h *hub) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.listeners)
-}

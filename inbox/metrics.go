@@ -18,6 +18,7 @@ type meter struct {
 	received, octets   atomic.Int64 // messages that were kept, and what they held
 	full, failed       atomic.Int64 // that were not, for want of room and otherwise
 	sessions           atomic.Int64 // that have begun
+	streams            atomic.Int64 // of events that are open
 	accepted, released atomic.Int64 // recipients of what was released or sent: by whom accepted, and in all
 	kept               durations    // how long it took to keep a message
 }
@@ -85,7 +86,7 @@ func (in *Inbox) metrics(w http.ResponseWriter, r *http.Request) {
 	figure("gauge", "postrider_fault_rules", "Rules that are set.", int64(len(in.Faults())))
 	figure("counter", "postrider_released_recipients_total", "Recipients to whom messages were released or sent.", m.released.Load())
 	figure("counter", "postrider_released_recipients_accepted_total", "Those of them that were accepted.", m.accepted.Load())
-	figure("gauge", "postrider_event_streams", "Streams of events that are open.", int64(in.hub.count()))
+	figure("gauge", "postrider_event_streams", "Streams of events that are open.", m.streams.Load())
 	m.kept.write(&b, "postrider_keep_seconds", "How long it took to read a message and to have it on stable storage.")
 	// By the names that Go's own collector has, so that boards made for that work.
 	var mem runtime.MemStats

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -42,12 +43,11 @@ func fates(results []smtp.Result) []fate {
 			} else if errors.Is(r.Err, smtp.ErrTemporary) {
 				f.Fate = "deferred"
 			}
+			// The connection failed, say: then what was last said is no reply to the message, and
+			// the error is all that is known.
+			f.Code, f.Enhanced, f.Text = 0, "", r.Err.Error()
 			if e, ok := errors.AsType[*smtp.Error](r.Err); ok {
-				f.Code, f.Enhanced, f.Text = e.Code, string(e.Enhanced), e.Text
-			}
-			// The connection failed, say: there is no reply, and the error is all that is known.
-			if f.Text == "" {
-				f.Text = r.Err.Error()
+				f.Code, f.Enhanced, f.Text = e.Code, string(e.Enhanced), cmp.Or(e.Text, f.Text)
 			}
 		}
 		list = append(list, f)
@@ -124,10 +124,15 @@ func (in *Inbox) sendOn(ctx context.Context, id, sender string, to []string, res
 	if session != nil {
 		log = log.With("session", session.ID)
 	}
-	for _, f := range fates(results) {
-		log.Info("message released", "recipient", f.Recipient, "fate", f.Fate, "host", f.Host, "code", f.Code, "queued", f.ID)
-	}
+	left(log, "message released", results)
 	return results, err
+}
+
+// left logs what has become of a message that has left.
+func left(log *slog.Logger, how string, results []smtp.Result) {
+	for _, f := range fates(results) {
+		log.Info(how, "recipient", f.Recipient, "fate", f.Fate, "host", f.Host, "code", f.Code, "text", f.Text, "queued", f.ID)
+	}
 }
 
 var errNoRelay = refuse(http.StatusConflict, "nothing may leave: start the server with --relay URL")
@@ -234,6 +239,7 @@ func (in *Inbox) apiSend(w http.ResponseWriter, r *http.Request) error {
 		u.Envelope.Options.Body = smtp.Body8BitMIME
 	}
 	results, err := in.Relay.Send(r.Context(), &u.Envelope, u.msg)
+	left(in.logger().With("sender", u.Envelope.From), "message sent", results)
 	return in.answerFates(w, results, err)
 }
 

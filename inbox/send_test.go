@@ -48,6 +48,9 @@ func TestRelease(t *testing.T) {
 	if len(f.Results) != 3 || f.Results[0].Fate != "refused" || f.Results[0].Code != 550 || f.Results[1].Fate != "deferred" || f.Results[2].Fate != "accepted" || f.Error == "" {
 		t.Errorf("released to three: %+v", f)
 	}
+	if log := r.log.String(); !strings.Contains(log, `text="no such user"`) {
+		t.Errorf("the log does not tell why one was refused:\n%s", log)
+	}
 	e, err := target.Store.Entry(t.Context(), f.Results[2].ID)
 	if err != nil || e.Envelope.From != "x@example.com" || e.Envelope.Options.Body != smtp.Body8BitMIME {
 		t.Errorf("its envelope is %+v, %v", e, err)
@@ -185,6 +188,17 @@ func TestSend(t *testing.T) {
 	long := "To: bob@example.net\r\n" + strings.Repeat("X-Long: "+strings.Repeat("x", 900)+"\r\n", 300) + "Bcc: c@example.net\r\n\r\nx\r\n"
 	want[failure](r, 400, "POST", api+"send", long, "Content-Type", "message/rfc822")
 	want[failure](r, 400, "POST", api+"messages/"+r.mustDeliver(long)+"/release", "")
+	// Where the connection ends, the reply to RCPT is none to the message: that it was "250 recipient ok" is no news.
+	target.setFaults("END disconnect")
+	f = want[fates](r, 502, "POST", api+"send", "From: ann@example.com\r\nTo: bob@example.net\r\n\r\nx\r\n", "Content-Type", "message/rfc822")
+	if len(f.Results) != 1 || f.Results[0].Fate != "unknown" || f.Results[0].Code != 0 || f.Results[0].Enhanced != "" || !strings.HasPrefix(f.Results[0].Text, "smtp: ") {
+		t.Errorf("sent without hearing of it: %+v", f)
+	}
+	for _, said := range []string{`"message sent"`, "sender=ann@example.com", "recipient=c@example.net fate=accepted", "recipient=bob@example.net fate=unknown"} {
+		if log := r.log.String(); !strings.Contains(log, said) {
+			t.Errorf("the log lacks %s:\n%s", said, log)
+		}
+	}
 	want[failure](r, 400, "POST", api+"send", "Subject: x\r\n\r\n", "Content-Type", "message/rfc822")
 	want[failure](r, 415, "POST", api+"send", "x", "Content-Type", "text/plain")
 	want[failure](target, 409, "POST", api+"send", "To: a@example.com\r\n\r\n", "Content-Type", "message/rfc822")

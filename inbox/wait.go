@@ -52,6 +52,9 @@ func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
 		}
 		if len(page.Entries) > 0 {
 			j, err := in.message(r.Context(), page.Entries[0].ID)
+			if errors.Is(err, ErrNotFound) {
+				continue // deleted since it was found: the next one is waited for
+			}
 			if err != nil {
 				return err
 			}
@@ -121,7 +124,9 @@ func timeoutOf(text string) (time.Duration, error) {
 func (in *Inbox) apiEvents(w http.ResponseWriter, r *http.Request) error {
 	l := in.hub.listen()
 	defer l.close()
-	if in.hub.count() > maxStreams {
+	// Requests that wait for one message are none: they end.
+	defer in.meter.streams.Add(-1)
+	if in.meter.streams.Add(1) > maxStreams {
 		return refuse(http.StatusServiceUnavailable, "more than %d streams of events are open", maxStreams)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/internal/peers"
 	"github.com/postrider/postrider/smtp"
 	"github.com/postrider/postrider/store/sqlite"
 )
@@ -46,6 +48,72 @@ func TestMetrics(t *testing.T) {
 	if a := r.ask("GET", "/metrics", "", "Host", "evil.example"); a.StatusCode != 421 {
 		t.Errorf("by a foreign name: %s, want 421", a.Status)
 	}
+}
+
+// No more than so many listen at a time, and who waits for one message takes no place among them.
+func TestStreamsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := sqlite.Open(t.Context(), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.DiscardHandler)}
+		ctx, cancel := context.WithCancel(t.Context())
+		var asked sync.WaitGroup
+		asked.Go(func() { in.Run(ctx) })
+		ask := func(path string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			in.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "http://localhost"+path, nil))
+			return w
+		}
+		const streams = 256
+		for range streams {
+			asked.Go(func() { ask(api + "messages/wait?timeout=5m") })
+			asked.Go(func() { ask(api + "events") })
+		}
+		synctest.Wait()
+		if w := ask("/metrics"); !strings.Contains(w.Body.String(), fmt.Sprintf("\npostrider_event_streams %d\n", streams)) {
+			t.Errorf("with %d streams the figures are\n%s", streams, w.Body)
+		}
+		if w := ask(api + "events"); w.Code != 503 {
+			t.Errorf("one more: %d", w.Code)
+		}
+		cancel()
+		asked.Wait()
+		ctx = t.Context()
+		if w := ask("/metrics"); !strings.Contains(w.Body.String(), "\npostrider_event_streams 0\n") {
+			t.Errorf("after they have gone the figures are\n%s", w.Body)
+		}
+		db.Close()
+	})
+}
+
+// A message that is deleted between being found and being read is no end of the wait.
+func TestWaitPastDeleted(t *testing.T) {
+	r := start(t, func(in *inbox.Inbox) { in.Store = &hasty{Store: in.Store} })
+	r.mustDeliver("Subject: gone\r\n\r\n")
+	r.Store.(*hasty).deletes.Store(true)
+	answered := make(chan string)
+	go func() { answered <- r.ask("GET", api+"messages/wait?timeout=60s", "").body }()
+	peers.Until(t, "the message is gone", func() bool { s, err := r.Store.Stats(t.Context()); return err == nil && s.Messages == 0 })
+	r.mustDeliver("Subject: stays\r\n\r\n")
+	if got := <-answered; !strings.Contains(got, `"subject":"stays"`) {
+		t.Errorf("the wait is answered with %s", got)
+	}
+}
+
+// A hasty store deletes, once it is told to, the next message that it lists.
+type hasty struct {
+	inbox.Store
+	deletes atomic.Bool
+}
+
+func (s *hasty) List(ctx context.Context, q inbox.Query) (*inbox.Page, error) {
+	page, err := s.Store.List(ctx, q)
+	if err == nil && len(page.Entries) > 0 && s.deletes.CompareAndSwap(true, false) {
+		_, err = s.Delete(ctx, page.Entries[0].ID)
+	}
+	return page, err
 }
 
 // The oldest go, by number and by octets, while mail arrives; the newest stay.
