@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -217,6 +220,13 @@ const inbox = new Inbox(process.argv[2]);
 const m = await inbox.wait("to:bob subject:confirm");
 console.log(m.codes[0], m.links[0].url, (await inbox.list("from:ann")).length, await inbox.delete("from:ann"));
 try { await inbox.wait("never", 0.1); console.log("found"); } catch (e) { console.log(e.message); }
+await inbox.inject({ from: "ann@example.com", subject: "one" });
+const two = await inbox.inject({ from: "ann@example.com", subject: "two" });
+const [newest, oldest] = await inbox.list();
+console.log(newest.id === two, (await inbox.wait("", 1, oldest.id)).subject, (await inbox.wait()).subject, (await inbox.faults("RCPT 450")).faults[0].code);
+await inbox.faults();
+console.log((await new Inbox(process.argv[3], "ann", "secret").list()).length);
+try { await new Inbox(process.argv[3], "ann", "wrong").list(); } catch (e) { console.log(e.message); }
 `},
 		{peers.Smtplib, // that is: python3
 			"client.py", block("py") + `
@@ -229,6 +239,16 @@ try:
     print("found")
 except LookupError as e:
     print(e)
+inbox.inject({"from": "ann@example.com", "subject": "one"})
+two = inbox.inject({"from": "ann@example.com", "subject": "two"})
+newest, oldest = inbox.list()
+print("true" if newest["id"] == two else "false", inbox.wait("", 1, oldest["id"])["subject"], inbox.wait()["subject"], inbox.faults("RCPT 450")["faults"][0]["code"])
+inbox.faults()
+print(len(Inbox(sys.argv[2], "ann", "secret").list()))
+try:
+    Inbox(sys.argv[2], "ann", "wrong").list()
+except ValueError as e:
+    print(e)
 `},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -237,11 +257,25 @@ except LookupError as e:
 			if err := os.WriteFile(file, []byte(c.script), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			cmd := peers.Command(t, c.program, file, in.URL)
+			behind, err := url.Parse(in.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			proxy := httputil.NewSingleHostReverseProxy(behind)
+			guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if user, password, ok := r.BasicAuth(); ok && user == "ann" && password == "secret" {
+					proxy.ServeHTTP(w, r)
+					return
+				}
+				w.WriteHeader(http.StatusUnauthorized)
+				fmt.Fprintln(w, `{"error":"who are you?"}`)
+			}))
+			defer guarded.Close()
+			cmd := peers.Command(t, c.program, file, in.URL, guarded.URL)
 			cmd.Stderr = os.Stderr
 			go deliver(t, addr, message("Confirm", "Your code is 493021: https://app.example.com/c?t=1"))
 			out, err := cmd.Output()
-			if want := "493021 https://app.example.com/c?t=1 1 1\nno message matched within 100ms\n"; err != nil || string(out) != want {
+			if want := "493021 https://app.example.com/c?t=1 1 1\nno message matched within 100ms\ntrue two two 450\n2\nwho are you?\n"; err != nil || string(out) != want {
 				t.Errorf("it printed %q, %v; want %q", out, err, want)
 			}
 		})

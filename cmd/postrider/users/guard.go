@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"net/http"
+	"strings"
 )
 
 // Passwords of the web page (RFC 7617). A browser sends its password with each request, and a hash takes some 20 ms: a
@@ -17,14 +18,22 @@ const maxKnown = 10_000
 // (/healthz, /readyz) may be asked by everybody: those who watch it have no password, and learn nothing else.
 func (f *File) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		open := r.Method == http.MethodGet && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
+		open := (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
 		if user, password, ok := r.BasicAuth(); open || ok && f.remembers(r, user, password) {
 			next.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="postrider", charset="UTF-8"`)
 		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, "This inbox wants a user and a password.", http.StatusUnauthorized)
+		const text = "This inbox wants a user and a password."
+		// A program that speaks JSON is told so in JSON, as of all that is wrong.
+		if strings.Contains(r.URL.Path, "/api/") {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"error":"` + text + `"}` + "\n")) // the client may have gone
+			return
+		}
+		http.Error(w, text, http.StatusUnauthorized)
 	})
 }
 

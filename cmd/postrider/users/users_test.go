@@ -253,6 +253,9 @@ func TestGuard(t *testing.T) {
 		if keeps := w.Header().Get("Cache-Control") != "no-store"; keeps != (w.Code != http.StatusUnauthorized) {
 			t.Errorf("%s: Cache-Control is %q, and the status %d", target, w.Header().Get("Cache-Control"), w.Code)
 		}
+		if json := strings.HasPrefix(w.Body.String(), `{"error":"`) && w.Header().Get("Content-Type") == "application/json"; w.Code == http.StatusUnauthorized && json != strings.Contains(target, "/api/") {
+			t.Errorf("%s: it is told in %s: %s", target, w.Header().Get("Content-Type"), w.Body)
+		}
 		return w.Code
 	}
 	for _, c := range []struct {
@@ -260,7 +263,8 @@ func TestGuard(t *testing.T) {
 		want                           int
 	}{
 		{"GET", "/", "", "", 401}, {"GET", "/", "ann", "wrong", 401}, {"GET", "/", "eve", "s3cret", 401}, {"GET", "/", "ann", "s3cret", 418}, {"GET", "/", "ann", "s3cret", 418},
-		{"GET", "/healthz", "", "", 418}, {"GET", "/readyz", "", "", 418}, {"POST", "/healthz", "", "", 401}, {"GET", "/healthz/", "", "", 401}, {"GET", "/", "ann", "", 401},
+		{"GET", "/healthz", "", "", 418}, {"GET", "/readyz", "", "", 418}, {"HEAD", "/readyz", "", "", 418}, {"HEAD", "/", "", "", 401}, {"POST", "/healthz", "", "", 401}, {"GET", "/healthz/", "", "", 401}, {"GET", "/", "ann", "", 401},
+		{"GET", "/api/v1/messages", "", "", 401}, {"DELETE", "/mail/api/v1/messages", "ann", "wrong", 401}, {"GET", "/api/v1/messages", "ann", "s3cret", 418},
 	} {
 		if got := ask(c.method, c.target, c.user, c.password); got != c.want {
 			t.Errorf("%s %s by %s: got %d, want %d", c.method, c.target, c.user, got, c.want)
