@@ -53,7 +53,11 @@ func (r *running) ask(method, path, body string, headers ...string) *reply {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return &reply{resp, string(b)}
+	a := &reply{resp, string(b)}
+	if strings.HasPrefix(path, api) {
+		r.described.holds(a)
+	}
+	return a
 }
 
 // want asks, wants a status and reads the answer's JSON.

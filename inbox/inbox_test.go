@@ -30,6 +30,8 @@ type running struct {
 	auth string // who deliver authenticates as; "" does not
 	web  *httptest.Server
 	log  *logged
+
+	described *described
 }
 
 // A logged is what a test's logger was told.
@@ -80,6 +82,7 @@ func start(t testing.TB, change func(in *inbox.Inbox)) *running {
 	go server.Serve(l)
 	r.smtp = l.Addr().String()
 	r.web = httptest.NewServer(r.Inbox)
+	r.described = describe(t)
 	t.Cleanup(func() {
 		server.Close()
 		r.web.CloseClientConnections()
