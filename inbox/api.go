@@ -129,6 +129,8 @@ func (in *Inbox) statusOf(r *http.Request, err error) (int, string) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return http.StatusNotFound, "no such message"
+	case errors.Is(err, ErrFull):
+		return http.StatusInsufficientStorage, "no room left on the disk"
 	// Whatever failed did so because the client has gone: no news for the log.
 	case r.Context().Err() != nil:
 		return http.StatusServiceUnavailable, "the request was given up"

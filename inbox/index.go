@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -64,9 +65,8 @@ func (in *Inbox) Run(ctx context.Context) error {
 		ending := ctx.Err() != nil // what was accepted before this line is read below
 		before, began := in.newestID(), time.Now()
 		n, more, err := in.index(work)
-		if err == nil {
-			err = in.prune(work)
-		}
+		// However that went: on a full disk this is what makes room.
+		err = cmp.Or(err, in.prune(work))
 		switch {
 		case ending && err != nil:
 			in.logger().Warn("the end came before all mail was indexed; Run goes on with it when it is called again", "err", err)

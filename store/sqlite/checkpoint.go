@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -39,7 +40,8 @@ type checkpointer struct {
 	ask     chan struct{}
 	ended   chan struct{}
 	running atomic.Bool
-	long    atomic.Bool // the log is long and the rest of it is the writer's
+	work    sync.WaitGroup // as running, to wait for
+	long    atomic.Bool    // the log is long and the rest of it is the writer's
 }
 
 // start opens the second connection and begins to wait for work.
@@ -82,10 +84,18 @@ func (c *checkpointer) committed(w *conn) {
 	if c.grown >= ckptAfter {
 		c.grown = 0
 		// Set before it is asked, not by run: the next commit may come first.
-		c.running.Store(true)
-		c.ask <- struct{}{}
+		c.begin()
 	}
 }
+
+// begin has run move what is in the log, and wait waits for it to have done so.
+func (c *checkpointer) begin() {
+	c.running.Store(true)
+	c.work.Add(1)
+	c.ask <- struct{}{}
+}
+
+func (c *checkpointer) wait() { c.work.Wait() }
 
 // settle puts the log away while nobody writes: first the second connection moves
 // what is in it, then the writer, for whom nothing is left to be moved, cuts it to
@@ -96,8 +106,7 @@ func (c *checkpointer) settle(w *conn) (more bool) {
 	}
 	if c.grown > 0 {
 		c.grown = 0
-		c.running.Store(true)
-		c.ask <- struct{}{}
+		c.begin()
 		return true
 	}
 	c.long.Store(false)
@@ -121,6 +130,7 @@ func (c *checkpointer) run() {
 	for range c.ask {
 		c.long.Store(checkpoint(c.conn) > longLog)
 		c.running.Store(false)
+		c.work.Done()
 	}
 }
 
@@ -156,10 +166,13 @@ func (w *writer) shorten() bool {
 		return false
 	}
 	// That it fails is no loss: the pages are used again by what arrives.
-	if w.synchronous(true) != nil || w.conn.exec("PRAGMA incremental_vacuum("+strconv.Itoa(spareStep)+")") != nil {
-		w.freed = false
-	}
-	w.ckpt.grown += 2 * spareStep * pageSize
+	w.freed = w.vacuum(spareStep)
 	w.ckpt.committed(w.conn)
 	return true
+}
+
+// vacuum gives back so many pages, without waiting for the disk.
+func (w *writer) vacuum(pages int64) bool {
+	w.ckpt.grown += 2 * pages * pageSize
+	return w.synchronous(true) == nil && w.conn.exec("PRAGMA incremental_vacuum("+strconv.FormatInt(pages, 10)+")") == nil
 }

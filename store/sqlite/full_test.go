@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/internal/disk"
 	"github.com/postrider/postrider/internal/peers"
 )
 
@@ -94,6 +97,20 @@ func TestDiskFull(t *testing.T) {
 			if n := bodies(t, dir); n != inFiles {
 				t.Errorf("%d files are left, want %d", n, inFiles)
 			}
+			// What frees is done all the same, and there is room for as much again.
+			gone := kept[:(len(kept)+1)/2]
+			kept = kept[len(gone):]
+			if n, err := store.Delete(t.Context(), gone...); err != nil || n != len(gone) {
+				t.Fatalf("Delete on a full disk: %d of %d, %v", n, len(gone), err)
+			}
+			for range max(1, len(gone)/2) {
+				id, err := store.Add(t.Context(), arrival(), bytes.NewReader(msg))
+				if err != nil {
+					t.Fatalf("Add, when %d were deleted, %d kept: %v", len(gone), len(kept), err)
+				}
+				kept = append(kept, id)
+			}
+			check(db, len(kept))
 			// More disk, as an administrator would give it.
 			if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
 				t.Fatal(err)
@@ -110,5 +127,43 @@ func TestDiskFull(t *testing.T) {
 				t.Errorf("Close: %v", err)
 			}
 		})
+	}
+}
+
+// Where somebody else has filled the disk so far that nothing can be indexed, what is no
+// longer to be kept goes all the same: it is what makes room.
+func TestDiskFullRetention(t *testing.T) {
+	dir := smallDisk(t, 8<<20)
+	db := open(t, dir)
+	defer db.Close()
+	in := &inbox.Inbox{Store: db.Inbox(), Keep: inbox.Retention{Messages: 1}}
+	for range 20 {
+		if _, err := in.Store.Add(t.Context(), arrival(), bytes.NewReader(noise(60_000))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	crowd(t, dir, 400<<10)
+	ctx, end := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- in.Run(ctx) }()
+	peers.Until(t, "all but one are deleted", func() bool {
+		s, err := in.Store.Stats(t.Context())
+		return err == nil && s.Messages == 1
+	})
+	end()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
+// crowd writes a file beside the database that leaves so many octets of the disk.
+func crowd(t *testing.T, dir string, left int64) {
+	t.Helper()
+	free, _, err := disk.Free(dir)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "filler"), make([]byte, free-left), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

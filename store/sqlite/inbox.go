@@ -419,6 +419,9 @@ func (s *inboxStore) Unindexed(ctx context.Context, limit int) ([]inbox.Entry, e
 // until the words are in the index: who deletes a message in between waits, and
 // takes both away.
 func (s *inboxStore) Index(_ context.Context, list []inbox.Indexed) error {
+	if !s.db().room(50) {
+		return s.wrap(errSpare) // mail stops earlier, so that this happens to what others take
+	}
 	s.search.mu.Lock()
 	defer s.search.mu.Unlock()
 	var keys []int64

@@ -184,7 +184,7 @@ func (w *writer) work() {
 		if len(batch) == 0 && !w.shorten() {
 			return
 		}
-		if len(batch) == 0 {
+		if batch = w.fitting(batch); len(batch) == 0 {
 			continue // somebody may have come meanwhile
 		}
 		err := w.commit(batch)
