@@ -281,6 +281,10 @@ func searches(c *corpus) []struct {
 		{"tag: that all have, excluded", "-tag:every", false},
 		{"tag: that all have, excluded, and a common word", "-tag:every hello", false},
 		{"tag: that many have, and a rare word", "tag:many " + c.words[20_000], false},
+		{"tag: that many have, without the words that these have", "tag:many -header:x-campaign", false},
+		{"is:tagged, excluded, and a phrase", `-is:tagged "your order"`, false},
+		{"tag: that all have, or a word, without an address", "(tag:every OR " + c.words[500] + ") -to:example.net", false},
+		{"before: when there was nothing, or an address, and a rare word", "(before:2020-01-01 OR to:person7@example.net) " + c.words[20_000], false},
 	}
 }
 

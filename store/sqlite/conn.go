@@ -80,6 +80,23 @@ func (a attaching) Connect(ctx context.Context) (driver.Conn, error) {
 	return c, nil
 }
 
+// moment lends a connection of those that read to fn, which sees with it what the database
+// was at one moment.
+func (d *DB) moment(ctx context.Context, fn func(c *conn) error) error {
+	open, err := d.read.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	return open.Raw(func(driven any) error {
+		c := &conn{driven.(driver.Conn)}
+		if err := c.exec("BEGIN"); err != nil {
+			return err
+		}
+		return errors.Join(fn(c), c.exec("ROLLBACK")) // nothing was written
+	})
+}
+
 // A conn is a connection that one goroutine uses. It has no lock: whoever made it
 // hands it over and does not touch it again before that goroutine has ended.
 type conn struct{ driver.Conn }

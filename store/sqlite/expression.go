@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -48,24 +49,46 @@ func join(op string, of ...expression) expression {
 
 // without returns e without what is excluded, which is subtracted from one word of what
 // is wanted: where most of a word's messages go, no other word is looked for in these,
-// and the places of a phrase's words are not compared.
-func (e expression) without(excluded expression) expression {
+// and the places of a phrase's words are not compared. One after the other, and what is
+// cheap to look for first: of what the first has taken the next is not asked.
+func (e expression) without(excluded ...expression) expression {
 	all := []expression{e}
 	if e.op == "AND" {
 		all = slices.Clone(e.of)
 	}
+	less := func(e expression) expression {
+		slices.SortStableFunc(excluded, func(a, b expression) int { return cmp.Compare(a.effort(), b.effort()) })
+		for _, x := range excluded {
+			e = join("NOT", e, x)
+		}
+		return e
+	}
 	// A word if there is one, or else one of a phrase's, which is looked for once more.
 	i := slices.IndexFunc(all, func(x expression) bool { return x.op == "" && len(x.words) == 1 })
-	if i >= 0 {
-		all[i] = join("NOT", all[i], excluded)
-	} else if i = slices.IndexFunc(all, func(x expression) bool { return x.op == "" }); i >= 0 {
+	switch {
+	case len(excluded) == 0:
+		return e
+	case i >= 0:
+		all[i] = less(all[i])
+	default:
+		if i = slices.IndexFunc(all, func(x expression) bool { return x.op == "" }); i < 0 {
+			return less(e)
+		}
 		// The first, for the last one may be a beginning.
 		word := expression{column: all[i].column, words: all[i].words[:1]}
-		all = append([]expression{join("NOT", word, excluded)}, all...)
-	} else {
-		return join("NOT", e, excluded)
+		all = append([]expression{less(word)}, all...)
 	}
 	return join("AND", all...)
+}
+
+// effort is about how much it takes to look for it in one message more.
+func (e expression) effort() (n int) {
+	e.each(func(phrase expression) {
+		if n += len(phrase.words); phrase.begins {
+			n += 4 // the list of all words that begin so is made
+		}
+	})
+	return n
 }
 
 // isNone tells that nothing is asked.

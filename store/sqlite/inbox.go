@@ -245,15 +245,6 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 	}
 	page.More = len(found) > limit
 	page.Entries, err = s.entriesOf(ctx, found[:min(len(found), limit)], q.OldestFirst)
-	if err == nil && len(page.Entries) < min(len(found), limit) && !f.joined {
-		// Some have been deleted and are still in the index, which is rare: their
-		// places are others'.
-		f.joined = true
-		if found, err = s.keys(ctx, f, in, limit+1); err == nil {
-			page.More = len(found) > limit
-			page.Entries, err = s.entriesOf(ctx, found[:min(len(found), limit)], q.OldestFirst)
-		}
-	}
 	if err != nil {
 		return nil, s.wrap(err)
 	}
@@ -288,9 +279,7 @@ func (s *inboxStore) Stats(context.Context) (inbox.Stats, error) {
 }
 
 // Tags implements inbox.Store.
-func (s *inboxStore) Tags(ctx context.Context) ([]inbox.Count, error) {
-	return s.count(ctx, "SELECT name, count(*), sum(unread) FROM tag JOIN message USING (key) GROUP BY name ORDER BY name")
-}
+func (s *inboxStore) Tags(context.Context) ([]inbox.Count, error) { return s.roll.tags(), nil }
 
 // Inboxes implements inbox.Store. Those that have a name have an index; the one
 // without is what they leave of all, so that most databases read no row.
@@ -374,6 +363,7 @@ func (s *inboxStore) keysOf(ids []string) []int64 {
 // Delete implements inbox.Store.
 func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 	keys := s.keysOf(ids)
+	gone := s.roll.placed(keys)
 	// Durable, not lazy: files are removed after this commit, and a row that came
 	// back in a crash would have lost its bytes.
 	n, err := s.each(false, keys, (*transaction).delete)
@@ -382,12 +372,12 @@ func (s *inboxStore) Delete(_ context.Context, ids ...string) (int, error) {
 	}
 	// What is left in the index leads nowhere; it is no reason to say that the
 	// messages are still there.
-	var oldest sql.NullInt64
-	if len(keys) > 0 && s.read.QueryRow("SELECT min(key) FROM message").Scan(&oldest) == nil {
-		if !oldest.Valid {
-			oldest.Int64 = keys[len(keys)-1] + 1 // none is left, and what comes is newer
+	if len(gone) > 0 {
+		oldest, some := s.roll.oldest()
+		if !some {
+			oldest = gone[len(gone)-1].key + 1 // what comes is newer
 		}
-		_ = s.search.remove(keys, oldest.Int64)
+		_ = s.search.remove(gone, oldest)
 	}
 	return n, nil
 }
@@ -455,7 +445,14 @@ func (s *inboxStore) Index(_ context.Context, list []inbox.Indexed) error {
 		}
 		keys, there = append(keys, kept...), append(there, have...)
 	}
-	if err := s.search.put(keys, there, last); err != nil {
+	// What was deleted a moment ago has no place.
+	messages := s.roll.placed(keys)
+	for i := range messages {
+		for keys[i] != messages[i].key {
+			keys, there = slices.Delete(keys, i, i+1), slices.Delete(there, i, i+1)
+		}
+	}
+	if err := s.search.put(messages, there[:len(messages)], last); err != nil {
 		return fmt.Errorf("sqlite: %s: %w", s.search.path, err)
 	}
 	return nil

@@ -1,97 +1,212 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"math"
 	"slices"
-	"strings"
+
+	"github.com/RoaringBitmap/roaring/v2"
+
+	"github.com/postrider/postrider/inbox"
 )
 
-// One shard looked at: the query that finds its keys. All that is looked through has
-// the order of keys: what the index of words finds, rows that have a tag, the unread,
-// the messages themselves. What must hold of few rows is gathered and drives the rest;
-// what holds of many is gone through beside it, as lists are merged, or asked of what
-// the words have found. How many there are is another thing in each shard: what is read
-// is mostly old, and what is unread is new.
+// One shard looked at. Of the messages that it has, each condition leaves some: what
+// the roll knows first, as that costs next to nothing and may leave none, and then what
+// the index of words is asked. It is either asked for the first few, from the end that
+// is wanted, or for all that the shard has, in the order in which its lists are written.
 
-// fewRows are gathered. It takes as long as finding some hundred messages by words.
-const fewRows = 1024
-
-// A look is a condition within a span of one shard.
+// A look is a shard that is asked, and what it has of the span that is looked at.
 type look struct {
-	condition
-	shard
-	within span
-	few    []bool // for each of rows
+	*inboxStore
+	ctx context.Context
+	part
 }
 
-// at looks how many of each rows there are, and between which keys: where there are
-// none, nothing else is asked.
-func (l *look) at(ctx context.Context, tx *sql.Tx) error {
-	for _, r := range l.rows {
-		rows := r.from + " AND " + l.within.sql("key")
-		var n int
-		var first, last sql.NullInt64
-		err := tx.QueryRowContext(ctx, "SELECT count(*), min(key), (SELECT max(key) FROM "+rows+") FROM (SELECT key FROM "+rows+" ORDER BY key LIMIT ?)",
-			slices.Concat(r.args, r.args, []any{fewRows + 1})...).Scan(&n, &first, &last)
+// keys returns up to n keys of a finding. What is rare is asked for as a whole, and so is
+// what has to be compared with other words.
+func (l *look) keys(f finding, rare bool, n int) ([]int64, error) {
+	all := l.roll.here(l.span)
+	left, err := l.all(f.known, all)
+	// The first few are the cheapest to have where most of what the index finds counts;
+	// else it would go through much for little, and backwards, which takes it longer.
+	if err == nil && !f.words.isNone() && !left.IsEmpty() {
+		if rare || len(f.mixed) > 0 || 2*left.GetCardinality() <= all.GetCardinality() {
+			left, err = l.found(f.words, left)
+		} else {
+			left, err = l.some(f.words, left, f.oldest, n)
+		}
+	}
+	if err == nil {
+		left, err = l.all(f.mixed, left)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.roll.first(left, f.oldest, n), nil
+}
+
+// all returns those of some messages of which all conditions hold.
+func (l *look) all(of []inbox.Expr, left *roaring.Bitmap) (_ *roaring.Bitmap, err error) {
+	for _, e := range l.inOrder(of) {
+		if left, err = l.of(e, left); err != nil {
+			return nil, err
+		}
+	}
+	return left, nil
+}
+
+// any returns those of some messages of which one condition holds; what one has been
+// found by is not asked of the next.
+func (l *look) any(of []inbox.Expr, some *roaring.Bitmap) (*roaring.Bitmap, error) {
+	left := some
+	for _, e := range l.inOrder(of) {
+		found, err := l.of(e, left)
+		if err != nil {
+			return nil, err
+		}
+		left = roaring.AndNot(left, found)
+	}
+	return roaring.AndNot(some, left), nil
+}
+
+// inOrder puts first what the roll knows.
+func (l *look) inOrder(of []inbox.Expr) []inbox.Expr {
+	return slices.SortedStableFunc(slices.Values(of), func(a, b inbox.Expr) int {
+		return cmp.Compare(len(l.asked(a)), len(l.asked(b)))
+	})
+}
+
+// of returns those of some messages of which a condition holds.
+func (l *look) of(e inbox.Expr, some *roaring.Bitmap) (*roaring.Bitmap, error) {
+	// Nothing is asked about nothing.
+	if some.IsEmpty() {
+		return some, nil
+	}
+	if l.inWords(e) {
+		return l.found(l.compile(e), some)
+	}
+	switch e.Op {
+	case inbox.Is:
+		return l.known(&e.Term, some), nil
+	case inbox.And:
+		return l.all(e.Of, some)
+	case inbox.Or:
+		return l.any(e.Of, some)
+	case inbox.Not:
+		not, err := l.of(e.Of[0], some)
+		if err != nil {
+			return nil, err
+		}
+		return roaring.AndNot(some, not), nil
+	}
+	return some, nil
+}
+
+// known returns those of some messages of which the roll knows that a term holds.
+func (l *look) known(t *inbox.Term, some *roaring.Bitmap) *roaring.Bitmap {
+	switch t.Field {
+	case "tag":
+		return l.roll.in(tagSet+t.Text, some)
+	case "inbox":
+		return l.roll.in(inboxSet+t.Text, some)
+	case "is":
+		switch t.Text {
+		case "tagged":
+			return l.roll.in(taggedSet, some)
+		case "unread":
+			return l.roll.in(unreadSet, some)
+		}
+		return roaring.AndNot(some, l.roll.in(unreadSet, some))
+	}
+	in, _ := l.termSpan(t)
+	return roaring.And(some, l.roll.here(in))
+}
+
+// found returns those of some messages that the index finds.
+func (l *look) found(words expression, some *roaring.Bitmap) (*roaring.Bitmap, error) {
+	// It is asked for more than these, so that the answer is worth keeping; but of a
+	// small part of the shard for no more than that.
+	first, last := some.Minimum(), some.Maximum()
+	if 4*int(last-first) < l.search.size {
+		found, err := l.ask(words, first, last, true, every)
+		if err != nil {
+			return nil, err
+		}
+		return roaring.And(some, found), nil
+	}
+	// The same words are the same question in each shard.
+	question := l.table() + " " + words.String()
+	found := l.search.answers.get(question)
+	if found == nil {
+		var err error
+		if found, err = l.ask(words, 0, math.MaxUint32, true, every); err != nil {
+			return nil, err
+		}
+		// What is still being filled has another answer soon.
+		if l.full {
+			l.search.answers.keep(question, found)
+		}
+	}
+	return roaring.And(some, found), nil
+}
+
+// some returns the first n of some messages that the index finds, in its order: it stops
+// as soon as it has them.
+func (l *look) some(words expression, some *roaring.Bitmap, oldest bool, n int) (*roaring.Bitmap, error) {
+	found, err := l.ask(words, some.Minimum(), some.Maximum(), oldest, func(p place) bool {
+		if some.Contains(p) {
+			n--
+		}
+		return n > 0
+	})
+	if err != nil {
+		return nil, err
+	}
+	return roaring.And(some, found), nil
+}
+
+// every wants all that there are.
+func every(place) bool { return true }
+
+// errEnough ends a list.
+var errEnough = errors.New("enough")
+
+// ask returns the messages that the index finds between two places, as long as more
+// are wanted.
+func (l *look) ask(words expression, first, last place, oldest bool, more func(place) bool) (*roaring.Bitmap, error) {
+	var list []place
+	// What the words of a shard are must not change before it is asked for them.
+	err := l.db().moment(l.ctx, func(c *conn) error {
+		words, err := l.words(c, words)
+		if err != nil || words.isNothing() {
+			return err
+		}
+		t, order := l.table(), " DESC"
+		if oldest {
+			order = ""
+		}
+		s, err := c.prepare("SELECT rowid FROM search." + t + " WHERE " + t + " MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid" + order)
 		if err != nil {
 			return err
 		}
-		l.few = append(l.few, n <= fewRows)
-		l.within = l.within.both(span{max(first.Int64, 1), last.Int64 + 1}) // of none that is there: from 1 up to 1
+		defer s.Close()
+		_, err = s.set(words.String(), int64(first), int64(last)).query(func(row []driver.Value) error {
+			rowid, _ := row[0].(int64)
+			if list = append(list, place(rowid)); !more(place(rowid)) {
+				return errEnough
+			}
+			return nil
+		}, make([]driver.Value, 1))
+		return err
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, err
 	}
-	return nil
-}
-
-// empty tells that no key is within the span.
-func (l *look) empty() bool { return l.within.to != 0 && l.within.from >= l.within.to }
-
-// query makes the query, whose last argument is how many keys.
-func (l *look) query(f finding) (query string, args []any) {
-	from, key, in := "message m", "m.key", "m.key IN "
-	var where, beside []string
-	var besideArgs []any
-	must := func(text string, its ...any) { where, args = append(where, text), append(args, its...) }
-	merge := func(op string, r rows) {
-		beside, besideArgs = append(beside, op+" SELECT key FROM "+r.from+" AND $span"), append(besideArgs, r.args...)
+	if !oldest {
+		slices.Reverse(list) // a set is made faster of what ascends
 	}
-	if !l.match.isNone() {
-		// A plain column would have the index asked once for each of the keys in IN.
-		from, key, in = "search.$words w", "w.rowid", "+w.rowid IN "
-		must("w.$words MATCH ?", l.match.String())
-	}
-	must(l.within.sql(key))
-	for i, r := range l.rows {
-		switch {
-		case l.few[i]:
-			must(in+"(SELECT key FROM "+r.from+" AND $span)", r.args...)
-		case !l.match.isNone():
-			must(r.test, r.args...) // words may be rare
-		default:
-			merge("INTERSECT", r)
-		}
-	}
-	for _, r := range l.except {
-		merge("EXCEPT", r)
-	}
-	if l.sql != "" {
-		must("("+strings.ReplaceAll(l.sql, "$key IN ", in)+")", l.args...)
-	}
-	all := strings.Join(where, " AND ")
-	if !l.match.isNone() && (f.joined || strings.Contains(all, "m.")) {
-		from += " CROSS JOIN message m ON m.key=w.rowid" // in this order: the index decides
-	}
-	query = "SELECT " + key + " FROM " + from + " WHERE " + all
-	// Rows alone need no messages beside them.
-	if first, ok := strings.CutPrefix(strings.Join(beside, " "), "INTERSECT "); ok && len(where) == 1 && l.match.isNone() {
-		query = first
-	} else if len(beside) > 0 {
-		query += " " + strings.Join(beside, " ")
-	}
-	order := "DESC"
-	if f.oldest {
-		order = "ASC"
-	}
-	query += " ORDER BY 1 " + order + " LIMIT ?"
-	return strings.NewReplacer("$words", l.table(), "$key", key, "$span", l.within.sql("key")).Replace(query), append(args, besideArgs...)
+	return roaring.BitmapOf(list...), nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,31 +13,10 @@ import (
 	"github.com/postrider/postrider/inbox"
 )
 
-// Queries made into SQL. As much as possible becomes one expression of the index
-// of words, which finds rows in the order of their keys and stops when it has
-// enough; the rest are conditions on the row of the message. Everything that a
-// client sent goes in as an argument, or in quotes into the index's own language.
-
-// A condition is an expression of the index, rows that have the keys, conditions of
-// SQL and a span of keys, which must all hold. In SQL $key stands for the key, a column
-// of one table or of the other, $words for a shard of the index, and $span for the
-// bounds of what is looked at, so that no more is gathered for an IN.
-type condition struct {
-	match  expression // of the index
-	rows   []rows     // each has the key
-	except []rows     // none has it
-	sql    string     // "" is none
-	args   []any      // of sql
-	in     span
-}
-
-// rows are those that have a tag, or are unread: a part of an index, in the order of
-// their keys, so that it is gone through beside another.
-type rows struct {
-	from string // a table and a condition, whose rows have a column key
-	test string // the same, asked about one row of message
-	args []any  // of either
-}
+// Queries made into expressions of the index of words, which finds messages in their
+// order and stops when it has enough. What it does not know, or what changes after a
+// message was indexed, is the roll's to tell. Everything that a client sent stands in
+// quotes in the index's own language.
 
 // A span is keys from one up to another, which is left out; 0 is no bound.
 type span struct{ from, to int64 }
@@ -50,132 +30,78 @@ func (s span) both(o span) span {
 	return s
 }
 
-// sql returns the span as a condition on a column; "1" if it has no bounds.
-func (s span) sql(column string) string {
-	switch {
-	case s.from == 0 && s.to == 0:
-		return "1"
-	case s.to == 0:
-		return fmt.Sprintf("%s>=%d", column, s.from)
-	}
-	return fmt.Sprintf("%s>=%d AND %[1]s<%[3]d", column, s.from, s.to)
-}
-
-// compile makes a condition of an expression.
-func (s *inboxStore) compile(e inbox.Expr) condition {
+// inWords tells whether the index of words alone answers e.
+func (s *inboxStore) inWords(e inbox.Expr) bool {
 	switch e.Op {
 	case inbox.Is:
-		return s.term(&e.Term)
-	case inbox.Not:
-		c := s.compile(e.Of[0])
-		// FTS5 subtracts from something, and knows no NOT of its own: every message has a
-		// mark that all have.
-		if c.words() {
-			return condition{match: join("NOT", everything(), c.match)}
+		switch e.Term.Field {
+		case "tag", "inbox", "is":
+			return false
 		}
-		if c.match.isNone() && len(c.rows) == 1 && len(c.except) == 0 && c.sql == "" && c.in == (span{}) {
-			return condition{except: c.rows}
-		}
-		sql, args := c.where()
-		return condition{sql: "NOT (" + sql + ")", args: args}
-	case inbox.Or:
-		return s.or(e.Of)
-	case inbox.And:
-		return s.and(e.Of)
+		_, ok := s.termSpan(&e.Term)
+		return !ok
+	case inbox.Every:
+		return false
 	}
-	return condition{}
+	return !slices.ContainsFunc(e.Of, func(x inbox.Expr) bool { return !s.inWords(x) })
 }
 
-// and puts conditions together. What is excluded is subtracted from what is
-// wanted, so that the index does not go through all that there is.
-func (s *inboxStore) and(of []inbox.Expr) condition {
-	var all condition
+// asked lists the expressions that the index of words is asked for e.
+func (s *inboxStore) asked(e inbox.Expr) (list []inbox.Expr) {
+	if s.inWords(e) {
+		return []inbox.Expr{e}
+	}
+	for _, x := range e.Of {
+		list = append(list, s.asked(x)...)
+	}
+	return list
+}
+
+// termSpan returns the keys of which a term holds, if it is one on keys. They begin with
+// the millisecond of arrival, so that a time is a bound on them.
+func (s *inboxStore) termSpan(t *inbox.Term) (in span, ok bool) {
+	switch t.Field {
+	case "id":
+		// An id of this inbox is a key, which needs no index.
+		key, err := s.db().key(strings.ToUpper(t.Text))
+		return span{key, key + 1}, err == nil
+	case "before":
+		return span{0, max(t.Time.UnixMilli()<<keyShift, 1)}, true
+	case "after":
+		return span{from: t.Time.UnixMilli() << keyShift}, true
+	}
+	return span{}, false
+}
+
+// compile makes an expression of the index of one that is in words.
+func (s *inboxStore) compile(e inbox.Expr) expression {
+	switch e.Op {
+	case inbox.Is:
+		return term(&e.Term)
+	case inbox.Or:
+		var any []expression
+		for _, x := range e.Of {
+			any = append(any, s.compile(x))
+		}
+		return join("OR", any...)
+	case inbox.Not:
+		e = inbox.Expr{Op: inbox.And, Of: []inbox.Expr{e}}
+	}
+	// What is excluded is subtracted from what is wanted, so that the index does not go
+	// through all that there is.
 	var wanted, excluded []expression
-	var sql []string
-	for _, e := range of {
-		if e.Op == inbox.Not && inWords(e) {
-			excluded = append(excluded, s.compile(e.Of[0]).match)
-			continue
-		}
-		c := s.compile(e)
-		all.in = all.in.both(c.in)
-		if !c.match.isNone() {
-			wanted = append(wanted, c.match)
-		}
-		all.rows = append(all.rows, c.rows...)
-		all.except = append(all.except, c.except...)
-		if c.sql != "" {
-			sql = append(sql, "("+c.sql+")")
-			all.args = append(all.args, c.args...)
+	for _, x := range e.Of {
+		if x.Op == inbox.Not {
+			excluded = append(excluded, s.compile(x.Of[0]))
+		} else {
+			wanted = append(wanted, s.compile(x))
 		}
 	}
-	all.sql = strings.Join(sql, " AND ")
-	// There has to be something to subtract from.
-	if len(wanted) == 0 && len(excluded) > 0 {
+	// There has to be something to subtract from: FTS5 knows no NOT of its own.
+	if len(wanted) == 0 {
 		wanted = []expression{everything()}
 	}
-	if len(wanted) > 0 {
-		all.match = join("AND", wanted...)
-	}
-	if len(excluded) > 0 {
-		all.match = all.match.without(join("OR", excluded...))
-	}
-	return all
-}
-
-// or puts alternatives together: in the index if all of them are there, else in
-// SQL.
-func (s *inboxStore) or(of []inbox.Expr) condition {
-	var list []condition
-	words := true
-	for _, e := range of {
-		c := s.compile(e)
-		list = append(list, c)
-		words = words && c.words()
-	}
-	var any condition
-	var matches []expression
-	var parts []string
-	for _, c := range list {
-		if words {
-			matches = append(matches, c.match)
-			continue
-		}
-		sql, args := c.where()
-		parts = append(parts, "("+sql+")")
-		any.args = append(any.args, args...)
-	}
-	if words {
-		return condition{match: join("OR", matches...)}
-	}
-	any.sql = strings.Join(parts, " OR ")
-	return any
-}
-
-// words tells that the index alone answers it.
-func (c condition) words() bool {
-	return !c.match.isNone() && c.sql == "" && c.in == span{} && len(c.rows)+len(c.except) == 0
-}
-
-// where returns all of a condition as SQL that is asked of one row.
-func (c condition) where() (string, []any) {
-	var sql []string
-	var args []any
-	add := func(text string, its ...any) { sql, args = append(sql, text), append(args, its...) }
-	if !c.match.isNone() {
-		add("$key IN (SELECT rowid FROM search.$words WHERE $words MATCH ?)", c.match.String())
-	}
-	add(c.in.sql("$key"))
-	for _, r := range c.rows {
-		add(r.test, r.args...)
-	}
-	for _, r := range c.except {
-		add("NOT "+r.test, r.args...)
-	}
-	if c.sql != "" {
-		add("("+c.sql+")", c.args...)
-	}
-	return strings.Join(sql, " AND "), args
+	return join("AND", wanted...).without(excluded...)
 }
 
 // columnsOf are the columns of the index that a field is looked for in.
@@ -184,68 +110,25 @@ var columnsOf = map[string]string{
 	"": "", // what has a mark of its own cannot be taken for a word
 }
 
-// term makes a condition of one term.
-func (s *inboxStore) term(t *inbox.Term) condition {
+// term makes an expression of one term.
+func term(t *inbox.Term) expression {
 	switch t.Field {
 	case "header":
-		return condition{match: fieldPhrase(t)}
+		return fieldPhrase(t)
 	case "id":
-		// An id of this inbox is a key, which needs no index.
-		if key, err := s.db().key(strings.ToUpper(t.Text)); err == nil {
-			return condition{in: span{key, key + 1}}
-		}
 		if strings.Contains(t.Text, "@") {
-			return condition{match: expression{column: "id", words: []string{idMark(t.Text)}}}
+			return expression{column: "id", words: []string{idMark(t.Text)}}
 		}
-		return condition{match: text("id", t)}
+		return text("id", t)
 	case "ip":
 		words := wordsOf(t.Text)
-		return condition{match: expression{column: "ip", words: []string{beginningMark(words)}, begins: goesOn(t, words)}}
-	case "tag":
-		return tagged(t.Text)
-	case "inbox":
-		// The index knows letters and digits; the row knows the rest.
-		return condition{match: mark(inboxMark(t.Text)), sql: "lower(m.inbox)=?", args: []any{t.Text}}
-	case "is":
-		return s.marked(t.Text)
+		return expression{column: "ip", words: []string{beginningMark(words)}, begins: goesOn(t, words)}
 	case "has":
-		return condition{match: mark(otherMark + t.Text)}
-	// Keys begin with the millisecond of arrival: a time is a bound on them, and the span
-	// of a page becomes shorter by it.
-	case "before":
-		return condition{in: span{0, max(t.Time.UnixMilli()<<keyShift, 1)}}
-	case "after":
-		return condition{in: span{from: t.Time.UnixMilli() << keyShift}}
+		return mark(otherMark + t.Text)
 	case "larger", "smaller":
 		return sizes(t)
 	}
-	return condition{match: text(columnsOf[t.Field], t)}
-}
-
-// marked makes the condition of is:.
-func (s *inboxStore) marked(how string) condition {
-	switch {
-	case how == "unread":
-		return condition{rows: []rows{{from: "message WHERE unread=1", test: "m.unread=1"}}}
-	case how == "read":
-		return condition{rows: []rows{{from: "message WHERE unread=0", test: "m.unread=0"}}}
-	// Tags are not in the order of keys. A row that has none is dearer than one that is read.
-	case s.atMost(s.writer.counts().messages/16, "tag"):
-		return condition{sql: "$key IN (SELECT key FROM tag WHERE $span)"}
-	}
-	return condition{sql: "m.tags<>''"}
-}
-
-// tagged makes the condition of tag:.
-func tagged(name string) condition {
-	return condition{rows: []rows{{from: "tag WHERE name=?", test: "EXISTS (SELECT 1 FROM tag WHERE name=? AND key=$key)", args: []any{name}}}}
-}
-
-// atMost tells whether a table has no more than n rows, and looks at no more.
-func (s *inboxStore) atMost(n int, table string) bool {
-	var found int
-	err := s.read.QueryRow(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d)", table, n+1)).Scan(&found)
-	return err == nil && found <= n
+	return text(columnsOf[t.Field], t)
 }
 
 // text makes an expression of what is looked for in a column, or in all.
@@ -295,7 +178,7 @@ func fieldPhrase(t *inbox.Term) expression {
 const maxBits = 45
 
 // sizes lists the marks of a range of sizes.
-func sizes(t *inbox.Term) condition {
+func sizes(t *inbox.Term) expression {
 	larger := t.Field == "larger"
 	var marks []expression
 	add := func(bits int, digits string) { marks = append(marks, mark(sizeMark(bits, digits))) }
@@ -315,7 +198,7 @@ func sizes(t *inbox.Term) condition {
 			}
 		}
 	}
-	return condition{match: join("OR", marks...)}
+	return join("OR", marks...)
 }
 
 // spanOf returns the keys between the bounds of a page, both left out; "" is no

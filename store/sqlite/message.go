@@ -86,7 +86,7 @@ type statements struct {
 	begin, commit                    *stmt
 	addMessage, addBody, addSummary  *stmt
 	setUnread, setTags               *stmt
-	addTag, delTag, tagsOf, allTags  *stmt
+	tagsOf                           *stmt
 	delMessage, delBody, delSummary  *stmt
 	allMessages, allBodies, allSumms *stmt
 }
@@ -108,17 +108,14 @@ func (s *statements) prepare(c *conn) error {
 		// Only a change is reported, so that the counts stay right.
 		{&s.setUnread, "UPDATE message SET unread=? WHERE key=? AND unread<>?"},
 		{&s.setTags, "UPDATE message SET tags=? WHERE key=?"},
-		{&s.addTag, "INSERT OR IGNORE INTO tag VALUES (?,?)"},
-		{&s.delTag, "DELETE FROM tag WHERE name=? AND key=?"},
 		{&s.tagsOf, "SELECT tags FROM message WHERE key=?"},
 		// What the row knew is needed for the counts, and for the file.
-		{&s.delMessage, "DELETE FROM message WHERE key=? RETURNING file, unread, size, tags"},
+		{&s.delMessage, "DELETE FROM message WHERE key=? RETURNING file, unread, size, tags, inbox"},
 		{&s.delBody, "DELETE FROM body WHERE key=?"},
 		{&s.delSummary, "DELETE FROM summary WHERE key=?"},
 		{&s.allMessages, "DELETE FROM message RETURNING file, unread, size"},
 		{&s.allBodies, "DELETE FROM body"},
 		{&s.allSumms, "DELETE FROM summary"},
-		{&s.allTags, "DELETE FROM tag"},
 	} {
 		var err error
 		if *p.to, err = c.prepare(p.query); err != nil {
@@ -131,7 +128,7 @@ func (s *statements) prepare(c *conn) error {
 // close lets go of them; SQLite does not close a connection that has any left.
 func (s *statements) close() {
 	for _, p := range []*stmt{s.begin, s.commit, s.addMessage, s.addBody, s.addSummary, s.setUnread, s.setTags,
-		s.addTag, s.delTag, s.tagsOf, s.allTags, s.delMessage, s.delBody, s.delSummary, s.allMessages, s.allBodies, s.allSumms} {
+		s.tagsOf, s.delMessage, s.delBody, s.delSummary, s.allMessages, s.allBodies, s.allSumms} {
 		p.Close()
 	}
 }
@@ -150,6 +147,10 @@ func (t *transaction) add(m *message) error {
 	t.messages++
 	t.unread++
 	t.bytes += m.body.size
+	t.note(m.key, hereSet, true)
+	if a.Inbox != "" {
+		t.note(m.key, inboxSet+strings.ToLower(a.Inbox), true)
+	}
 	// The bytes are in a synced file; its name is not durable yet.
 	if m.body.file != "" {
 		t.newFiles = true
@@ -211,6 +212,7 @@ func (t *transaction) change(key int64, c inbox.Change) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		t.note(key, unreadSet, *c.Unread)
 		// Plus one or minus one, if anything has changed.
 		t.unread += int(n) * int(2*unread-1)
 	}
@@ -232,7 +234,7 @@ func tagsOf(text string) (tags []string, err error) {
 	return tags, err
 }
 
-// tag sets the tags of a message, in its row and the other way round.
+// tag sets the tags of a message.
 func (t *transaction) tag(key int64, before, after []string) error {
 	text := ""
 	if len(after) > 0 {
@@ -247,35 +249,31 @@ func (t *transaction) tag(key int64, before, after []string) error {
 	}
 	// All that it had go and all that it has come: they are few, and which have stayed is
 	// not worth finding out.
-	if err := t.untag(key, before); err != nil {
-		return err
-	}
+	t.untag(key, before)
 	for _, name := range after {
-		if _, err := t.stmts.addTag.set(strings.ToLower(name), key).exec(); err != nil {
-			return err
-		}
+		t.note(key, tagSet+strings.ToLower(name), true)
 	}
+	t.note(key, taggedSet, len(after) > 0)
 	return nil
 }
 
-// untag takes the tags away that a row had.
-func (t *transaction) untag(key int64, tags []string) error {
+// untag takes the tags away that a message had.
+func (t *transaction) untag(key int64, tags []string) {
 	for _, name := range tags {
-		if _, err := t.stmts.delTag.set(strings.ToLower(name), key).exec(); err != nil {
-			return err
-		}
+		t.note(key, tagSet+strings.ToLower(name), false)
 	}
-	return nil
+	t.note(key, taggedSet, false)
 }
 
 // delete removes one message and reports whether it was there. The rows of body
 // and summary may not be: the body may be a file, the summary not made yet.
 func (t *transaction) delete(key int64) (bool, error) {
-	had := ""
+	had, inbox := "", ""
 	n, err := t.stmts.delMessage.set(key).query(func(row []driver.Value) error {
 		had, _ = row[3].(string)
+		inbox, _ = row[4].(string)
 		return t.deleted(row)
-	}, make([]driver.Value, 4))
+	}, make([]driver.Value, 5))
 	if err != nil || n == 0 {
 		return false, err
 	}
@@ -283,8 +281,9 @@ func (t *transaction) delete(key int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := t.untag(key, tags); err != nil {
-		return false, err
+	t.untag(key, tags)
+	for _, set := range []string{unreadSet, inboxSet + strings.ToLower(inbox), hereSet} {
+		t.note(key, set, false)
 	}
 	_, bodyErr := t.stmts.delBody.set(key).exec()
 	_, summaryErr := t.stmts.delSummary.set(key).exec()
@@ -300,8 +299,8 @@ func (t *transaction) deleteAll() (int, error) {
 	// Without a condition SQLite drops whole trees, page by page.
 	_, bodyErr := t.stmts.allBodies.exec()
 	_, summaryErr := t.stmts.allSumms.exec()
-	_, tagErr := t.stmts.allTags.exec()
-	return n, errors.Join(bodyErr, summaryErr, tagErr)
+	t.note(0, hereSet, false)
+	return n, errors.Join(bodyErr, summaryErr)
 }
 
 // deleted accounts for a row that is gone: its file goes when the transaction

@@ -26,6 +26,8 @@ var migrations = [version - 1]string{
 	`ALTER TABLE body ADD COLUMN begins INTEGER NOT NULL DEFAULT -1;
 	CREATE INDEX message_inbox ON message (inbox, unread) WHERE inbox<>'';`,
 	"", // what is short is packed otherwise from now on
+	// The roll knows what these were for.
+	`DROP INDEX message_unread; DROP TABLE tag;`,
 }
 
 // backupName is where the copy of a database of an older version lies.

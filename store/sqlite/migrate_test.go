@@ -18,7 +18,7 @@ import (
 // A database of each older schema is copied and brought up to date with all that
 // was in it.
 func TestMigrate(t *testing.T) {
-	for version := 1; version <= 3; version++ {
+	for version := 1; version <= 4; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) { testMigrate(t, version) })
 	}
 }

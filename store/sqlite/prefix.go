@@ -1,8 +1,7 @@
 package sqlite
 
 import (
-	"context"
-	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ func isPlain(word string) bool {
 // both all rows are gone through. What is rare without that has a short list itself, and
 // looking up words is the dearer. It is to be asked in the same transaction: a word that
 // is new would be missed.
-func (s shard) words(ctx context.Context, tx *sql.Tx, e expression) (expression, error) {
+func (s shard) words(c *conn, e expression) (expression, error) {
 	var all []string
 	excludes := e.excludes()
 	last := func(phrase expression) (word string, ok bool) {
@@ -50,7 +49,7 @@ func (s shard) words(ctx context.Context, tx *sql.Tx, e expression) (expression,
 		return e, nil
 	}
 	slices.Sort(all)
-	known, err := s.beginning(ctx, tx, slices.Compact(all))
+	known, err := s.beginning(c, slices.Compact(all))
 	if err != nil {
 		return e, err
 	}
@@ -71,28 +70,27 @@ func (s shard) words(ctx context.Context, tx *sql.Tx, e expression) (expression,
 // beginning lists the words that begin with each of some letters, and one more than
 // maxWords at most. After each it goes on behind all rows of that word: no character of
 // a word is as low as \x01.
-func (s shard) beginning(ctx context.Context, tx *sql.Tx, letters []string) (map[string][]string, error) {
+func (s shard) beginning(c *conn, letters []string) (map[string][]string, error) {
 	list, err := json.Marshal(letters)
 	if err != nil {
 		return nil, err
 	}
 	v := "search." + s.vocabulary()
-	rows, err := tx.QueryContext(ctx, `WITH RECURSIVE next(begin, word, n) AS (
-		SELECT value, (SELECT term FROM `+v+` WHERE term>=value LIMIT 1), 1 FROM json_each(?)
-		UNION ALL SELECT begin, (SELECT term FROM `+v+` WHERE term>=word||char(1) LIMIT 1), n+1
+	next, err := c.prepare(`WITH RECURSIVE next(begin, word, n) AS (
+		SELECT value, (SELECT term FROM ` + v + ` WHERE term>=value LIMIT 1), 1 FROM json_each(?)
+		UNION ALL SELECT begin, (SELECT term FROM ` + v + ` WHERE term>=word||char(1) LIMIT 1), n+1
 			FROM next WHERE word<begin||char(0x10FFFF) AND n<=?)
-		SELECT begin, word FROM next WHERE word<begin||char(0x10FFFF)`, string(list), maxWords)
+		SELECT begin, word FROM next WHERE word<begin||char(0x10FFFF)`)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer next.Close()
 	known := map[string][]string{}
-	for rows.Next() {
-		var begin, word string
-		if err := rows.Scan(&begin, &word); err != nil {
-			return nil, err
-		}
+	_, err = next.set(string(list), int64(maxWords)).query(func(row []driver.Value) error {
+		begin, _ := row[0].(string)
+		word, _ := row[1].(string)
 		known[begin] = append(known[begin], word)
-	}
-	return known, rows.Err()
+		return nil
+	}, make([]driver.Value, 2))
+	return known, err
 }

@@ -50,12 +50,11 @@ func TestBeginnings(t *testing.T) {
 		{join("NOT", join("OR", expression{column: "subject", words: []string{endMark + "rder"}, begins: true}, gone), word("x", false)),
 			`((subject:"` + endMark + `rder") OR (subject:"` + endMark + `rders")) NOT (body:"x")`},
 	} {
-		tx, err := db.read.BeginTx(t.Context(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := db.search.shards[0].words(t.Context(), tx, c.e)
-		tx.Rollback()
+		var got expression
+		err := db.moment(t.Context(), func(conn *conn) (err error) {
+			got, err = db.search.shards[0].words(conn, c.e)
+			return err
+		})
 		if err != nil || got.String() != c.want {
 			t.Errorf("%s becomes %s (%v), want %s", c.e, got, err, c.want)
 		}

@@ -54,7 +54,7 @@ func TestNothingLeft(t *testing.T) {
 		if n, err := remove(ids); n != map[string]int{"Delete": 1, "DeleteAll": 3}[name] || err != nil {
 			t.Errorf("%s = %d, %v; want all", name, n, err)
 		}
-		for _, table := range []string{"message", "body", "summary", "tag"} {
+		for _, table := range []string{"message", "body", "summary", "search.placed"} {
 			n := 0
 			if err := d.read.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil || n != 0 {
 				t.Errorf("after %s the table %s has %d rows (%v), want none", name, table, n, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,8 +23,9 @@ import (
 // costs is not paid by the transaction in which senders wait. One that is damaged
 // or of another version is dropped and made anew, a batch at a time.
 //
-// It is FTS5 tables without contents: rows of word lists, found by the key of
-// their message. Words are SQLite's (unicode61: letters and digits, case and
+// It is FTS5 tables without contents: lists of words, in which each message has its place
+// of the roll (roll.go): the numbers of those that come one after the other take one
+// octet, where keys would take three to five. Words are SQLite's (unicode61: letters and digits, case and
 // accents left out). What that does not find is put in beside them as words of
 // another kind, told by their first character:
 //
@@ -44,7 +46,7 @@ import (
 const (
 	searchName = "search.db"
 	// searchVersion changes with the tables and with what is written into them.
-	searchVersion = 5
+	searchVersion = 6
 	// shardSize is how many messages are put into a shard. Of more, a common
 	// beginning takes too long in each; of fewer, there are too many to ask for a
 	// word that is rare.
@@ -55,7 +57,12 @@ const searchSchema = `
 CREATE TABLE shard (first INTEGER PRIMARY KEY, messages INTEGER NOT NULL) STRICT; -- has the messages from this key up to the next shard
 CREATE TABLE progress (one INTEGER PRIMARY KEY CHECK (one=1), key INTEGER NOT NULL) STRICT; -- all up to this one are in it
 INSERT INTO progress VALUES (1, 0);
+CREATE TABLE placed (place INTEGER PRIMARY KEY, key INTEGER NOT NULL) STRICT; -- the messages that are in it
 `
+
+// maxPlace is how far places may have come when the index is opened: of an index that is
+// made anew they begin at the first. As many again may be given before that.
+const maxPlace = math.MaxUint32 / 2
 
 // newShard makes the shard that begins with a key, and beside it the table that
 // tells its words (FTS5's vocabulary, which keeps nothing of its own). What is
@@ -89,6 +96,9 @@ type search struct {
 	key                 int64 // of progress
 	size                int   // of a shard
 	begin, commit, move *stmt
+	place, leave        *stmt // of placed
+	roll                *roll
+	answers             answers
 	full                string    // a shard that is being tidied; "" if none is
 	added               additions // of the newest shard, or the one that was last needed
 
@@ -151,6 +161,7 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 		query string
 	}{
 		{&s.begin, "BEGIN IMMEDIATE"}, {&s.commit, "COMMIT"}, {&s.move, "UPDATE progress SET key=?"},
+		{&s.place, "INSERT OR REPLACE INTO placed VALUES (?,?)"}, {&s.leave, "DELETE FROM placed WHERE place=?"},
 	} {
 		if *p.to, err = c.prepare(p.query); err != nil {
 			return nil, err
@@ -159,7 +170,26 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 	if s.key, err = c.integer("SELECT key FROM progress"); err != nil {
 		return nil, err
 	}
+	if last, err := c.integer("SELECT max(place) FROM placed"); err != nil || last > maxPlace {
+		return nil, errors.Join(err, errors.New("sqlite: an index whose places are used up"))
+	}
 	return s, s.readShards()
+}
+
+// placed lists the messages that are in it, in their order.
+func (s *search) placed() (all []placed, err error) {
+	list, err := s.conn.prepare("SELECT place, key FROM placed ORDER BY place")
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close()
+	_, err = list.query(func(row []driver.Value) error {
+		p, _ := row[0].(int64)
+		key, _ := row[1].(int64)
+		all = append(all, placed{key, place(p)})
+		return nil
+	}, make([]driver.Value, 2))
+	return all, err
 }
 
 // readShards lists the shards as the database has them.
@@ -213,7 +243,7 @@ func (a *additions) close() {
 func (s *search) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range []*stmt{s.begin, s.commit, s.move} {
+	for _, p := range []*stmt{s.begin, s.commit, s.move, s.place, s.leave} {
 		if p != nil {
 			p.Close()
 		}
@@ -254,11 +284,11 @@ func (s *search) within(fn func() error) error {
 
 // put adds messages, whose keys ascend, and says that all up to the last are in;
 // mu is held.
-func (s *search) put(keys []int64, list []*inbox.Indexed, reached int64) error {
+func (s *search) put(messages []placed, list []*inbox.Indexed, reached int64) error {
 	for {
 		newest := s.shards[len(s.shards)-1]
-		if newest.messages >= s.size && len(keys) > 0 && keys[0] > s.key {
-			if err := s.reshape(newShard(keys[0])); err != nil {
+		if newest.messages >= s.size && len(messages) > 0 && messages[0].key > s.key {
+			if err := s.reshape(newShard(messages[0].key)); err != nil {
 				return err
 			}
 			s.full, newest = newest.table(), s.shards[len(s.shards)-1]
@@ -266,47 +296,54 @@ func (s *search) put(keys []int64, list []*inbox.Indexed, reached int64) error {
 		} else if s.full != "" {
 			s.tidy(tidyPages)
 		}
-		n := min(max(s.size-newest.messages, 1), len(keys))
-		if n == len(keys) {
-			return s.fill(keys, list, reached)
+		n := min(max(s.size-newest.messages, 1), len(messages))
+		if n == len(messages) {
+			return s.fill(messages, list, reached)
 		}
-		if err := s.fill(keys[:n], list[:n], keys[n-1]); err != nil {
+		if err := s.fill(messages[:n], list[:n], messages[n-1].key); err != nil {
 			return err
 		}
-		keys, list = keys[n:], list[n:]
+		messages, list = messages[n:], list[n:]
 	}
 }
 
 // fill adds messages in one transaction; what is new among them is the newest
 // shard's.
-func (s *search) fill(keys []int64, list []*inbox.Indexed, reached int64) error {
+func (s *search) fill(messages []placed, list []*inbox.Indexed, reached int64) error {
 	err := s.within(func() error {
-		for i, key := range keys {
-			if err := s.turn(key); err != nil {
+		for i, m := range messages {
+			if err := s.turn(m.key); err != nil {
 				return err
 			}
+			p := int64(m.place)
 			// Index is free to give a message twice.
-			if key <= s.key {
-				if _, err := s.added.del.set(key).exec(); err != nil {
+			if m.key <= s.key {
+				if _, err := s.added.del.set(p).exec(); err != nil {
 					return err
 				}
 			}
+			if _, err := s.place.set(p, m.key).exec(); err != nil {
+				return err
+			}
 			x := list[i]
 			w := &x.Words
-			if _, err := s.added.add.set(key, spaced(w.Body), spaced(w.Subject)+ends(w.Subject), people(w.From), people(w.To), people(w.Cc), people(w.Bcc),
+			if _, err := s.added.add.set(p, spaced(w.Body), spaced(w.Subject)+ends(w.Subject), people(w.From), people(w.To), people(w.Cc), people(w.Bcc),
 				fieldWords(w.Header), spaced(w.ID)+" "+idMark(w.ID), spaced(w.User), w.IP+beginnings(w.IP), marks(x)).exec(); err != nil {
 				return err
 			}
 		}
-		if err := s.conn.exec(fmt.Sprintf("UPDATE shard SET messages=messages+%d WHERE first=%d", len(keys), s.shards[len(s.shards)-1].first)); err != nil {
+		if err := s.conn.exec(fmt.Sprintf("UPDATE shard SET messages=messages+%d WHERE first=%d", len(messages), s.shards[len(s.shards)-1].first)); err != nil {
 			return err
 		}
 		_, err := s.move.set(max(s.key, reached)).exec()
 		return err
 	})
 	if err == nil {
+		if len(messages) > 0 && messages[0].key <= s.key {
+			s.answers.forget()
+		}
 		s.key = max(s.key, reached)
-		s.shards[len(s.shards)-1].messages += len(keys)
+		s.shards[len(s.shards)-1].messages += len(messages)
 	}
 	return err
 }
@@ -351,9 +388,9 @@ func (s *search) reshape(statements string) error {
 	return s.readShards()
 }
 
-// remove takes messages out that are gone; the keys ascend. oldest is the key of
-// the first message that is left: shards that end before it go as a whole.
-func (s *search) remove(keys []int64, oldest int64) error {
+// remove takes messages out that are gone; they ascend. oldest is the key of the first
+// message that is left: shards that end before it go as a whole.
+func (s *search) remove(gone []placed, oldest int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var drop strings.Builder
@@ -368,14 +405,17 @@ func (s *search) remove(keys []int64, oldest int64) error {
 	}
 	newest := s.shards[len(s.shards)-1]
 	if oldest > s.key { // nothing that is in it is left
-		return s.conn.exec("INSERT INTO " + newest.table() + "(" + newest.table() + ") VALUES('delete-all')")
+		return s.conn.exec("INSERT INTO " + newest.table() + "(" + newest.table() + ") VALUES('delete-all'); DELETE FROM placed")
 	}
 	return s.within(func() error {
-		for _, key := range keys {
-			if err := s.turn(key); err != nil {
+		for _, m := range gone {
+			if err := s.turn(m.key); err != nil {
 				return err
 			}
-			if _, err := s.added.del.set(key).exec(); err != nil {
+			if _, err := s.added.del.set(int64(m.place)).exec(); err != nil {
+				return err
+			}
+			if _, err := s.leave.set(int64(m.place)).exec(); err != nil {
 				return err
 			}
 		}

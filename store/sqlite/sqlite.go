@@ -48,7 +48,7 @@ var (
 
 const (
 	applicationID = 0x706f7374 // "post", at offset 68 of the file
-	version       = 4          // of the schema; PRAGMA user_version
+	version       = 5          // of the schema; PRAGMA user_version
 
 	fileName   = "postrider.db"
 	lockName   = "lock"
@@ -59,9 +59,9 @@ const (
 // three grow at their right end only: keys ascend, and each row is inserted
 // once. What changes (unread, tags) is short and lies in message. They are three
 // because they are read apart: a list needs no bodies. What is written while
-// senders wait has one index besides the keys, which grows at an end too; tags
-// are also kept the other way round, and words are in a file of their own
-// (search.go).
+// senders wait has no index besides the keys but that of inboxes: what is unread and
+// which tags there are is known in memory (roll.go), and words are in a file of their
+// own (search.go).
 const schema = `
 CREATE TABLE setting (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
 CREATE TABLE message (
@@ -78,8 +78,6 @@ CREATE TABLE message (
 	inbox TEXT NOT NULL DEFAULT '',
 	session TEXT NOT NULL DEFAULT '' -- the first line of an inbox.Session as text, or all of it; '' if it came otherwise
 ) STRICT;
-CREATE INDEX message_unread ON message (unread);
-CREATE TABLE tag (name TEXT NOT NULL, key INTEGER NOT NULL, PRIMARY KEY (name, key)) STRICT, WITHOUT ROWID; -- in lower case
 CREATE INDEX message_inbox ON message (inbox, unread) WHERE inbox<>'';
 CREATE TABLE body (
 	key INTEGER PRIMARY KEY,
@@ -109,6 +107,7 @@ type DB struct {
 	spool  *spool
 	packer *packer
 	search *search
+	roll   *roll
 	writer *writer
 	closed atomic.Bool
 }

@@ -120,9 +120,6 @@ func fieldName(name string) string {
 // marks lists what is true of a message.
 func marks(x *inbox.Indexed) string {
 	m := otherMark + "all " + sizeMarks(x.Size)
-	if x.Words.Inbox != "" {
-		m += " " + inboxMark(x.Words.Inbox)
-	}
 	if x.Attachments > 0 {
 		m += " " + otherMark + "attachment"
 	}
@@ -141,10 +138,6 @@ func beginnings(ip string) string {
 }
 
 func beginningMark(words []string) string { return otherMark + strings.Join(words, fieldMark) }
-
-// inboxMark is the mark of an inbox, and of all whose names differ from its name in
-// other things than letters and digits.
-func inboxMark(name string) string { return otherMark + "inbox" + fieldName(name) }
 
 // idMark is a whole Message-ID as one word: the words of one are not rare.
 func idMark(id string) string { return otherMark + "id" + fieldName(id) }

@@ -80,6 +80,12 @@ type transaction struct {
 	stats             // what they change
 	newFiles bool     // bodies/ has a name in it that must be durable
 	remove   []string // files to remove once it is committed
+	notes    []note   // for the roll, once it is committed
+}
+
+// note tells the roll of a change.
+func (t *transaction) note(key int64, set string, in bool) {
+	t.notes = append(t.notes, note{key, set, in})
 }
 
 // newWriter starts the goroutine that writes. If it returns an error, the
@@ -87,11 +93,13 @@ type transaction struct {
 func newWriter(ctx context.Context, d *DB, c *conn) (*writer, error) {
 	w := &writer{db: d, conn: c, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	// Counted once, and kept up to date from then on.
-	row, err := c.integers("SELECT count(*), coalesce(sum(unread),0), coalesce(sum(size),0), coalesce(max(key),0) FROM message", 4)
-	if err != nil {
+	var err error
+	if d.roll, w.stats, err = d.call(c); err != nil {
 		return nil, err
 	}
-	w.stats, w.key = stats{int(row[0]), int(row[1]), row[2]}, row[3]
+	if n := len(d.roll.keys); n > 0 {
+		w.key = d.roll.keys[n-1]
+	}
 	if err := w.stmts.prepare(c); err != nil {
 		return nil, err
 	}
@@ -250,6 +258,7 @@ func (w *writer) commit(batch []*request) error {
 		w.key = before
 		return named(err)
 	}
+	w.db.roll.follow(t.notes)
 	w.mu.Lock()
 	w.stats.messages += t.messages
 	w.stats.unread += t.unread
