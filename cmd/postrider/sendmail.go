@@ -262,12 +262,19 @@ func (o *sendmailOptions) from(host string) string {
 // writes "From: root (Cron Daemon)".
 func (o *sendmailOptions) complete(m *original, host string) {
 	h := &m.header
-	for f := range h.All() {
-		switch strings.ToLower(f.Name()) {
-		case "from", "sender", "reply-to", "to", "cc", "bcc", "resent-from", "resent-sender", "resent-to", "resent-cc", "resent-bcc":
-			if value := qualify(f.Value(), host); value != f.Value() {
-				h.Replace(f.Name(), value)
+	for _, name := range []string{"From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Resent-From", "Resent-Sender", "Resent-To", "Resent-Cc", "Resent-Bcc"} {
+		var lists []string
+		changed := false
+		for f := range h.Named(name) {
+			list := qualify(f.Value(), host)
+			changed = changed || list != f.Value()
+			if strings.TrimSpace(list) != "" {
+				lists = append(lists, list)
 			}
+		}
+		// One field of all of that name, as there may be but one (RFC 5322, 3.6): callers write several, a recipient in each.
+		if changed {
+			h.Replace(name, strings.Join(lists, ", "))
 		}
 	}
 	// In front, because the last field may lack its line end.

@@ -53,6 +53,8 @@ func TestSendmail(t *testing.T) {
 		{"a header alone, without its end", "Subject: e", []string{"-f", "a@b.c", "bob@example.net"}, "a@b.c", "bob@example.net", []string{"Subject: e\r\n\r\n"}, nil},
 		{"mutt", "From: ann@example.com\n\nx\n", []string{"-oem", "-oi", "-f", "ann@example.com", "-N", "failure,delay", "-R", "hdrs", "-V", "id", "--", "bob@example.net"}, "ann@example.com", "bob@example.net", nil, nil},
 		{"options that mean nothing here", "From: ann@example.com\n\nx\n", []string{"-odi", "-L", "tag", "-O", "QueueDirectory=/x", "-bm", "-U", "-Ac", "-n", "-f", "a@b.c", "a@b.c"}, "a@b.c", "a@b.c", nil, nil},
+		{"a field for each recipient", "From: ann@example.com\nTo: bob\nCc:\nto: Eve <eve>\nTo: cal@example.net\nCc: dan\nBcc: hid1\nBcc: hid2\n\nx\n", []string{"-t", "-f", "a@b.c"}, "a@b.c",
+			"bob@H eve@H cal@example.net dan@H hid1@H hid2@H", []string{"To: bob@" + host + ", Eve <eve@" + host + ">,", "cal@example.net\r\n", "Cc: dan@" + host + "\r\n"}, []string{"hid1", "hid2"}},
 		{"the same one twice, and a list", "From: ann@example.com\nTo: bob@example.net\n\nx\n", []string{"-t", "-f", "a@b.c", "Bob <bob@example.net>, eve@example.net"}, "a@b.c", "bob@example.net eve@example.net", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -61,7 +63,7 @@ func TestSendmail(t *testing.T) {
 				t.Fatalf("%q: got exit code %d\n%s%s", c.args, code, out, errs)
 			}
 			a := <-got
-			if a.sender != c.sender || strings.Join(a.recipients, " ") != c.to {
+			if a.sender != c.sender || strings.Join(a.recipients, " ") != strings.ReplaceAll(c.to, "@H", "@"+host) {
 				t.Errorf("%q: got the envelope %q %q, want %q %q", c.args, a.sender, a.recipients, c.sender, c.to)
 			}
 			for _, want := range c.want {
