@@ -191,6 +191,12 @@ func (b bodyWriter) WriteTo(w io.Writer) (int64, error) {
 // Repeatable implements smtp.Repeatable.
 func (bodyWriter) Repeatable() bool { return true }
 
+// Size implements smtp.Sizer, so that a server which takes none so large says so at
+// MAIL. Line ends may be repaired on the way: RFC 1870, 6 lets it be an estimate.
+func (b bodyWriter) Size() (int64, error) {
+	return int64(len(b.head)) + b.body.Size() - b.from, nil
+}
+
 // apiRelease sends a message on.
 func (in *Inbox) apiRelease(w http.ResponseWriter, r *http.Request) error {
 	var to struct {

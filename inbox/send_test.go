@@ -40,6 +40,9 @@ func TestRelease(t *testing.T) {
 	if got := target.bytes(f.Results[0].ID); got != msg {
 		t.Errorf("it arrived as %q, want %q", got, msg)
 	}
+	if e, err := target.Store.Entry(t.Context(), f.Results[0].ID); err != nil || e.Envelope.Options.Size != int64(len(msg)) {
+		t.Errorf("its size was announced as %d (%v), want %d", e.Envelope.Options.Size, err, len(msg))
+	}
 	if log := r.log.String(); !strings.Contains(log, "id="+id) || !strings.Contains(log, "session=") || !strings.Contains(log, "queued="+f.Results[0].ID) {
 		t.Errorf("the log does not tell who was sent what:\n%s", log)
 	}
