@@ -222,7 +222,7 @@ func TestArrival(t *testing.T) {
 	}
 }
 
-// A failing is a store whose Add fails.
+// A failing is a store that cannot be written to.
 type failing struct {
 	inbox.Store
 	err error
@@ -235,14 +235,19 @@ func (f failing) Add(_ context.Context, _ *inbox.Arrival, msg io.Reader) (string
 	return "", f.err
 }
 
+func (f failing) Update(context.Context, inbox.Change, ...string) (int, error) { return 0, f.err }
+func (f failing) DeleteAll(context.Context) (int, error)                       { return 0, f.err }
+
 func TestStoreFails(t *testing.T) {
 	for _, c := range []struct {
 		err      error
 		code     int
 		enhanced smtp.EnhancedCode
+		status   int
+		text     string
 	}{
-		{fmt.Errorf("store: %w (disk 7)", inbox.ErrFull), 452, "4.3.1"},
-		{errors.New("store: i/o error on disk 7"), 451, "4.3.0"},
+		{fmt.Errorf("store: %w (disk 7)", inbox.ErrFull), 452, "4.3.1", 507, "no room left"},
+		{errors.New("store: i/o error on disk 7"), 451, "4.3.0", 500, "internal error"},
 	} {
 		r := start(t, func(in *inbox.Inbox) { in.Store = failing{in.Store, c.err} })
 		_, err := r.deliver(smtp.NewEnvelope("ann@example.com", "bob@example.net"), "Subject: x\r\n\r\n")
@@ -255,6 +260,13 @@ func TestStoreFails(t *testing.T) {
 		}
 		if !strings.Contains(r.log.String(), "disk 7") {
 			t.Errorf("the log says nothing of it: %s", r.log)
+		}
+		for _, ask := range [][3]string{
+			{"PATCH", "messages/01KBA00000000000000000000A", `{"unread":false}`}, {"DELETE", "messages?all=true", ""}, {"POST", "messages", "Subject: x\r\n\r\n"},
+		} {
+			if a := r.ask(ask[0], api+ask[1], ask[2], "Content-Type", "message/rfc822"); a.StatusCode != c.status || !strings.Contains(a.body, c.text) || strings.Contains(a.body, "disk 7") {
+				t.Errorf("%v: %s %s: %s %s, want %d and %s", c.err, ask[0], ask[1], a.Status, a.body, c.status, c.text)
+			}
 		}
 	}
 }

@@ -230,10 +230,14 @@ func (d *DB) create() error {
 		return err
 	}
 	// The log may hold all that there is: a database file can be empty up to its
-	// first checkpoint.
-	wal, _ := os.Stat(d.file() + "-wal")
-	if len(left) > 0 || wal != nil && wal.Size() > 0 {
-		return fmt.Errorf("%w: %s is missing or empty, but messages that belong to it are there", ErrCorrupt, fileName)
+	// first checkpoint. The index of words is made after the database, whose messages
+	// may all have been small.
+	holds := func(name string) bool {
+		info, err := os.Stat(filepath.Join(d.dir, name))
+		return err == nil && info.Size() > 0
+	}
+	if len(left) > 0 || holds(fileName+"-wal") || holds(searchName) {
+		return fmt.Errorf("%w: %s is missing or empty, but what belongs to it is there", ErrCorrupt, fileName)
 	}
 	f, err := os.OpenFile(d.file(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -177,6 +177,8 @@ func TestOpenRefuses(t *testing.T) {
 			db.Close()
 			os.Remove(filepath.Join(dir, "postrider.db"))
 		}, sqlite.ErrCorrupt},
+		{"emptied of small ones", func(t *testing.T, dir string) { ours(t, dir); write("")(t, dir) }, sqlite.ErrCorrupt},
+		{"gone with small ones", func(t *testing.T, dir string) { ours(t, dir); os.Remove(filepath.Join(dir, "postrider.db")) }, sqlite.ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
