@@ -249,7 +249,7 @@ func (m *message) fillHTML(width string) {
 	if m.look.dark {
 		if m.Dark = "own"; !found.dark {
 			m.Dark = "inverted"
-			note("It has no colours of its own for the dark. Many clients turn the light ones round, about like this.")
+			note("The message has no colours for the dark: many clients turn its light ones round, about like this.")
 		}
 	}
 	m.Frame = "messages/" + m.ID + "/html" + parameters("", m.look.parameters()...)

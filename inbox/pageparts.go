@@ -3,6 +3,7 @@ package inbox
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postrider/postrider/mail"
@@ -63,6 +64,12 @@ func (m *message) attachments() {
 	for _, a := range m.Mail.Attachments {
 		m.Attachments = append(m.Attachments, m.attachmentOf(a.Part(), paths[a.Part()], isInline(a, m.Mail.HTML)))
 	}
+}
+
+// Files are the attachments that are not seen in the HTML anyway: its pictures are
+// among the parts.
+func (m *message) Files() []attachment {
+	return slices.DeleteFunc(slices.Clone(m.Attachments), func(a attachment) bool { return a.Inline })
 }
 
 func (m *message) attachmentOf(part *mail.Part, path string, inline bool) attachment {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/postrider/postrider/internal/peers"
@@ -31,7 +32,7 @@ func TestWeb(t *testing.T) {
 		name  string
 		steps []step
 	}{
-		{"read", []step{{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"pdf", testPDF}}},
+		{"read", []step{{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"pdf", testPDF}, {"paper", testPaper}}},
 		{"list", []step{{"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet}, {"pick", testPick}, {"search", testSearch}, {"places", testPlaces}, {"many", testMany}}},
 		{"phone", []step{{"fingers", testFingers}, {"scripts", testScripts}, {"phone", testPhone}}},
 		{"make", []step{{"faults", testFaults}, {"write", testWrite}, {"settings", testSettings}, {"import", testImport}}},
@@ -93,6 +94,10 @@ func testMessage(t *testing.T, w *web) {
 	}
 	if got := eval[string](t, w.ctx, `document.querySelector(".note").innerText`); !strings.Contains(got, "1 remote resource was not loaded") {
 		t.Errorf("the note says %q", got)
+	}
+	// What is seen in the text is no file above it.
+	if got := eval[string](t, w.ctx, `[...document.querySelectorAll(".files .name")].map(n => n.innerText).join()`); got != "invoice-4711.pdf" {
+		t.Errorf("the files are %s", got)
 	}
 	w.look(t, "message")
 	w.document(t, "page.png")
@@ -255,4 +260,24 @@ func testKeys(t *testing.T, w *web) {
 	eval[bool](t, w.ctx, `document.activeElement.value = "", true`) // what a person's key does not leave there
 	w.press(t, "tuesday")
 	until(t, w.ctx, `document.querySelectorAll(".rows li").length === 1 && location.search === "?query=tuesday"`)
+}
+
+// testPaper prints a message that is longer than the window: all of it, in the light,
+// and nothing of what stands around it.
+func testPaper(t *testing.T, w *web) {
+	w.deliver(written(t, &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: "Long", Text: strings.Repeat("Hello.\n", 300)}))
+	w.open(t, "/messages/"+w.wait("subject:long"))
+	paper := emulation.SetEmulatedMediaParams{Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+	if _, err := chromedp.Call(w.ctx, emulation.SetEmulatedMedia, paper); err != nil {
+		t.Fatal(err)
+	}
+	if seen := eval[[]string](t, w.ctx, `[...document.querySelectorAll(".bar, #side, .tools, .tabs")].filter(e => e.checkVisibility()).map(e => e.className || e.id)`); len(seen) > 0 {
+		t.Errorf("on paper are %q too", seen)
+	}
+	if !eval[bool](t, w.ctx, `document.querySelector("pre.text").getBoundingClientRect().bottom <= document.documentElement.scrollHeight && getComputedStyle(document.querySelector("h1")).color === "rgb(26, 29, 36)"`) {
+		t.Error("the end is not on paper, or the letters are light")
+	}
+	if _, err := chromedp.Call(w.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{}); err != nil {
+		t.Fatal(err)
+	}
 }

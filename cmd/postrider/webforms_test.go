@@ -85,6 +85,7 @@ func testWrite(t *testing.T, w *web) {
 	relay.wait("subject:sent")
 
 	testForward(t, w, relay)
+	testDraft(t, w)
 	w.deliver(written(t, &mail.Message{From: mail.List("ann@example.com"), To: mail.List("bob@example.net"), Subject: "Let go", Text: "Hello."}))
 	w.open(t, "/messages/"+w.wait("subject:go"))
 	w.click(t, "article .menu summary")
@@ -106,6 +107,30 @@ func testWrite(t *testing.T, w *web) {
 	if raw := string(relay.get("/api/v1/messages/" + id + "/raw")); !strings.Contains(raw, "\r\nResent-To: dora@example.org\r\n") {
 		t.Errorf("it was resent as\n%s", raw)
 	}
+}
+
+// testDraft writes, looks at something else, and goes on writing; what has been sent or
+// cancelled does not come back.
+func testDraft(t *testing.T, w *web) {
+	text := func(want string) {
+		t.Helper()
+		until(t, w.ctx, `document.activeElement.name === "text" && document.activeElement.value.startsWith("`+want+`")`)
+	}
+	w.open(t, "/")
+	for _, leave := range []string{"#compose a[data-home]", "#compose button[value=inbox]"} {
+		w.press(t, "c")
+		text("Hello!")
+		w.press(t, "Half ")
+		text("Half Hello!")
+		w.click(t, ".rows li a")
+		until(t, w.ctx, `document.querySelector("article") !== null`)
+		w.press(t, "c")
+		text("Half Hello!")
+		w.click(t, leave)
+		until(t, w.ctx, `document.querySelector("#compose") === null`)
+	}
+	w.press(t, "c")
+	text("Hello!")
 }
 
 // testForward takes the files of a message along, but for one that is left out

@@ -20,6 +20,10 @@ func testShortcuts(t *testing.T, w *web) {
 	subject := func(n string) string {
 		return `document.querySelector("article h1")?.innerText === "filbert number 00` + n + `"`
 	}
+	const body = `document.activeElement === document.body`
+	form := func(title, field string) string {
+		return `document.querySelector(".write h1")?.innerText === "` + title + `" && document.activeElement.name === "` + field + `"`
+	}
 	steps := []struct{ key, shows string }{
 		{"?", `document.querySelector("#keys").open`}, {kb.Escape, `!document.querySelector("#keys").open`},
 		{"j", subject("1")}, {"j", subject("2")}, {"k", subject("1")},
@@ -33,10 +37,11 @@ func testShortcuts(t *testing.T, w *web) {
 		{"t", `document.querySelector("#tagging").open`}, {kb.Escape, `!document.querySelector("#tagging").open`},
 		{"x", picked("1")}, {"*", picked("3")}, {kb.Escape, picked("0")},
 		{"#", `document.querySelectorAll(".rows li").length === 2`}, {"z", `document.querySelectorAll(".rows li").length === 3`},
-		{"r", `document.querySelector("#compose h1")?.innerText === "Reply"`}, {"u", `!document.querySelector("#compose")`},
-		{"j", subject("1")}, {"w", `document.querySelector("#compose h1")?.innerText === "Forward"`},
-		{"c", `document.querySelector("#compose h1")?.innerText === "New message"`}, {"f", `document.querySelector("#faults h1") !== null`},
-		{"/", `document.activeElement === document.querySelector(".search input")`}, {kb.Escape, `document.activeElement === document.body`},
+		// A form has the keys until Esc.
+		{"r", form("Reply", "text")}, {kb.Escape, body}, {"u", `!document.querySelector("#compose")`},
+		{"j", subject("1")}, {"w", form("Forward", "to")}, {kb.Escape, body},
+		{"c", form("New message", "text")}, {kb.Escape, body}, {"f", form("Faults", "rules")}, {kb.Escape, body},
+		{"/", `document.activeElement === document.querySelector(".search input")`}, {kb.Escape, body},
 	}
 	w.open(t, "/?query=filbert")
 	w.rows(t, 3)

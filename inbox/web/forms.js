@@ -1,7 +1,7 @@
 // What a person makes or changes by a form or a dialog. It goes the way of programs: as JSON.
 
 import { $, parse, piece, query, withQuery } from './list.js'
-import { api, ask, home, openID, pane, show, subjects, tell } from './page.js'
+import { api, ask, drafts, home, openID, pane, show, subjects, tell } from './page.js'
 
 // asked opens a dialog and says whether it was answered with yes. What was answered the last time is forgotten first: Esc
 // closes a dialog without an answer.
@@ -101,7 +101,7 @@ const forms = {
       if (value) message.headers.push([name, value.split(' ').map(id => `<${id}>`).join(' ')])
     const made = await ask('POST', how === 'send' ? 'api/v1/send' : api, message)
     if (made?.results) fate(made)
-    if (made) { if (made.id) show('messages/' + made.id); else home() }
+    if (made) { drafts.delete(form.dataset.draft); if (made.id) show('messages/' + made.id); else home() }
   },
   async faults(form, how) {
     const lines = form.elements.rules.value.split('\n').map(l => l.trim()).filter(Boolean)

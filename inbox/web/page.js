@@ -84,6 +84,8 @@ export async function show(url, push = true) {
   const other = !id || openID() !== id
   const focused = !other && document.activeElement.closest?.('#pane a')?.getAttribute('href')
   pane.innerHTML = answer.html
+  const draft = drafts.get(address(to))
+  if (draft) $('#compose', pane)?.replaceWith(draft)
   // Another view of the same message takes the place of the last, so that the way back leads to the list.
   if (push) history[other ? 'pushState' : 'replaceState'](null, '', to)
   document.body.dataset.view = 'message'
@@ -110,6 +112,12 @@ function searched(url, words = query()) {
   else to.searchParams.delete('query')
   return to
 }
+
+// What is being written stays as it is when something else is looked at, until it is sent or cancelled: the forms by where
+// they are.
+export const drafts = new Map()
+const address = url => searched(url, '').href
+pane.addEventListener('input', ({ target: { form } }) => { if (form?.id === 'compose') drafts.set(form.dataset.draft = address(location), form) })
 
 // prepare sees to what only the browser can tell: whether the tab is off a narrow screen,
 // and whether it shows PDF.
@@ -277,7 +285,8 @@ function close(menu, inside) {
 document.addEventListener('keydown', event => {
   const menu = event.key === 'Escape' && $('.menu[open]')
   if (menu) { close(menu, true); return }
-  if (event.key === 'Escape' && document.activeElement === search) { search.blur(); return }
+  // Who writes gets the keys back by it. A dialog is the browser's to close.
+  if (event.key === 'Escape' && event.target.matches('.search input, #pane :is(input, textarea)')) { event.target.blur(); return }
   const items = event.key.startsWith('Arrow') && event.target.closest?.('.menu[open]')?.querySelectorAll('div a, div button')
   if (items) {
     event.preventDefault()
@@ -314,7 +323,7 @@ document.addEventListener('click', event => {
     // Scrolled rather than followed: what is seen then is fetched as if the reader had scrolled.
     else if (link.matches('.more')) list.scrollTop += link.matches('.older') ? list.clientHeight : -list.clientHeight
     else if (link.classList.contains('brand')) location = document.baseURI
-    else home()
+    else { drafts.delete(link.closest('form')?.dataset.draft); home() }
     return
   }
   const button = event.target.closest('[data-do]')
