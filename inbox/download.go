@@ -139,7 +139,7 @@ func safeName(name, part, media string) string {
 func extension(media string) string {
 	media, _, _ = strings.Cut(media, ";")
 	switch media {
-	case "text/plain":
+	case "text/plain", "text/rfc822-headers", "message/delivery-status", "message/disposition-notification", "message/feedback-report":
 		return ".txt"
 	case "message/rfc822":
 		return ".eml"

@@ -68,6 +68,9 @@ func TestPages(t *testing.T) {
 			t.Errorf("GET %s: policy %q", c.path, policy)
 		}
 	}
+	if a := r.ask("GET", "/messages/"+r.mustDeliver("Subject: empty\r\n\r\n \r\n"), ""); !strings.Contains(a.body, "There is no text in it.") {
+		t.Errorf("a message without a text is\n%s", a.body)
+	}
 	if a := r.ask("GET", "/healthz", ""); a.StatusCode != 200 || a.body != "ok\n" {
 		t.Errorf("healthz: %s %s", a.Status, a.body)
 	}

@@ -35,6 +35,7 @@ type message struct {
 	Notes       []string // what is not shown, or not as it is
 	Text        []span
 	Made        bool // the text was made out of the HTML, as clients do
+	Empty       bool // there is no text
 	Fields      []explained
 	Source      []piece
 	Cut         bool      // more than is shown
@@ -137,6 +138,7 @@ func (m *message) fill(b Body, r *http.Request) error {
 		if m.Made = text == "" && m.Mail.HTML != ""; m.Made {
 			text = mail.TextFromHTML(m.Mail.HTML)
 		}
+		m.Empty = strings.TrimSpace(text) == ""
 		text, m.Cut = cut(text, shownText)
 		m.Text = spans(text)
 	case "headers":

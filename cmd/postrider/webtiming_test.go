@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/postrider/postrider/mail"
 )
@@ -119,6 +120,7 @@ func testLatePanes(t *testing.T, w *web) {
 		w.hold(t, "pane", "GET", "/pane$")
 		w.click(t, rows[3])
 		w.asked(t, "pane")
+		until(t, w.ctx, `document.querySelector("#pane").ariaBusy === "true"`)
 		w.click(t, rows[1])
 		w.title(t, "mango number 001")
 		w.answer(t, "pane", how)
@@ -134,6 +136,7 @@ func testLatePanes(t *testing.T, w *web) {
 	w.answer(t, "pane", "fail")
 	until(t, w.ctx, `document.querySelector("#toast").innerText.includes("does not answer")`)
 	w.title(t, "mango number 001")
+	until(t, w.ctx, `!document.querySelector("[aria-busy=true]")`)
 	// Links that have been looked at are those of their own message.
 	w.click(t, `.tabs a[href*="view=checks"]`)
 	until(t, w.ctx, `document.querySelector("[data-do=links]")?.hidden === false`)
@@ -287,7 +290,8 @@ func testLateWelcome(t *testing.T, w *web) {
 	w.open(t, "/")
 	until(t, w.ctx, `document.querySelector("#pane .art") !== null`)
 	w.press(t, "c")
-	until(t, w.ctx, `document.querySelector("#compose") !== null`)
+	until(t, w.ctx, `document.activeElement.form?.id === "compose"`)
+	w.press(t, kb.Escape)
 	w.press(t, "u")
 	until(t, w.ctx, `document.querySelector("#pane .art") !== null`)
 	w.hold(t, "home", "GET", "^/$")

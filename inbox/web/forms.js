@@ -149,6 +149,7 @@ export async function release() {
   to.value = resent.value = ''
   if (!await asked(dialog)) return
   const recipients = to.value.split(',').map(r => r.trim()).filter(Boolean)
+  tell('It is being sent on …')
   const sent = await ask('POST', `${api}/${id}/release`, { recipients, resent_from: resent.value.trim() })
   if (sent?.results) fate(sent)
 }

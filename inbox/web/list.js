@@ -220,6 +220,7 @@ let renewed = 0, seen = 0 // how often a list from the newest on was asked for, 
 export const reload = once(() => inTurn(async () => {
   const wanted = query(), turn = renewed, another = wanted !== listed || turn !== seen
   const held = !another && newer() && rows()[0]
+  if (another) list.ariaBusy = 'true'
   const limit = another ? page : Math.min(Math.max(rows().length, page), 1000)
   const answer = await piece('list' + withQuery({ limit, ...(held && { before: idOf(held) }) }, wanted))
   const fresh = parse(answer.html)
@@ -231,6 +232,7 @@ export const reload = once(() => inTurn(async () => {
   }
   if (query() !== wanted) return
   if (answer.ok && !another && isAsShown(fresh)) { recount(fresh); measure(); return settle() }
+  list.ariaBusy = null
   if (another) list.scrollTop = 0
   put(fresh, held ? before : 0)
   listed = wanted

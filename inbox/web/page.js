@@ -75,8 +75,10 @@ async function rest() {
 // show opens a message, or another pane, beside the list.
 export async function show(url, push = true) {
   const turn = ++opening
+  pane.ariaBusy = 'true'
   const answer = await piece(look(searched(url)).href.replace(/(\?|$)/, '/pane$1')).catch(() => null)
   if (turn !== opening) return
+  pane.ariaBusy = null
   if (!answer) return tell('That did not work: the server does not answer.')
   // Asked once more: the reader may have typed on while the server answered.
   const to = searched(url)
@@ -97,7 +99,7 @@ export async function show(url, push = true) {
   } else if (focused) $(`a[href="${CSS.escape(focused)}"]`, pane)?.focus({ preventScroll: true })
   prepare()
   $('.shown, .source .found', pane)?.scrollIntoView({ block: 'nearest' })
-  $('[autofocus]', pane)?.focus()
+  focusForm()
   localise(pane)
   settle()
   rowOf(openID())?.scrollIntoView({ block: 'nearest' })
@@ -119,6 +121,9 @@ export const drafts = new Map()
 const address = url => searched(url, '').href
 pane.addEventListener('input', ({ target: { form } }) => { if (form?.id === 'compose') drafts.set(form.dataset.draft = address(location), form) })
 
+// The browser's own autofocus would come a frame late, and take the focus from where the reader has put it by then.
+const focusForm = () => $('[data-focus]', pane)?.focus()
+
 // prepare sees to what only the browser can tell: whether the tab is off a narrow screen,
 // and whether it shows PDF.
 function prepare() {
@@ -133,6 +138,7 @@ function prepare() {
 export function home(push = true) {
   opening++
   choices++
+  pane.ariaBusy = null
   const from = openID()
   if (push) history.pushState(null, '', './' + withQuery())
   document.body.dataset.view = 'list'
@@ -285,7 +291,7 @@ function close(menu, inside) {
 document.addEventListener('keydown', event => {
   const menu = event.key === 'Escape' && $('.menu[open]')
   if (menu) { close(menu, true); return }
-  // Who writes gets the keys back by it. A dialog is the browser's to close.
+  // Who writes gets the keys back by it.
   if (event.key === 'Escape' && event.target.matches('.search input, #pane :is(input, textarea)')) { event.target.blur(); return }
   const items = event.key.startsWith('Arrow') && event.target.closest?.('.menu[open]')?.querySelectorAll('div a, div button')
   if (items) {
@@ -384,6 +390,7 @@ document.addEventListener('visibilitychange', () => { if (!document.hidden) relo
 
 begin()
 prepare()
+focusForm()
 dropped()
 places.ontoggle = opened
 addEventListener('resize', prepare) // who turns a phone looks at the same tab
