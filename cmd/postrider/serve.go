@@ -55,6 +55,7 @@ type server struct {
 	inbox   *inbox.Inbox
 	relay   smtp.SendCloser // nil if nothing may leave
 	started time.Time
+	done    func() // frugal's
 }
 
 // A port is one address that is served.
@@ -181,8 +182,8 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err := v.files(); err != nil {
 		return err
 	}
-	// frugal wraps what prints, since both happen once for each message and in the same goroutine.
-	v.inbox = &inbox.Inbox{Hosts: o.webHosts, Root: o.webPath, OnMail: frugal(v.printMail), Logger: v.log}
+	v.done = frugal()
+	v.inbox = &inbox.Inbox{Hosts: o.webHosts, Root: o.webPath, OnMail: v.printMail, Logger: v.log}
 	if o.tries() {
 		v.inbox.Offer = []string{"DSN", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
 	}
@@ -405,8 +406,12 @@ func (v *server) mailServer(p *port, handler smtp.Handler) *smtp.Server {
 // webServer makes the server of the page. There is no time-out for writing as a whole: a large message may go to a slow
 // reader, and streams of events go on for days.
 func (v *server) webServer(requests context.Context, handler http.Handler) *http.Server {
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		defer v.done() // also of what panics
+		handler.ServeHTTP(w, r)
+	}
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: http.HandlerFunc(answer), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return requests },
 		TLSConfig:   tlsOf(v.certificates),
 		ErrorLog:    slog.NewLogLogger(v.log.Handler(), slog.LevelWarn),

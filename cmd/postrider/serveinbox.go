@@ -81,18 +81,16 @@ func (o *inboxOptions) apply(in *inbox.Inbox) (smtp.SendCloser, error) {
 	return relay, nil
 }
 
-// quietAfter is how long no mail has to have come for memory to be given back.
+// quietAfter is how long nothing has to have been done for memory to be given back.
 const quietAfter = 2 * time.Second
 
-// frugal is fn, and gives memory back to the system once messages have stopped coming:
-// reading a burst of them leaves behind about as much as the inbox needs, which the
-// runtime would keep for the next one.
-func frugal(fn func(*inbox.Entry)) func(*inbox.Entry) {
+// frugal returns what is to be called after each message and each request. When it has not
+// been for a while memory is given back to the system: reading a burst of mail, or answering
+// for a page, leaves behind about as much as the inbox needs, which the runtime would keep
+// for the next time.
+func frugal() (done func()) {
 	quiet := time.AfterFunc(quietAfter, debug.FreeOSMemory) // what starting has left, too
-	return func(e *inbox.Entry) {
-		fn(e)
-		quiet.Reset(quietAfter)
-	}
+	return func() { quiet.Reset(quietAfter) }
 }
 
 // spareHeap is memory that a server has and never touches, so that none is taken: the runtime

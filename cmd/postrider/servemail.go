@@ -21,6 +21,7 @@ const maxPrinted = 64 << 10
 // printMail is called for each message after its 250, in order, by the inbox's
 // own goroutine. It is one write, so that lines of others do not come in between.
 func (v *server) printMail(e *inbox.Entry) {
+	defer v.done()
 	// By the time of arrival and not by a mark in the store: a database that is indexed anew must not
 	// print years of mail.
 	if e.Received.Before(v.started) {
