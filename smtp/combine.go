@@ -44,9 +44,8 @@ func resend(ctx context.Context, s Sender, env *Envelope, msg io.WriterTo, resul
 	if index == nil || ctx.Err() != nil {
 		return
 	}
-	some, _ := s.Send(ctx, env.only(index), msg)
-	for n, i := range index {
-		results[i] = some[n]
+	for n, r := range fates(ctx, s, env.only(index), msg) {
+		results[index[n]] = r
 	}
 }
 
@@ -136,7 +135,7 @@ type Retry struct {
 // Send implements Sender. When ctx ends the deferred keep the fate that they had last.
 func (r *Retry) Send(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
 	return prepared(func(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
-		results, err := r.Sender.Send(ctx, env, msg)
+		results, err := outcome(fates(ctx, r.Sender, env, msg))
 		wait := or(r.Wait, time.Second)
 		for range orInt(r.Attempts, 5) - 1 {
 			if err == nil || deferred(results) == nil {
@@ -308,9 +307,8 @@ func Allow(s Sender, allowed func(address string) bool) Sender {
 			}
 		}
 		if index != nil {
-			some, _ := s.Send(ctx, env.only(index), msg)
-			for n, i := range index {
-				results[i] = some[n]
+			for n, r := range fates(ctx, s, env.only(index), msg) {
+				results[index[n]] = r
 			}
 		}
 		return outcome(results)

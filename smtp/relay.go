@@ -56,7 +56,7 @@ func (t *relayed) Data(ctx context.Context, r io.Reader) (string, error) {
 	// The body is read as the Sender writes it, and held by nobody here.
 	id := t.conn.transaction()
 	msg := &incoming{trace: t.conn.Received(id, t.env.To...), body: r}
-	results, err := t.sender.Send(ctx, &t.env, msg)
+	results, err := outcome(fates(ctx, t.sender, &t.env, msg))
 	switch {
 	case err == nil:
 		if results[0].ID != "" {

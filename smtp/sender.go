@@ -61,6 +61,17 @@ func failAll(env *Envelope, host string, err error) ([]Result, error) {
 	return results, &SendError{results}
 }
 
+// fates sends by s and returns a result for each recipient. A Sender that somebody has
+// made of three lines may return an error alone, or one beside results that are none:
+// then nobody is known to have the message, and to take it for sent would lose it.
+func fates(ctx context.Context, s Sender, env *Envelope, msg io.WriterTo) []Result {
+	results, err := s.Send(ctx, env, msg)
+	if _, told := outcome(results); len(results) != len(env.To) || err != nil && told == nil {
+		results, _ = failAll(env, "", err)
+	}
+	return results
+}
+
 // outcome returns results as Send does: with an error unless all is well.
 func outcome(results []Result) ([]Result, error) {
 	for i := range results {

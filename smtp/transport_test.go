@@ -188,6 +188,48 @@ func TestRelay(t *testing.T) {
 	}
 }
 
+// A Sender that tells less than it should loses no message: what is not known to be sent was not.
+func TestSilentSender(t *testing.T) {
+	env := smtp.NewEnvelope("a@example.com", "b@example.net", "c@example.net")
+	for name, c := range map[string]struct {
+		results []smtp.Result
+		err     error
+		want    string
+	}{
+		"an error alone":           {nil, errors.New("oops"), "451"},
+		"a refusal alone":          {nil, smtp.Errorf(550, "5.1.1", "never"), "550"},
+		"an error beside no fates": {make([]smtp.Result, 2), errors.New("oops"), "451"},
+		"too few":                  {make([]smtp.Result, 1), errors.New("oops"), "451"},
+		"nothing":                  {nil, nil, "250"},
+	} {
+		s := smtp.SenderFunc(func(_ context.Context, _ *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
+			msg.WriteTo(io.Discard)
+			return c.results, c.err
+		})
+		for _, lmtp := range []bool{false, true} {
+			d := dialer()
+			d.LMTP = lmtp
+			addr := serve(t, &smtp.Server{Handler: smtp.Relay(s)}, smtp.Policy{LMTP: lmtp})
+			results, _ := dial(t, d, addr).Send(t.Context(), env, text("x\r\n"))
+			for _, r := range results {
+				if got := fmt.Sprint(r.Reply.Code); got != c.want {
+					t.Errorf("%s, LMTP %v: %s got %s, want %s", name, lmtp, r.Rcpt, got, c.want)
+				}
+			}
+		}
+		for how, by := range map[string]smtp.Sender{
+			"Failover": smtp.Failover(s), "Retry": &smtp.Retry{Sender: s, Attempts: 1}, "Allow": smtp.Allow(s, func(string) bool { return true }),
+		} {
+			results, err := by.Send(t.Context(), env, text("x\r\n"))
+			for _, r := range results {
+				if len(results) != 2 || (err == nil) != (c.want == "250") || c.err != nil && !errors.Is(r.Err, c.err) {
+					t.Errorf("%s by %s: got %+v, %v", name, how, results, err)
+				}
+			}
+		}
+	}
+}
+
 // A recorder is a Sender that keeps the last message and gives the fates it was
 // told to.
 type recorder struct {
