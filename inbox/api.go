@@ -397,10 +397,17 @@ func decode(w http.ResponseWriter, r *http.Request, v any, what string) error {
 		}
 		err = cmp.Or(err, errors.New("something follows it"))
 	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+	if unread(err) {
 		return err
 	}
 	return refuse(http.StatusBadRequest, "the body is JSON with %s: %s", what, jsonProblem(err))
+}
+
+// unread tells the error of a body that did not come whole from one of what it says.
+func unread(err error) bool {
+	_, long := errors.AsType[*http.MaxBytesError](err)
+	_, slow := errors.AsType[*refusal](err)
+	return long || slow
 }
 
 // jsonProblem says what is wrong with JSON in words that are not Go's.

@@ -1,10 +1,14 @@
 package inbox
 
 import (
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"time"
 )
 
 // The web side: who may ask, and by which name.
@@ -112,8 +116,34 @@ func (in *Inbox) guard(next http.Handler) http.Handler {
 				". If it should be, start it with --web-host and that name.")
 			return
 		}
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = &body{r.Body, http.NewResponseController(w)}
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// readWindow is what a client may take to send some more of a body.
+const readWindow = time.Minute
+
+// A body is a request's, which is given up when nothing more of it comes: the time of
+// the whole is the client's, who may have much to send and a slow line.
+type body struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+// Read implements io.Reader. A stall is told as what it is, and not as a fault of ours.
+func (b *body) Read(p []byte) (int, error) {
+	// Not every ResponseWriter has deadlines; one that has none has other bounds. At the end
+	// of the body the server forgets the deadline: what comes then is an answer, which may
+	// take its time.
+	_ = b.control.SetReadDeadline(time.Now().Add(readWindow))
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = refuse(http.StatusRequestTimeout, "nothing more of the request came for %v", readWindow)
+	}
+	return n, err
 }
 
 // ours tells whether a Host header names this server: a loopback address, a

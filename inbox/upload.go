@@ -161,7 +161,7 @@ func (u *upload) raw(body io.Reader) error {
 func (u *upload) json(ctx context.Context, in *Inbox, body io.Reader) error {
 	j, err := mailjson.Read(body)
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		if unread(err) {
 			return err
 		}
 		return refuse(http.StatusBadRequest, "the body is the JSON of a message: %s", jsonProblem(err))

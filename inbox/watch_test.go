@@ -3,7 +3,10 @@ package inbox_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"slices"
@@ -87,6 +90,82 @@ func TestStreamsAreBounded(t *testing.T) {
 		db.Close()
 	})
 }
+
+// A body of which nothing more comes is given up; one that comes slowly is not, nor is an
+// answer that takes longer than that.
+func TestSlowBodies(t *testing.T) {
+	for _, c := range []struct{ method, path, media, before, after, want string }{
+		{"POST", "messages", "message/rfc822", "Subject: x\r\n", "", " 408 "}, {"POST", "messages", "application/json", `{"from":`, "", " 408 "},
+		{"PATCH", "messages?all=true", "", `{"unread":`, "", " 408 "}, {"PATCH", "messages?all=true", "", `{"unread":`, "true}", " 200 "},
+		{"POST", "send", "message/rfc822", "To: b@example.com\r\n", "\r\n", " 200 "},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			db, err := sqlite.Open(t.Context(), t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := &inbox.Inbox{Store: db.Inbox(), Relay: unhurried{}, Logger: slog.New(slog.DiscardHandler)}
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			ours, theirs := net.Pipe()
+			server := &http.Server{Handler: in}
+			running.Go(func() { server.Serve(&once{conn: theirs, done: ctx.Done()}) })
+			length := len(c.before) + len(c.after)
+			if c.after == "" {
+				length++
+			}
+			fmt.Fprintf(ours, "%s %s%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", c.method, api, c.path, c.media, length)
+			for _, octet := range []byte(c.before + c.after) {
+				time.Sleep(50 * time.Second)
+				if _, err := ours.Write([]byte{octet}); err != nil {
+					t.Fatalf("%s %s: %v", c.method, c.path, err)
+				}
+			}
+			got, last := make([]byte, 100), time.Now()
+			if n, err := ours.Read(got); err != nil || !strings.Contains(string(got[:n]), c.want) {
+				t.Errorf("%s %s: %q, %v; want %s", c.method, c.path, got[:n], err, c.want)
+			}
+			if took := time.Since(last); c.want == " 408 " && took != time.Minute {
+				t.Errorf("%s %s: given up after %v, want a minute", c.method, c.path, took)
+			}
+			ours.Close()
+			cancel()
+			server.Close()
+			running.Wait()
+			db.Close()
+		})
+	}
+}
+
+// An unhurried relay takes longer than a body may stall.
+type unhurried struct{}
+
+func (unhurried) Send(ctx context.Context, env *smtp.Envelope, _ io.WriterTo) ([]smtp.Result, error) {
+	select {
+	case <-time.After(5 * time.Minute):
+		return []smtp.Result{{Rcpt: env.To[0].Address}}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// A once listens for one connection.
+type once struct {
+	conn net.Conn
+	done <-chan struct{}
+}
+
+func (l *once) Accept() (net.Conn, error) {
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	<-l.done
+	return nil, net.ErrClosed
+}
+
+func (l *once) Close() error   { return nil }
+func (l *once) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
 // A message that is deleted between being found and being read is no end of the wait.
 func TestWaitPastDeleted(t *testing.T) {
