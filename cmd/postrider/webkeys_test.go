@@ -36,6 +36,8 @@ func testShortcuts(t *testing.T, w *web) {
 		{",", `document.querySelector("#settings").open`}, {kb.Escape, `!document.querySelector("#settings").open`},
 		{"t", `document.querySelector("#tagging").open`}, {kb.Escape, `!document.querySelector("#tagging").open`},
 		{"x", picked("1")}, {"*", picked("3")}, {kb.Escape, picked("0")},
+		{"x", picked("1")}, {"G", `document.activeElement === ` + nth("3", ".querySelector('a')")}, {"X", picked("3")}, {kb.Escape, picked("0")},
+		{"g", `document.activeElement === ` + nth("1", ".querySelector('a')")},
 		{"#", `document.querySelectorAll(".rows li").length === 2`}, {"z", `document.querySelectorAll(".rows li").length === 3`},
 		// A form has the keys until Esc.
 		{"r", form("Reply", "text")}, {kb.Escape, body}, {"u", `!document.querySelector("#compose")`},

@@ -51,6 +51,16 @@ func testPick(t *testing.T, w *web) {
 	w.press(t, "x")
 	until(t, w.ctx, `document.querySelectorAll(".rows .picked").length === 2`)
 	w.look(t, "picked")
+	// From there to here, by Shift and a click.
+	at := eval[[]float64](t, w.ctx, `(r => [r.x + r.width / 2, r.y + r.height / 2])(document.querySelector(".rows li:nth-child(5) .pick").getBoundingClientRect())`)
+	do(t, w.ctx, chromedp.MouseClickXY(at[0], at[1], chromedp.ButtonModifiers(chromedp.ModifierShift)))
+	until(t, w.ctx, `document.querySelectorAll(".rows .picked").length === 5`)
+	w.press(t, kb.Escape)
+	w.press(t, "g")
+	w.press(t, "x")
+	w.press(t, "j")
+	w.press(t, "x")
+	until(t, w.ctx, `document.querySelectorAll(".rows .picked").length === 2`)
 
 	w.press(t, "I")
 	until(t, w.ctx, `document.querySelectorAll(".rows .unread").length === 4`)

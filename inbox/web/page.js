@@ -241,6 +241,7 @@ let lastPick
 // What was picked before stays: a range is added to it, as everywhere.
 function pickTo(id) {
   const ids = rows().map(row => row.dataset.id)
+  if (!ids.includes(id)) return
   const [a, b] = [ids.indexOf(lastPick), ids.indexOf(id)].sort((x, y) => x - y)
   for (const each of a < 0 ? [id] : ids.slice(a, b + 1)) picked.add(each)
   settle()
@@ -274,7 +275,7 @@ const keys = {
   j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
   g: () => end(false), Home: () => end(false), G: () => end(true), End: () => end(true),
   o: () => { const link = (rowOf(here()) ?? rows()[0])?.querySelector('a'); if (link) show(link.href) },
-  u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, '*': acts.all, Escape: acts.clear,
+  u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, X: () => pickTo(here()), '*': acts.all, Escape: acts.clear,
   U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
   '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() }, '?': acts.keys,
   A: readAll, m: () => { places.open = true }, ',': acts.settings,
