@@ -136,7 +136,7 @@ func (in *Inbox) updateFound(ctx context.Context, query Expr, c Change) (updated
 	// mail that comes in meanwhile waits for no more than one of them.
 	for q := (Query{Match: query, Limit: MaxLimit}); ; {
 		page, err := in.Store.List(ctx, q)
-		if err != nil || len(page.Entries) == 0 {
+		if err != nil {
 			return updated, err
 		}
 		ids := page.ids()

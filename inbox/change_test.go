@@ -1,13 +1,16 @@
 package inbox_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/postrider/postrider/inbox"
@@ -112,6 +115,72 @@ func TestChangeMany(t *testing.T) {
 		want[failure](r, 400, "PATCH", api+"messages"+params, `{"unread":false}`)
 	}
 	want[failure](r, 400, "PATCH", api+"messages?all=true", `{"untag":[""]}`)
+}
+
+// A store that fails half-way ends a change or a deletion there: what was done is told to
+// listeners, and nothing is tried further on.
+func TestChangeBreaksOff(t *testing.T) {
+	for _, c := range []struct {
+		fails, method, path, body string
+		unread, left              int
+	}{
+		{"list", "PATCH", "messages?all=true", `{"unread":false}`, 3, 4}, {"update", "PATCH", "messages?all=true", `{"unread":false}`, 3, 4},
+		{"list", "DELETE", "messages?query=is:unread", "", 3, 3}, {"delete", "DELETE", "messages?query=is:unread", "", 3, 3},
+	} {
+		r := start(t, func(in *inbox.Inbox) { in.Store = &breaking{Store: in.Store, what: c.fails} })
+		for range 4 {
+			r.mustDeliver("Subject: x\r\n\r\n")
+		}
+		next := r.stream()
+		r.Store.(*breaking).on.Store(true)
+		want[failure](r, 500, c.method, api+c.path, c.body)
+		if s, err := r.Store.Stats(t.Context()); err != nil || s.Unread != c.unread || s.Messages != c.left {
+			t.Errorf("%s %s with a second %s that fails: %d of %d are unread (%v), want %d of %d", c.method, c.path, c.fails, s.Unread, s.Messages, err, c.unread, c.left)
+		}
+		if kind, _ := next(); kind != "reset" {
+			t.Errorf("%s %s with a second %s that fails: event %q, want reset", c.method, c.path, c.fails, kind)
+		}
+	}
+}
+
+// A breaking store gives pages of one message once it is on, and fails the second time
+// that it is asked for something.
+type breaking struct {
+	inbox.Store
+	on    atomic.Bool
+	what  string
+	asked atomic.Int64
+}
+
+func (s *breaking) broken(what string) error {
+	if s.on.Load() && s.what == what && s.asked.Add(1) == 2 {
+		return errors.New("store: i/o error")
+	}
+	return nil
+}
+
+func (s *breaking) List(ctx context.Context, q inbox.Query) (*inbox.Page, error) {
+	if err := s.broken("list"); err != nil {
+		return nil, err
+	}
+	if s.on.Load() {
+		q.Limit = 1
+	}
+	return s.Store.List(ctx, q)
+}
+
+func (s *breaking) Update(ctx context.Context, c inbox.Change, ids ...string) (int, error) {
+	if err := s.broken("update"); err != nil {
+		return 0, err
+	}
+	return s.Store.Update(ctx, c, ids...)
+}
+
+func (s *breaking) Delete(ctx context.Context, ids ...string) (int, error) {
+	if err := s.broken("delete"); err != nil {
+		return 0, err
+	}
+	return s.Store.Delete(ctx, ids...)
 }
 
 // More than a page is changed too, each message once, and what a query finds is told by

@@ -104,8 +104,9 @@ func (f *Fault) word(word string) (err error) {
 	name, value, assigned := strings.Cut(word, "=")
 	switch percent, ok := strings.CutSuffix(word, "%"); {
 	case ok:
-		n, err := strconv.ParseFloat(percent, 64)
-		if err != nil || !(n > 0 && n <= 100) { // so that NaN is out too
+		// What is no number is 0; NaN is neither more nor less than anything.
+		n, _ := strconv.ParseFloat(percent, 64)
+		if !(n > 0 && n <= 100) {
 			return fmt.Errorf("inbox: fault: %s: a probability is from 0%% to 100%%", word)
 		}
 		f.Probability = n / 100
@@ -115,7 +116,7 @@ func (f *Fault) word(word string) (err error) {
 		f.Delay, err = time.ParseDuration(value)
 	case assigned && name == "greylist":
 		// None would be a rule without a greylist, which refuses for good.
-		if f.Greylist, err = time.ParseDuration(value); err == nil && f.Greylist == 0 {
+		if f.Greylist, err = time.ParseDuration(value); err == nil && f.Greylist <= 0 {
 			return fmt.Errorf("inbox: fault: %s: let some time pass, if only 1ms", word)
 		}
 	case assigned && name == "limit":

@@ -105,9 +105,11 @@ func (f *Fault) happen(ctx context.Context, c *smtp.Conn) error {
 	// A session that is closed under the server ends as if the network had failed, which
 	// is what the client has to cope with. Without one, as in a test of a handler, it is
 	// told as a refusal.
-	case f.Disconnect && c != nil:
-		c.Close()
+	case f.Disconnect:
 		e.Code = 421 // heard by nobody, and ends the session
+		if c != nil {
+			c.Close()
+		}
 	case !f.refuses():
 		return nil
 	}
@@ -131,7 +133,7 @@ func (s *faultSet) find(o occasion) *Fault {
 			continue
 		}
 		// Counted only here, so that a limit is on what the rest of the rule applies to.
-		if f.Limit > 0 && f.within() || f.Greylist > 0 && f.known(strings.ToLower(addressOf(o.conn)+" "+o.sender+" "+strings.Join(o.subjects, " "))) {
+		if f.within() || f.Greylist > 0 && f.known(strings.ToLower(addressOf(o.conn)+" "+o.sender+" "+strings.Join(o.subjects, " "))) {
 			continue
 		}
 		s.happened.Add(1)

@@ -154,6 +154,9 @@ func TestFaultsJSON(t *testing.T) {
 	if len(f.Faults) != 2 || f.Faults[0]["rule"] != "RCPT *@a 50% delay=2s 451 4.1.1 x" || f.Faults[1]["disconnect"] != true {
 		t.Errorf("set: %v", f)
 	}
+	if first, second := f.Faults[0], f.Faults[1]; first["delay"] != "2s" || first["per"] != nil || second["delay"] != nil || len(second) != 3 {
+		t.Errorf("in pieces they are %v and %v", first, second)
+	}
 	got := r.ask("GET", api+"faults", "").body
 	if again := r.ask("PUT", api+"faults", got); again.StatusCode != 200 || again.body != got {
 		t.Errorf("put back: %s %s, want %s", again.Status, again.body, got)

@@ -67,6 +67,7 @@ func TestParameters(t *testing.T) {
 	id := r.mustDeliver("Subject: x\r\n\r\n")
 	for _, c := range []struct{ method, path, text string }{
 		{"GET", "messages?search=x", "query, limit, before, after, order"}, {"GET", "messages/wait?q=x", "query, after, timeout"}, {"DELETE", "messages?all=true&quer=x", "query, all"},
+		{"DELETE", "messages?query=froom:x", `no field "froom"`}, {"PATCH", "messages?query=(x", "character 1"},
 		{"GET", "messages?query=x&query=y", "2 times"}, {"DELETE", "messages?query=x&query=y", "2 times"}, {"PATCH", "messages?all=true&all=false", "2 times"},
 		{"GET", "messages/" + id + "?x", "none"}, {"GET", "messages?query=100%", "cannot be read"}, {"GET", "messages/wait?query=x;timeout=1s", "cannot be read"},
 	} {
