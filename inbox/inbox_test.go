@@ -104,11 +104,16 @@ func TestWaitForIndex(t *testing.T) {
 	}
 	defer db.Close()
 	in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.DiscardHandler)}
-	post := httptest.NewRequest("POST", "http://localhost"+api+"messages", strings.NewReader("Subject: awaited\r\n\r\nHello.\r\n"))
-	post.Header.Set("Content-Type", "message/rfc822")
-	posted := httptest.NewRecorder()
-	if in.ServeHTTP(posted, post); posted.Code/100 != 2 {
-		t.Fatalf("POST: %d %s", posted.Code, posted.Body)
+	post := func(subject string) (moment string) {
+		r, w := httptest.NewRequest("POST", "http://localhost"+api+"messages", strings.NewReader("Subject: "+subject+"\r\n\r\n")), httptest.NewRecorder()
+		r.Header.Set("Content-Type", "message/rfc822")
+		if in.ServeHTTP(w, r); w.Code != 201 {
+			t.Fatalf("POST: %d %s", w.Code, w.Body)
+		}
+		return w.Header().Get("Location")[:len(api+"messages/")+10] // the time in its id
+	}
+	// Others come after it, of which it is not the newest.
+	for awaited := post("awaited"); post("another") == awaited; {
 	}
 	answered := make(chan *httptest.ResponseRecorder)
 	go func() {

@@ -31,8 +31,8 @@ func (in *Inbox) prune(ctx context.Context) error {
 	}
 	for {
 		ids, err := in.overdue(ctx)
-		if err != nil || len(ids) == 0 {
-			return err
+		if len(ids) == 0 {
+			return err // there are none with an error
 		}
 		n, err := in.Store.Delete(ctx, ids...)
 		if n > 0 {
