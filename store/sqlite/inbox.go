@@ -84,7 +84,7 @@ func (s *inboxStore) Add(ctx context.Context, a *inbox.Arrival, msg io.Reader) (
 }
 
 // openBody asks where the body of a message is, and for it if it is in the database.
-const openBody = "SELECT file, iif(file='', data, NULL), begins FROM message LEFT JOIN body USING (key) WHERE key=?"
+const openBody = "SELECT file, size, iif(file='', data, NULL), begins FROM message LEFT JOIN body USING (key) WHERE key=?"
 
 // Open implements inbox.Store. A body that was in the database is a copy, and a
 // file that is open outlives its name: both can be read on after a Delete. QUIRK:
@@ -96,8 +96,9 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 	}
 	var file string
 	var data []byte
+	var size int64
 	var begins sql.NullInt64
-	err = s.body.QueryRowContext(ctx, key).Scan(&file, &data, &begins)
+	err = s.body.QueryRowContext(ctx, key).Scan(&file, &size, &data, &begins)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, inbox.ErrNotFound
 	}
@@ -110,7 +111,7 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 		return nil, s.wrap(err)
 	}
 	// The row was there a moment ago; its file goes after it, never before.
-	b, err := s.spool.open(file)
+	b, err := s.spool.open(file, size)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Deleted between the two, or lost: only the row knows.
 		if _, gone := s.Entry(ctx, id); gone != nil {

@@ -91,3 +91,23 @@ func TestPackSession(t *testing.T) {
 		t.Errorf("%d octets are packed to %d, want less than half", len(session), n)
 	}
 }
+
+// A session packs what is long, and leaves to the writer what is short.
+func TestWhoPacks(t *testing.T) {
+	p, err := newPacker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	s := newSpool(t.TempDir())
+	for _, size := range []int{0, packSmall - 1, packSmall, packSmall + 1} {
+		b, err := s.receive("", bytes.NewReader(make([]byte, size)), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.pack(b, p); b.packed != (size >= packSmall) {
+			t.Errorf("%d octets: packed is %v", size, b.packed)
+		}
+		s.release(b)
+	}
+}

@@ -238,18 +238,10 @@ func (s *spool) files() (map[string]bool, error) {
 	return names, nil
 }
 
-// open returns the bytes of the message that is in a file. A file is written once
-// and never changed, so that its size now is its size for good.
-func (s *spool) open(name string) (*fileBody, error) {
+// open returns the bytes of the message of a size that is in a file.
+func (s *spool) open(name string, size int64) (*fileBody, error) {
 	f, err := os.Open(filepath.Join(s.dir, name))
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &fileBody{f, info.Size()}, nil
+	return &fileBody{f, size}, err
 }
 
 // A fileBody is an inbox.Body over a file.
