@@ -160,7 +160,7 @@ func (l *look) some(words expression, some *roaring.Bitmap, oldest bool, n int) 
 		if some.Contains(p) {
 			n--
 		}
-		return n > 0
+		return n != 0
 	})
 	if err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func (l *look) ask(words expression, first, last place, oldest bool, more func(p
 	// What the words of a shard are must not change before it is asked for them.
 	err := l.db().moment(l.ctx, func(c *conn) error {
 		words, err := l.words(c, words)
-		if err != nil || words.isNothing() {
+		if err != nil {
 			return err
 		}
 		t, order := l.table(), " DESC"
@@ -205,8 +205,6 @@ func (l *look) ask(words expression, first, last place, oldest bool, more func(p
 	if err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
-	if !oldest {
-		slices.Reverse(list) // a set is made faster of what ascends
-	}
+	slices.Sort(list) // a set is made faster of what ascends
 	return roaring.BitmapOf(list...), nil
 }

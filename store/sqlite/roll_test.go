@@ -165,6 +165,72 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// What is common is asked for no further than the first of it, what is rare in each shard
+// as a whole, which is kept of those that are full, unless it is of a small part of one.
+func TestWhichAnswersAreKept(t *testing.T) {
+	d, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.SetShardSize(8)
+	var ids []string
+	for i := range 20 {
+		words := "common"
+		if i%3 == 0 {
+			words += " third"
+		}
+		ids = append(ids, d.id(keepWords(t, d, words)))
+	}
+	tag := func(name string, of ...string) {
+		if _, err := d.Inbox().Update(t.Context(), inbox.Change{Tag: []string{name}}, of...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tag("near", ids[4], ids[5])
+	tag("far", ids[4], ids[6])
+	tag("old", ids[:13]...)
+	tag("most", ids[:19]...)
+	tag("gaps", ids[8], ids[9], ids[10], ids[12], ids[15])
+	tag("half", ids[8], ids[9], ids[10], ids[15])
+	for _, c := range []struct {
+		query  string
+		before int // the message that is not looked at any more
+		n      int
+		want   []int
+		kept   int
+	}{
+		{"common", 20, 6, []int{19, 18, 17, 16, 15, 14}, 0},
+		{"tag:most common", 20, 1, []int{18}, 0},
+		{"tag:half common", 16, 9, []int{15, 10, 9, 8}, 1},
+		{"tag:gaps common", 16, 2, []int{15, 12}, 0},
+		{"third", 20, 3, []int{18, 15, 12}, 0},
+		{"nothing", 20, 3, nil, 2},
+		{"tag:near common", 20, 3, []int{5, 4}, 0},
+		{"tag:far common", 20, 3, []int{6, 4}, 1},
+		{"common (tag:far OR third)", 20, 2, []int{18, 15}, 4},
+	} {
+		d.search.answers.forget()
+		e, err := inbox.ParseQuery(c.query, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := (*inboxStore)(d)
+		in := span{}
+		if c.before < len(ids) {
+			in.to, _ = d.key(ids[c.before])
+		}
+		keys, err := s.keys(t.Context(), s.find(e), in, c.n)
+		var got []int
+		for _, key := range keys {
+			got = append(got, slices.Index(ids, d.id(key)))
+		}
+		if kept := len(d.search.answers.newest); err != nil || !slices.Equal(got, c.want) || kept != c.kept {
+			t.Errorf("%s finds %v (%v), %d answers are kept; want %v and %d", c.query, got, err, kept, c.want, c.kept)
+		}
+	}
+}
+
 // Tags are counted as they stand.
 func TestTagsCounted(t *testing.T) {
 	d, err := Open(context.Background(), t.TempDir())
