@@ -229,9 +229,7 @@ func (r *roll) here(in span) *roaring.Bitmap {
 		to = r.from(in.to)
 	}
 	s := roaring.New()
-	if from < to {
-		s.AddRange(uint64(from), uint64(to))
-	}
+	s.AddRange(uint64(from), uint64(to)) // none if they are the wrong way round
 	s.And(r.sets[hereSet])
 	return s
 }
