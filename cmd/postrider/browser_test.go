@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/postrider/postrider/internal/peers"
 )
@@ -113,10 +116,22 @@ func (w *web) click(t *testing.T, selector string) {
 	do(t, w.ctx, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// press types a key.
-func (w *web) press(t *testing.T, key string) {
+// press types keys. A letter goes with its key, as from a keyboard, and not behind it:
+// a field that the key leads to does not get it.
+func (w *web) press(t *testing.T, keys string) {
 	t.Helper()
-	do(t, w.ctx, chromedp.KeyEvent(key))
+	for _, r := range keys {
+		events := kb.Encode(r)
+		if len(events) == 3 { // down, the letter, up
+			events[0].Text, events[0].UnmodifiedText = events[1].Text, events[1].UnmodifiedText
+			events = slices.Delete(events, 1, 2)
+		}
+		for _, e := range events {
+			if _, err := chromedp.Call(w.ctx, input.DispatchKeyEvent, *e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // title waits until the message with that subject is shown.

@@ -231,7 +231,7 @@ export const reload = once(() => inTurn(async () => {
     if (row) $('.rows', fresh).prepend(row)
   }
   if (query() !== wanted) return
-  if (answer.ok && !another && isAsShown(fresh)) { recount(fresh); measure(); return settle() }
+  if (answer.ok && !another && redrawn(fresh)) { recount(fresh); measure(); return }
   list.ariaBusy = null
   if (another) list.scrollTop = 0
   put(fresh, held ? before : 0)
@@ -276,12 +276,21 @@ export const arrived = once(() => inTurn(async () => {
   })
 }))
 
-// isAsShown tells whether a fresh list has just the rows that are there. They stay then: one that is being clicked on must
-// not go away under the pointer.
+// redrawn tells whether a fresh list has the messages that are there. Only rows that have changed are drawn anew then: one
+// that is being clicked on must not go away under the pointer.
 const raw = new WeakMap() // rows as the server wrote them
-function isAsShown(fresh) {
+function redrawn(fresh) {
   const now = rows(), then = [...fresh.querySelectorAll('li[data-id]')]
-  return now.length > 0 && now.length === then.length && now.every((row, i) => raw.get(row) === then[i].outerHTML) && !older() === !older(fresh)
+  if (!now.length || now.length !== then.length || now.some((row, i) => row.id !== then[i].id) || !older() !== !older(fresh)) return false
+  now.forEach((row, i) => { if (raw.get(row) !== then[i].outerHTML) redraw(row, then[i]) })
+  adopt(list)
+  return true
+}
+
+function redraw(row, fresh) {
+  const focus = document.activeElement, focused = row.contains(focus)
+  row.replaceWith(fresh)
+  if (focused) refocus(fresh, focus)
 }
 
 // adopt makes rows that came from the server part of the page.
@@ -299,11 +308,9 @@ function adopt(root) {
 export const changed = id => inTurn(async () => {
   counted() // whether its row is here or not
   const answer = rowOf(id) && await piece(`messages/${id}/row${ofWindow()}`)
-  const fresh = answer?.ok && $('li', parse(answer.html)), row = rowOf(id), focus = document.activeElement
+  const fresh = answer?.ok && $('li', parse(answer.html)), row = rowOf(id)
   if (!fresh || !row) return
-  const focused = row.contains(focus)
-  row.replaceWith(fresh)
-  if (focused) refocus(fresh, focus)
+  redraw(row, fresh)
   adopt(list)
 }).catch(() => {}) // the server is away
 

@@ -115,13 +115,12 @@ function searched(url, words = query()) {
   return to
 }
 
-// What is being written stays as it is when something else is looked at, until it is sent or cancelled: the forms by where
-// they are.
+// What is being written, by where its form is: it comes back there until it is sent or cancelled.
 export const drafts = new Map()
 const address = url => searched(url, '').href
 pane.addEventListener('input', ({ target: { form } }) => { if (form?.id === 'compose') drafts.set(form.dataset.draft = address(location), form) })
 
-// The browser's own autofocus would come a frame late, and take the focus from where the reader has put it by then.
+// The browser's own autofocus comes a frame late: the reader may be elsewhere.
 const focusForm = () => $('[data-focus]', pane)?.focus()
 
 // prepare sees to what only the browser can tell: whether the tab is off a narrow screen,
