@@ -84,7 +84,7 @@ func TestParameters(t *testing.T) {
 	}
 	// What is wrong with a body is said in its own words.
 	for body, text := range map[string]string{
-		``: "it is empty", `{"unred":true}`: `unknown field "unred"`, `{"unread":1}`: "unread cannot be a number", `[]`: "it cannot be an array", `{"unread":true} x`: "invalid character", `{"unread":true}{}`: "something follows it",
+		``: "it is empty", `{"unred":true}`: `unknown field "unred"`, `{"unread":1}`: "unread cannot be a number", `[]`: "it cannot be an array", `{"unread":{}}`: "unread cannot be an object", `{"unread":true} x`: "invalid character", `{"unread":true}{}`: "something follows it",
 	} {
 		if f := want[failure](r, 400, "PATCH", api+"messages/"+id, body); !strings.Contains(f.Error, text) {
 			t.Errorf("PATCH with %s: %q, want %q in it", body, f.Error, text)

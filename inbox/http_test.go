@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/postrider/postrider/inbox"
 	"github.com/postrider/postrider/internal/growth"
 	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/store/sqlite"
 )
 
 // A reply is what the web side answered.
@@ -79,6 +81,7 @@ func want[T any](r *running, status int, method, path, body string, headers ...s
 type list struct {
 	Messages []struct {
 		ID, Subject, Sender, Received string
+		Date                          string
 		Inbox                         string
 		Recipients, Tags              []string
 		From, To                      []struct{ Name, Address string }
@@ -103,6 +106,14 @@ func TestList(t *testing.T) {
 		ids = append(ids, r.mustDeliver(fmt.Sprintf("From: Ann <ann@example.com>\r\nTo: bob@example.net\r\nSubject: number %d\r\n\r\nHello", i)+"\r\n"))
 	}
 	// Who has heard 250 finds the message, with its summary, at once.
+	if l := want[list](r, 200, "GET", api+"messages?limit=1", ""); len(l.Messages) != 1 || l.Messages[0].Date != "" {
+		t.Errorf("one message is %+v", l)
+	}
+	dated := want[struct{ ID string }](r, 201, "POST", api+"messages", "Date: Tue, 3 Feb 2026 04:05:06 -0500\r\n\r\n", "Content-Type", "message/rfc822").ID
+	if l := want[list](r, 200, "GET", api+"messages?limit=1", ""); l.Messages[0].Date != "2026-02-03T04:05:06-05:00" {
+		t.Errorf("with a date it is %+v", l)
+	}
+	want[struct{}](r, 200, "DELETE", api+"messages/"+dated, "")
 	l := want[list](r, 200, "GET", api+"messages?limit=2", "")
 	if len(l.Messages) != 2 || l.Messages[0].ID != ids[4] || l.Total != 5 || l.Next != ids[3] {
 		t.Fatalf("list is %+v", l)
@@ -147,6 +158,33 @@ func TestFindHTML(t *testing.T) {
 	for query, want_ := range map[string]int{"farbehind": 1, "body:farbehind": 1, "hidden": 0, "styled": 0} {
 		if l := want[list](r, 200, "GET", api+"messages?query="+query, ""); l.Total != want_ {
 			t.Errorf("%s finds %d, want %d", query, l.Total, want_)
+		}
+	}
+}
+
+// Behind a burst of mail a list reads by itself what it shows first, and lists the others
+// as they are: a page of a thousand is not to wait for a thousand messages.
+func TestListBehindIndex(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.DiscardHandler)}
+	for range 103 {
+		if _, err := in.Store.Add(t.Context(), new(inbox.Arrival), strings.NewReader("Subject: unread\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := httptest.NewRecorder()
+	in.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost"+api+"messages?limit=103", nil))
+	var l list
+	if err := json.Unmarshal(w.Body.Bytes(), &l); err != nil || len(l.Messages) != 103 {
+		t.Fatalf("%d messages, %v: %s", len(l.Messages), err, w.Body)
+	}
+	for i, m := range l.Messages {
+		if read := m.Subject == "unread"; read != (i < 100) {
+			t.Errorf("message %d has the subject %q", i, m.Subject)
 		}
 	}
 }

@@ -58,6 +58,9 @@ func TestRelease(t *testing.T) {
 	if err != nil || e.Envelope.From != "x@example.com" || e.Envelope.Options.Body != smtp.Body8BitMIME {
 		t.Errorf("its envelope is %+v, %v", e, err)
 	}
+	if text := r.ask("GET", "/metrics", "").body; !strings.Contains(text, "\npostrider_released_recipients_total 4\n") || !strings.Contains(text, "\npostrider_released_recipients_accepted_total 2\n") {
+		t.Errorf("of four recipients two have accepted; the figures are\n%s", text)
+	}
 	want[failure](r, 404, "POST", api+"messages/none/release", "")
 	want[failure](r, 400, "POST", api+"messages/"+id+"/release", `{"to":["x@example.com"]}`)
 	if a := r.ask("GET", api+"messages/"+id+"/release", ""); a.StatusCode == 200 {
@@ -143,7 +146,7 @@ func TestLogFollows(t *testing.T) {
 func TestInjectDelivered(t *testing.T) {
 	r := start(t, nil)
 	for _, c := range []struct{ head, sender, recipients string }{
-		{"Return-Path: <bounces@example.com>\r\nDelivered-To: carol@example.net\r\nDelivered-To: dan@example.net\r\nX-Original-To: all@example.net\r\n", "bounces@example.com", "carol@example.net dan@example.net"},
+		{"Return-Path: <bounces@example.com>\r\nDelivered-To: carol@example.net\r\nDelivered-To: dan@example.net\r\nDelivered-To: carol@example.net\r\nX-Original-To: all@example.net\r\n", "bounces@example.com", "carol@example.net dan@example.net"},
 		{"Return-Path: <>\r\nX-Original-To: all@example.net\r\n", "", "all@example.net"},
 		{"Return-Path: <a@example.com>\r\nReturn-Path: <old@example.com>\r\n", "a@example.com", "bob@example.net"},
 		{"Return-Path: no address\r\nDelivered-To: neither, this\r\n", "ann@example.com", "bob@example.net"},

@@ -23,7 +23,7 @@ func TestReceivedOf(t *testing.T) {
 		{"message", "Subject: nothing\r\n", ""},
 		{"2026-11-24T23:59:59+01:00", received, "2026-11-24T22:59:59Z"},
 		{"2026-11-25T12:00:01Z", "", "error"},
-		{"1969-01-01T00:00:00Z", "", "error"},
+		{"1969-01-01T00:00:00Z", "", "error"}, {"1970-01-01T00:00:00Z", "", "1970-01-01T00:00:00Z"}, {"message", "Date: Thu, 1 Jan 1970 00:00:00 +0000\r\n", "1970-01-01T00:00:00Z"},
 		{"yesterday", received, "error"},
 	} {
 		m, err := mail.Parse(strings.NewReader(c.fields + "\r\n"))
