@@ -112,7 +112,7 @@ func TestTakeAlong(t *testing.T) {
 		fmt.Fprintf(&many, `,{"message":%q}`, r.mustDeliver(fmt.Sprintf("Subject: %d\r\n\r\n", i)))
 	}
 	for attachments, says := range map[string]string{
-		`{"message":"none"}`: "no message none", part("7", ""): "no part 7", part("2", "") + many.String(): "20 messages", `{"name":"a"}`: "no content",
+		`{"message":"none"}`: "no message none", part("7", ""): "no part 7", part("1", ""): "no part 1", part("2", "") + many.String(): "20 messages", `{"name":"a"}`: "no content",
 	} {
 		f := want[failure](r, 400, "POST", api+"messages", `{"from":"a@example.com","attachments":[`+attachments+`]}`, "Content-Type", "application/json")
 		if !strings.Contains(f.Error, says) {
