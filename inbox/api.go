@@ -220,8 +220,7 @@ func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
 	}
 	// One that cannot be read is listed all the same, without its summary: a single bad
 	// message must not hide the others. Behind a burst of mail the indexer may be far
-	// back; what a page shows first
-	// is read here and now.
+	// back; what a page shows first is read here and now.
 	left := maxUnindexed
 	for i := range page.Entries {
 		e := &page.Entries[i]
