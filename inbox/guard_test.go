@@ -17,9 +17,18 @@ func TestForeignNames(t *testing.T) {
 		"evil.example": 421, "localhost.evil.example": 421, "127.0.0.1.evil.example:8025": 421, "192.168.1.5:8025": 421, "0.0.0.0:8025": 421,
 		"0x7f.1": 421, "notmail.test": 421, "xlocalhost": 421,
 	} {
-		for _, path := range []string{"/", api + "messages", "/healthz"} {
-			if a := r.ask("GET", path, "", "Host", host); a.StatusCode != status {
+		for _, path := range []string{"/", api + "messages", "/metrics", "/healthz/"} {
+			if a := r.ask("GET", path, "", "Host", host); a.StatusCode != status && (path != "/healthz/" || status != 200) {
 				t.Errorf("GET %s as %s: %s, want %d", path, host, a.Status, status)
+			}
+		}
+		// Whether all is well may be asked by any name, and nothing else by that way.
+		for _, path := range []string{"/healthz", "/readyz"} {
+			if a := r.ask("GET", path, "", "Host", host); a.StatusCode != 200 || a.body != "ok\n" {
+				t.Errorf("GET %s as %s: %s, %q", path, host, a.Status, a.body)
+			}
+			if a := r.ask("POST", path, "", "Host", host); a.StatusCode == 200 || status == 421 && a.StatusCode != 421 {
+				t.Errorf("POST %s as %s: %s", path, host, a.Status)
 			}
 		}
 	}

@@ -111,7 +111,7 @@ func (in *Inbox) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		if !in.ours(r.Host) {
+		if !in.ours(r.Host) && !in.health(r) {
 			in.shut(w, r, http.StatusMisdirectedRequest, "This inbox is not known by the name "+oneLine(r.Host, 100)+
 				". If it should be, start it with --web-host and that name.")
 			return
@@ -144,6 +144,14 @@ func (b *body) Read(p []byte) (int, error) {
 		err = refuse(http.StatusRequestTimeout, "nothing more of the request came for %v", readWindow)
 	}
 	return n, err
+}
+
+// health tells whether a request asks for nothing but whether all is well. Whoever looks
+// after programs asks each by its address, of which no program knows (kubelet does), and
+// the answer is one word.
+func (in *Inbox) health(r *http.Request) bool {
+	path, read := r.URL.Path, r.Method == http.MethodGet || r.Method == http.MethodHead
+	return read && (path == "/healthz" || path == "/readyz" || path == in.at("/healthz") || path == in.at("/readyz"))
 }
 
 // ours tells whether a Host header names this server: a loopback address, a

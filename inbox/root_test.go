@@ -22,7 +22,7 @@ func TestRoot(t *testing.T) {
 			if m := want[struct{ Original string }](r, 200, "GET", prefix+api+"messages/"+id, ""); m.Original != "/mail/api/v1/messages/"+id+"/raw" {
 				t.Errorf("%q: the original is at %q", root, m.Original)
 			}
-			if a := r.ask("GET", prefix+"/healthz", ""); a.StatusCode != 200 {
+			if a := r.ask("GET", prefix+"/healthz", "", "Host", "10.0.0.7:8025"); a.StatusCode != 200 {
 				t.Errorf("%q: GET %s/healthz: %s", root, prefix, a.Status)
 			}
 			a := r.ask("POST", prefix+api+"messages", "Subject: put\r\n\r\nx\r\n", "Content-Type", "message/rfc822")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -101,7 +102,8 @@ func (o *archiveOptions) open(ctx context.Context, s streams) (*client.Client, f
 	}
 	// The same inbox that serve has, without a port: whatever the one can do the other
 	// does alike, and nobody else can reach it. Warnings alone are of interest here.
-	in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	// What is put in are files of this machine's, of any length.
+	in := &inbox.Inbox{Store: db.Inbox(), MaxUpload: math.MaxInt64, Logger: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	running, stop := context.WithCancel(context.Background())
 	indexed := make(chan error, 1)
 	go func() { indexed <- in.Run(running) }()

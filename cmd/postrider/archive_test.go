@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -174,6 +175,14 @@ func TestImportGoesOn(t *testing.T) {
 		if word, _, _ := strings.Cut(line, " "); err != nil || !strings.Contains(string(out), word+"ing") || !strings.Contains(string(out), "done!") {
 			t.Errorf("%s in a terminal: got %v\n%s", line, err, out)
 		}
+	}
+	// One that no server would have taken is an archive's all the same.
+	huge := filepath.Join(dir, "huge.eml")
+	if err := os.WriteFile(huge, append([]byte("Subject: huge\r\n\r\n"), bytes.Repeat([]byte(strings.Repeat("x", 76)+"\r\n"), 66<<20/78)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := exit(t, command(t, "import", "--data", filepath.Join(dir, "other"), huge)); code != 0 || out != "Imported 1 message.\n" {
+		t.Errorf("a message of 66 MiB: got %d, %q, %q", code, out, errs)
 	}
 	cmd = command(t, "export", "--data", data, "mbox:"+filepath.Join(dir, "plain"))
 	if code, out, errs := exit(t, cmd); code != 0 || out != "Exported 252 messages.\n" || errs != "" {

@@ -184,6 +184,10 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	}
 	v.done = frugal()
 	v.inbox = &inbox.Inbox{Hosts: o.webHosts, Root: o.webPath, OnMail: v.printMail, Logger: v.log}
+	// What may come by SMTP may be put in too; without that it has the inbox's own bound.
+	if o.maxSize > 64<<20 {
+		v.inbox.MaxUpload = o.maxSize
+	}
 	if o.tries() {
 		v.inbox.Offer = []string{"DSN", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
 	}
