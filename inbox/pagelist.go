@@ -228,7 +228,8 @@ func parameters(query string, more ...string) string {
 // rowOf makes a row. What it says of the sender comes from the message, which
 // anybody may write as they like; the envelope stands in where that says nothing.
 // Whom it is for the envelope says alone: what an application sends is often all
-// from one address, and told apart by who gets it. The disc helps the eye: one colour for one address, whatever name it gives.
+// from one address, and told apart by who gets it. The disc helps the eye: one colour
+// for one address, whatever name it gives.
 func rowOf(e *Entry, query string) row {
 	r := row{Entry: e, URL: "messages/" + e.ID + parameters(query)}
 	address := e.Envelope.From

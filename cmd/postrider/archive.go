@@ -260,9 +260,8 @@ func (o *archiveOptions) imports(ctx context.Context, names []string, s streams)
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	i := importing{c: c}
 	at, done := showing(s, "importing", octets(names), showFrom, progress.UnitsBytes)
-	i.at = at
+	i := importing{c: c, at: at}
 	for _, name := range names {
 		if err = i.file(ctx, name, s.in); err != nil {
 			break

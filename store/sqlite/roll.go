@@ -166,7 +166,7 @@ func (r *roll) follow(notes []note) {
 			continue
 		}
 		// A note of a message that is gone by now would be another's.
-		if p := r.from(n.key); r.sets[hereSet].Contains(p) {
+		if p, there := r.at(n.key); there {
 			r.set(n.set, p, n.in)
 		}
 	}
@@ -191,6 +191,12 @@ func (r *roll) from(key int64) place {
 	return r.last + 1
 }
 
+// at returns the place of the message that has a key, if it is there.
+func (r *roll) at(key int64) (p place, there bool) {
+	p = r.from(key)
+	return p, r.sets[hereSet].Contains(p) && r.key(p) == key
+}
+
 // key returns the key of a place that was found in a set.
 func (r *roll) key(p place) int64 {
 	i, _ := slices.BinarySearch(r.places, p)
@@ -202,7 +208,7 @@ func (r *roll) placed(keys []int64) (list []placed) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, key := range keys {
-		if p := r.from(key); r.sets[hereSet].Contains(p) && r.key(p) == key {
+		if p, there := r.at(key); there {
 			list = append(list, placed{key, p})
 		}
 	}
