@@ -93,17 +93,19 @@ func (o *archiveOptions) open(ctx context.Context, s streams) (*client.Client, f
 	if o.url != "" {
 		return &client.Client{URL: o.url}, func() error { return nil }, nil
 	}
-	db, err := sqlite.Open(ctx, o.data)
+	// Warnings alone are of interest here.
+	log := slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	db, err := openStore(ctx, o.data, s, log, func(string) {})
 	if errors.Is(err, sqlite.ErrLocked) {
 		return nil, nil, exitf(exitCode(err), "%s is open in another process: give the URL of its web page with --url", o.data)
 	}
 	if err != nil {
-		return nil, nil, dataError(err)
+		return nil, nil, err
 	}
 	// The same inbox that serve has, without a port: whatever the one can do the other
-	// does alike, and nobody else can reach it. Warnings alone are of interest here.
-	// What is put in are files of this machine's, of any length.
-	in := &inbox.Inbox{Store: db.Inbox(), MaxUpload: math.MaxInt64, Logger: slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	// does alike, and nobody else can reach it. What is put in are files of this
+	// machine's, of any length.
+	in := &inbox.Inbox{Store: db.Inbox(), MaxUpload: math.MaxInt64, Logger: log}
 	running, stop := context.WithCancel(context.Background())
 	indexed := make(chan error, 1)
 	go func() { indexed <- in.Run(running) }()

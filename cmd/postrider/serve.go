@@ -198,8 +198,11 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err := v.listen(); err != nil {
 		return err
 	}
-	if v.db, err = sqlite.Open(ctx, o.data); err != nil {
-		return dataError(err)
+	if v.db, err = openStore(ctx, o.data, s, v.log, v.notify); err != nil {
+		if ctx.Err() != nil {
+			return nil // what it was migrating is as it was
+		}
+		return err
 	}
 	v.inbox.Store = v.db.Inbox()
 	// What the empty page tells people to send mail to.
@@ -436,18 +439,4 @@ func (v *server) serveWeb(s *http.Server, p *port) error {
 // encrypted tells whether the page is there by HTTPS: where others can reach it, if there is a certificate.
 func (v *server) encrypted(p *port) bool {
 	return v.certificates != nil && !p.private()
-}
-
-// dataError says in one line why the directory cannot be used. What the store has
-// no name for is the file system's: it cannot be written.
-func dataError(err error) error {
-	// What sqlite has named has its code; 69 and 65 tell a script that trying again with the same
-	// directory helps later, or never.
-	code := exitCannotWrite
-	for _, own := range []error{sqlite.ErrLocked, sqlite.ErrNewer, sqlite.ErrForeign, sqlite.ErrCorrupt} {
-		if errors.Is(err, own) {
-			code = exitCode(own)
-		}
-	}
-	return exitf(code, "mail cannot be kept: %w", err)
 }

@@ -19,6 +19,10 @@ const (
 	ready     = daemon.SdNotifyReady
 	reloading = daemon.SdNotifyReloading
 	stopping  = daemon.SdNotifyStopping
+	migrated  = "STATUS="
+	// migrating has the share in percent. A service that is not ready in time is killed: ten minutes more are for each
+	// hundredth of a copy, and for what is done with the whole of it.
+	migrating = "STATUS=Copying a database of an older version: %d %%\nEXTEND_TIMEOUT_USEC=600000000"
 )
 
 // activate puts sockets that systemd has opened in the place of the ports of their names.

@@ -25,20 +25,29 @@ import (
 // busyTimeout is for how many milliseconds a connection waits for another.
 const busyTimeout = "10000"
 
-// connector returns what opens the database at path. As a URI, because a plain
-// path would end at its first question mark. The path is made absolute, so that a
-// process that changes its directory still opens the same file later.
+// connector returns what opens the database at path.
 func connector(path, query string) (driver.Connector, error) {
-	abs, err := filepath.Abs(path)
+	uri, err := address(path, query)
 	if err != nil {
 		return nil, err
+	}
+	return engine.NewConnector(uri)
+}
+
+// address returns the URI of the database at path, because a plain path would end at
+// its first question mark. The path is made absolute, so that a process that changes
+// its directory still opens the same file later.
+func address(path, query string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
 	}
 	slashed := filepath.ToSlash(abs)
 	if !strings.HasPrefix(slashed, "/") {
 		slashed = "/" + slashed // C:/mail becomes file:///C:/mail
 	}
 	u := url.URL{Scheme: "file", Path: slashed, RawQuery: query}
-	return engine.NewConnector(u.String())
+	return u.String(), nil
 }
 
 // readerIdle is how long a connection may read nothing before it is closed, and its
@@ -117,8 +126,14 @@ func connect(ctx context.Context, path string) (*conn, error) {
 
 // exec runs one or several statements. They are never cancelled: half of a
 // commit is of no use to anybody. After an error some of them may have run.
-func (c *conn) exec(statements string) error {
-	_, err := c.Conn.(driver.ExecerContext).ExecContext(context.Background(), statements, nil)
+func (c *conn) exec(statements string) error { return c.until(context.Background(), statements) }
+
+// until is exec for what takes long: the end of ctx ends it, which is an error then.
+func (c *conn) until(ctx context.Context, statements string) error {
+	_, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, statements, nil)
+	if ctx.Err() != nil && err != nil {
+		return ctx.Err()
+	}
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/postrider/postrider/inbox"
 	"github.com/postrider/postrider/internal/disk"
 	"github.com/postrider/postrider/internal/peers"
+	"github.com/postrider/postrider/store/sqlite"
 )
 
 // smallDisk returns a directory on a file system of its own that holds size
@@ -153,6 +154,45 @@ func TestDiskFullRetention(t *testing.T) {
 	end()
 	if err := <-ran; err != nil {
 		t.Error(err)
+	}
+}
+
+// A disk that has no room for the copy of an older database says so, before it is tried
+// or while it is, and nothing has changed.
+func TestDiskFullMigrating(t *testing.T) {
+	from, dir := older(t, 4), smallDisk(t, 32<<20)
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	filler := filepath.Join(dir, "filler")
+	for _, c := range []struct {
+		what, says string
+		now        func(m sqlite.Migration) bool
+	}{
+		{"before", "are free", nil},
+		{"half-way", "full", func(m sqlite.Migration) bool { return m.Copied > 0 && m.Copied < m.Octets }},
+		{"with the copy", "brought up to date", func(m sqlite.Migration) bool { return m.Copied == m.Octets }},
+	} {
+		if c.now == nil {
+			crowd(t, dir, 4<<20)
+		}
+		_, err := sqlite.Config{OnMigrate: func(m sqlite.Migration) {
+			if _, there := os.Stat(filler); there != nil && c.now(m) {
+				crowd(t, dir, 0)
+			}
+		}}.Open(t.Context(), dir)
+		if !errors.Is(err, inbox.ErrFull) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("full %s: got %v, want a line with %q", c.what, err, c.says)
+		}
+		is(t, dir, 4)
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := open(t, dir)
+	defer db.Close()
+	if s, err := db.Inbox().Stats(t.Context()); err != nil || s.Messages != 12 {
+		t.Errorf("with room again: %+v, %v; want 12 messages", s, err)
 	}
 }
 

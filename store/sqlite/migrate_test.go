@@ -2,7 +2,9 @@ package sqlite_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,7 +49,16 @@ func testMigrate(t *testing.T, version int) {
 	db.Close()
 	sqlite.Downgrade(t, dir, version)
 
-	db = open(t, dir)
+	backup := filepath.Join(dir, fmt.Sprintf("postrider-schema%d.db", version))
+	var told []sqlite.Migration
+	db, err := sqlite.Config{OnMigrate: func(m sqlite.Migration) { told = append(told, m) }}.Open(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if len(told) < 2 || told[0].From != version || told[0].To != 5 || told[0].Backup != backup || told[0].Copied != 0 || told[len(told)-1].Copied != told[0].Octets {
+		t.Errorf("of the migration was told: %+v", told)
+	}
 	for i, want := range [][]byte{msg, {}, large} {
 		if got := content(t, db, ids[i]); !bytes.Equal(got, want) {
 			t.Errorf("message %d has %d octets, want the %d that it had: %.50q", i, len(got), len(want), got)
@@ -66,8 +77,10 @@ func testMigrate(t *testing.T, version int) {
 	if more <= ids[2] {
 		t.Errorf("the next id is %s, not greater than %s", more, ids[2])
 	}
-	backup := filepath.Join(dir, fmt.Sprintf("postrider-schema%d.db", version))
 	info, err := os.Stat(backup)
+	if err == nil && info.Size() != told[0].Octets {
+		t.Errorf("the copy has %d octets, want the %d that were told", info.Size(), told[0].Octets)
+	}
 	if err != nil || info.Mode().Perm()&0o077 != 0 {
 		t.Fatalf("the copy: %v, %v", info, err)
 	}
@@ -89,22 +102,77 @@ func testMigrate(t *testing.T, version int) {
 	}
 }
 
-// If the copy cannot be made, the older database stays as it is.
-func TestMigrateWithoutCopy(t *testing.T) {
+// older returns a directory with a database of an older version, of some megabytes.
+func older(t *testing.T, version int) string {
+	t.Helper()
 	dir := t.TempDir()
 	db := open(t, dir)
-	add(t, db, 100)
+	for range 12 {
+		if _, err := db.Inbox().Add(t.Context(), arrival(), bytes.NewReader(noise(800<<10))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	db.Close()
-	sqlite.Downgrade(t, dir, 1)
+	sqlite.Downgrade(t, dir, version)
+	return dir
+}
+
+// is fails the test unless the database is of a version, and no half copy is there.
+func is(t *testing.T, dir string, version byte) {
+	t.Helper()
+	after, err := os.ReadFile(filepath.Join(dir, "postrider.db"))
+	if err != nil || after[63] != version { // user_version, in the file's header
+		t.Errorf("the database is of version %d (%v), want %d", after[63], err, version)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.part*")); len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}
+
+// If the copy cannot be made, the older database stays as it is.
+func TestMigrateWithoutCopy(t *testing.T) {
+	dir := older(t, 1)
 	// A directory in the copy's place.
-	if err := os.MkdirAll(filepath.Join(dir, "postrider-schema1.db.part", "x"), 0o700); err != nil {
+	part := filepath.Join(dir, "postrider-schema1.db.part")
+	if err := os.MkdirAll(filepath.Join(part, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := sqlite.Open(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "copy of the older database") {
 		t.Errorf("Open: %v, want one about the copy", err)
 	}
-	after, err := os.ReadFile(filepath.Join(dir, "postrider.db"))
-	if err != nil || after[63] != 1 { // user_version, in the file's header
-		t.Errorf("the database is of version %d (%v), want 1", after[63], err)
+	if err := os.RemoveAll(part); err != nil {
+		t.Fatal(err)
+	}
+	is(t, dir, 1)
+}
+
+// When ctx ends, migrating does, wherever it is, and can be done again.
+func TestMigrateCancelled(t *testing.T) {
+	for _, version := range []int{1, 4} {
+		dir := older(t, version)
+		for _, c := range []struct {
+			what string
+			now  func(m sqlite.Migration) bool
+		}{
+			{"at once", func(m sqlite.Migration) bool { return true }},
+			{"half-way", func(m sqlite.Migration) bool { return m.Copied > 0 && m.Copied < m.Octets }},
+			{"with the copy", func(m sqlite.Migration) bool { return m.Copied == m.Octets }},
+		} {
+			ctx, end := context.WithCancel(t.Context())
+			ended := false
+			_, err := sqlite.Config{OnMigrate: func(m sqlite.Migration) {
+				if ended = ended || c.now(m); ended {
+					end()
+				}
+			}}.Open(ctx, dir)
+			if !ended || !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("from %d, ended %s (%v): got %v, want %v", version, c.what, ended, err, context.Canceled)
+			}
+			is(t, dir, byte(version))
+		}
+		db := open(t, dir)
+		if s, err := db.Inbox().Stats(t.Context()); err != nil || s.Messages != 12 {
+			t.Errorf("at last: %+v, %v; want 12 messages", s, err)
+		}
 	}
 }

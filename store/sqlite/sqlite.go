@@ -100,6 +100,7 @@ CREATE TABLE summary (
 // by Open; the zero DB is of no use.
 type DB struct {
 	dir    string
+	tell   func(Migration)
 	lock   *os.File
 	node   uint64 // the part of an id that is this database's own
 	read   *sql.DB
@@ -112,19 +113,35 @@ type DB struct {
 	closed atomic.Bool
 }
 
-// Open opens the database in dir and makes the directory and the database if
-// they are not there, for their owner alone. The error tells dir and what is wrong
-// with it: ErrLocked, ErrNewer, ErrForeign, ErrCorrupt or that of the file system;
-// then there is no DB and nothing to close. ctx is for opening only: its end later
-// does not close anything.
-func Open(ctx context.Context, dir string) (*DB, error) {
-	d := &DB{dir: dir}
+// A Config says how a database is opened. The zero Config is that of Open.
+type Config struct {
+	// OnMigrate is told while the database of an older version is copied and brought up
+	// to date, which takes a while if it is large: when it begins, after each few
+	// megabytes, and when the copy is whole. Open waits for it. If it is nil, nobody is
+	// told.
+	OnMigrate func(Migration)
+}
+
+// Open is Open with a Config.
+func (c Config) Open(ctx context.Context, dir string) (*DB, error) {
+	d := &DB{dir: dir, tell: c.OnMigrate}
+	if d.tell == nil {
+		d.tell = func(Migration) {}
+	}
 	if err := d.open(ctx); err != nil {
 		d.release()
 		return nil, fmt.Errorf("sqlite: %s: %w", dir, err)
 	}
 	return d, nil
 }
+
+// Open opens the database in dir and makes the directory and the database if
+// they are not there, for their owner alone. The error tells dir and what is wrong
+// with it: ErrLocked, ErrNewer, ErrForeign, ErrCorrupt, inbox.ErrFull, ctx's or that of
+// the file system; then there is no DB and nothing to close. A database of an older
+// version is copied beside itself and brought up to date. ctx is for opening only: its
+// end later does not close anything.
+func Open(ctx context.Context, dir string) (*DB, error) { return Config{}.Open(ctx, dir) }
 
 // Inbox returns the store of received messages. It is the same each time, and may
 // be used at once by as many as want to, until Close.
@@ -189,7 +206,7 @@ func (d *DB) open(ctx context.Context) error {
 	if err != nil {
 		return damage(err)
 	}
-	if err := d.prepare(c); err != nil {
+	if err := d.prepare(ctx, c); err != nil {
 		return errors.Join(damage(err), c.Close())
 	}
 	if d.search, err = openSearch(ctx, d.dir); err != nil {
@@ -248,7 +265,7 @@ func (d *DB) create() error {
 
 // prepare checks whose database it is, makes the tables of a new one and sets
 // the connection up to write.
-func (d *DB) prepare(c *conn) error {
+func (d *DB) prepare(ctx context.Context, c *conn) error {
 	// Before any pragma that writes: journal_mode=wal changes the file.
 	made, err := check(c)
 	if err != nil {
@@ -268,7 +285,7 @@ func (d *DB) prepare(c *conn) error {
 	if made == 0 {
 		return d.initialise(c)
 	}
-	if err := d.migrate(c, made); err != nil {
+	if err := d.migrate(ctx, c, made); err != nil {
 		return err
 	}
 	node, err := c.integer("SELECT value FROM setting WHERE name='node'")
