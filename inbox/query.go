@@ -169,7 +169,7 @@ func (p *parser) or(field string) (Expr, error) {
 			return join(Or, of), nil
 		}
 		if p.rest() == "" || p.rest()[0] == ')' {
-			return e, p.wrong(at, "OR wants something after it; to look for the word, write \"or\"")
+			return e, p.misplaced(at, "OR", "after")
 		}
 	}
 }
@@ -178,10 +178,6 @@ func (p *parser) or(field string) (Expr, error) {
 func (p *parser) and(field string) (Expr, error) {
 	var of []Expr
 	for {
-		start := p.at
-		if p.keyword("OR") { // first of all, or behind AND
-			return Expr{}, p.wrong(start, "OR wants something before it; to look for the word, write \"or\"")
-		}
 		e, err := p.not(field)
 		if err != nil {
 			return e, err
@@ -193,7 +189,7 @@ func (p *parser) and(field string) (Expr, error) {
 		ended := p.rest() == "" || p.rest()[0] == ')'
 		switch {
 		case and && ended:
-			return e, p.wrong(at, "AND wants something after it; to look for the word, write \"and\"")
+			return e, p.misplaced(at, "AND", "after")
 		case ended:
 			return join(And, of), nil
 		case !and && p.keyword("OR"):
@@ -201,6 +197,11 @@ func (p *parser) and(field string) (Expr, error) {
 			return join(And, of), nil
 		}
 	}
+}
+
+// misplaced is an error about a word between terms that has none on one of its sides.
+func (p *parser) misplaced(at int, word, side string) error {
+	return p.wrong(at, "%s wants something %s it; to look for the word, write %q", word, side, strings.ToLower(word))
 }
 
 // not reads what is excluded, or what is not.
@@ -248,6 +249,11 @@ func (p *parser) group(field string) (Expr, error) {
 // term reads one field and what it is asked for.
 func (p *parser) term(field string) (Expr, error) {
 	at := p.at
+	for _, word := range []string{"OR", "AND"} {
+		if p.keyword(word) {
+			return Expr{}, p.misplaced(at, word, "before")
+		}
+	}
 	if p.terms++; p.terms > maxTerms {
 		return Expr{}, p.wrong(at, "more than %d terms", maxTerms)
 	}
@@ -409,7 +415,7 @@ func size(p *parser, t *Term, at int) error {
 		}
 	}
 	n, err := strconv.ParseFloat(number, 64)
-	if err != nil || n < 0 || n*factor > 1e15 {
+	if err != nil || !(n >= 0 && n*factor <= 1e15) { // nor NaN
 		return p.wrong(at, "%q is no size: give octets, or 10k, 2.5M, 1G", t.Text)
 	}
 	t.Size = int64(n * factor)

@@ -101,9 +101,9 @@ func TestParseQueryErrors(t *testing.T) {
 	}{
 		{"a fron:b", 3, `no field "fron"`}, {"Reply-To:b", 1, "header:reply-to=…"}, {"from:", 1, "from: wants something"}, {"über from:", 6, "from: wants"}, {"from: a", 1, "from: wants"},
 		{`a "b`, 3, "not closed"}, {`""`, 1, "nothing in these quotes"}, {"(a", 1, "no ) after it"}, {"a)", 2, "no ( before it"}, {"a ()", 3, "nothing in this"},
-		{"a OR", 3, "wants something after"}, {"OR a", 1, "wants something before"}, {"(a OR )", 4, "wants something after"}, {"a AND", 3, "wants something after"}, {"(a AND )", 4, "wants something after"}, {"a AND OR b", 7, "wants something before"}, {"header:x=%", 10, "no letter or digit"}, {"header:x\"a", 9, "not closed"}, {"subject:(a (", 12, "nothing in this"},
+		{"a OR", 3, "wants something after"}, {"OR a", 1, "wants something before"}, {"(a OR )", 4, "wants something after"}, {"a AND", 3, "wants something after"}, {"(a AND )", 4, "wants something after"}, {"a AND OR b", 7, "wants something before"}, {"AND a", 1, "AND wants something before"}, {"a AND AND b", 7, "AND wants"}, {"a OR AND b", 6, "AND wants"}, {"(AND a)", 2, `write "and"`}, {"NOT OR a", 5, "OR wants something before"}, {"header:x=%", 10, "no letter or digit"}, {"header:x\"a", 9, "not closed"}, {"subject:(a (", 12, "nothing in this"},
 		{"a -", 3, "follow at once"}, {"a - b", 3, "follow at once"}, {"NOT", 1, "follow at once"}, {"%", 1, "no letter or digit"},
-		{"is:new", 4, "is:unread or is:read"}, {"has:x", 5, "has:attachment"}, {"larger:x", 8, "is no size"}, {"larger:-1", 8, "is no size"},
+		{"is:new", 4, "is:unread or is:read"}, {"has:x", 5, "has:attachment"}, {"larger:x", 8, "is no size"}, {"larger:-1", 8, "is no size"}, {"larger:nan", 8, "is no size"}, {"smaller:NaNk", 9, "is no size"}, {"larger:2e9M", 8, "is no size"},
 		{"after:soon", 7, "is no date"}, {"after:-5d", 7, "is no date"}, {"after:100000d", 7, "is no date"}, {"after:-2h", 7, "is no date"}, {"before:1969-01-01", 8, "is no date"}, {"header:=x", 8, "wants the name"}, {"header:x=", 1, "wants something"},
 		{"from:(subject:a)", 7, "within the parenthesis"}, {strings.Repeat("(", 50), 21, "parentheses"}, {strings.Repeat("-", 50) + "a", 21, "exclusions"},
 		{strings.Repeat("a ", 101), 201, "100 terms"}, {strings.Repeat("a", 5000), 1, "4096 octets"}, {"a\xff", 1, "UTF-8"},
