@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/oklog/ulid/v2"
@@ -66,11 +67,17 @@ func (s *inboxStore) termSpan(t *inbox.Term) (in span, ok bool) {
 		key, err := s.db().key(strings.ToUpper(t.Text))
 		return span{key, key + 1}, err == nil
 	case "before":
-		return span{0, max(t.Time.UnixMilli()<<keyShift, 1)}, true
+		return span{0, max(firstKey(t.Time), 1)}, true
 	case "after":
-		return span{from: t.Time.UnixMilli() << keyShift}, true
+		return span{from: firstKey(t.Time)}, true
 	}
 	return span{}, false
+}
+
+// firstKey returns the least key of a time. A key has room for the next 4,000 years: what
+// is beyond is its end, as a bound that runs over would have nothing come before it.
+func firstKey(at time.Time) int64 {
+	return min(max(at.UnixMilli(), 0), math.MaxInt64>>keyShift) << keyShift
 }
 
 // compile makes an expression of the index of one that is in words.

@@ -129,7 +129,7 @@ func testFind(t *testing.T, s inbox.Store) {
 		{"is:unread", []int{0, 1, 3}}, {"is:read", []int{2}}, {"is:tagged", []int{1, 3}}, {"-is:tagged", []int{0, 2}},
 		{"has:attachment", []int{1}}, {"-has:attachments", []int{0, 2, 3}},
 		{"larger:5000", []int{2, 3}}, {"larger:4999", []int{1, 2, 3}}, {"smaller:5k", []int{0}}, {"smaller:5001", []int{0, 1}}, {"larger:1M", []int{3}}, {"larger:3M", nil},
-		{"after:1h", []int{0, 1, 2, 3}}, {"before:1h", nil}, {"after:yesterday before:2999-01-01", []int{0, 1, 2, 3}}, {"-before:2999", nil},
+		{"after:1h", []int{0, 1, 2, 3}}, {"before:1h", nil}, {"after:yesterday before:2999-01-01", []int{0, 1, 2, 3}}, {"-before:2999", nil}, {"before:9999-12-31", []int{0, 1, 2, 3}}, {"after:9999-12-31", nil}, {"after:99999d", []int{0, 1, 2, 3}},
 		{"inbox:shop", []int{3}}, {"inbox:sho", nil}, {"-inbox:shop", []int{0, 1, 2}},
 		{"minutes OR 4711", []int{0, 1, 3}}, {"minutes -april", []int{0}}, {"-minutes", []int{1, 2}}, {"-minutes -invoice", []int{2}},
 		{"-(minutes OR 4711)", []int{2}}, {"(minutes april) OR (minutes march)", []int{0, 3}}, {"-minutes OR april", []int{1, 2, 3}},
