@@ -117,7 +117,8 @@ type view struct {
 	Links   []linked
 	Unasked int    // links that are too many to be looked at
 	Problem string // what is shown in place of the message, and
-	Wrong   string // in place of the list
+	Wrong   string // in place of the list, and
+	Instead *tab   // what may have been meant; nil if nobody knows
 	Faulty  bool   // the server misbehaves on purpose
 }
 
@@ -141,6 +142,9 @@ func (p *page) handle(name string, fn func(r *http.Request) (*view, error)) http
 				v.Problem = "There is no page at this address."
 			default:
 				v.Wrong = text
+				if e, ok := errors.AsType[*QueryError](err); ok && e.instead != "" {
+					v.Instead = &tab{Name: e.instead, URL: "./" + parameters(e.instead)}
+				}
 			}
 		}
 		v.Faulty = len(p.inbox.Faults()) > 0

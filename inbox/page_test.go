@@ -31,6 +31,7 @@ func TestPages(t *testing.T) {
 		status     int
 		want, gone []string
 	}{
+		{"/?query=addressed:ann", 400, []string{"is written (from:ann OR to:ann OR cc:ann OR bcc:ann) here", `data-find="(from:ann OR to:ann OR cc:ann OR bcc:ann)"`, `href="./?query=%28from%3Aann`}, nil},
 		{"/", 200, []string{"&lt;script&gt;", id, plain, "All <span>2</span>", "Unread <span>2</span>"}, []string{"<script>alert"}},
 		{"/list", 200, []string{id, plain}, []string{"<html"}},
 		{"/?query=parts", 200, []string{"Nothing matches", "parts"}, nil},

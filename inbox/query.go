@@ -75,6 +75,8 @@ type Term struct {
 type QueryError struct {
 	At   int // the character that it is about, counted from 1
 	Text string
+
+	instead string // the query as it would be read; "" if nobody knows what was meant
 }
 
 // Error implements error. It is told to whoever wrote the query, and so has no
@@ -104,10 +106,10 @@ const fieldList = "from, to, cc, bcc, subject, body, header, id, user, ip, inbox
 func ParseQuery(query string, now time.Time) (Expr, error) {
 	p := &parser{query: query, now: now}
 	if len(query) > maxQuery {
-		return Expr{}, &QueryError{1, fmt.Sprintf("the query has more than %d octets", maxQuery)}
+		return Expr{}, &QueryError{At: 1, Text: fmt.Sprintf("the query has more than %d octets", maxQuery)}
 	}
 	if !utf8.ValidString(query) {
-		return Expr{}, &QueryError{1, "the query is not UTF-8"}
+		return Expr{}, &QueryError{At: 1, Text: "the query is not UTF-8"}
 	}
 	if p.space(); p.rest() == "" {
 		return Expr{}, nil
@@ -137,8 +139,11 @@ func (p *parser) space() { p.at = len(p.query) - len(strings.TrimLeftFunc(p.rest
 
 // wrong is an error about the octet at.
 func (p *parser) wrong(at int, format string, args ...any) error {
-	return &QueryError{utf8.RuneCountInString(p.query[:at]) + 1, fmt.Sprintf(format, args...)}
+	return &QueryError{At: p.place(at), Text: fmt.Sprintf(format, args...)}
 }
+
+// place counts the characters up to the octet at, from 1.
+func (p *parser) place(at int) int { return utf8.RuneCountInString(p.query[:at]) + 1 }
 
 // keyword takes a word in capitals, if it comes next and is followed by a space.
 func (p *parser) keyword(word string) bool {
@@ -268,7 +273,7 @@ func (p *parser) term(field string) (Expr, error) {
 	read := text
 	if name != "" {
 		if read = fields[name]; read == nil {
-			return Expr{}, p.wrong(at, "there is no field %q; to look for the text put it in quotes, for a field of the header write header:%[1]s=…. The fields are %s", name, fieldList)
+			return Expr{}, p.noField(name, at)
 		}
 		if strings.HasPrefix(p.rest(), "(") { // a word does not begin with one
 			return p.group(name)
@@ -288,6 +293,18 @@ func (p *parser) term(field string) (Expr, error) {
 		return Expr{}, err
 	}
 	return Expr{Op: Is, Term: t}, nil
+}
+
+// noField is the error about a term with a field that there is not.
+func (p *parser) noField(name string, at int) error {
+	valueAt := p.at
+	if err := p.value(&Term{}); err != nil {
+		return err
+	}
+	if err := p.elsewhere(at, valueAt); err != nil {
+		return err
+	}
+	return p.wrong(at, "there is no field %q; to look for the text put it in quotes, for a field of the header write header:%[1]s=…. The fields are %s", name, fieldList)
 }
 
 // fieldName takes letters before a colon; those of a header's field may have hyphens
@@ -399,6 +416,12 @@ func oneOf(values ...string) func(p *parser, t *Term, at int) error {
 			if strings.EqualFold(t.Text, v) || strings.EqualFold(t.Text, v+"s") {
 				t.Text = v
 				return nil
+			}
+		}
+		// Within a parenthesis its field is elsewhere.
+		if start := at - len(t.Field) - 1; start >= 0 && strings.EqualFold(p.query[start:at], t.Field+":") {
+			if err := p.elsewhere(start, at); err != nil {
+				return err
 			}
 		}
 		return p.wrong(at, "%s:%s is not known; it is %s:%s", t.Field, t.Text, t.Field, strings.Join(values, " or "+t.Field+":"))

@@ -99,7 +99,7 @@ func TestParseQueryErrors(t *testing.T) {
 		at    int
 		text  string // a part of it
 	}{
-		{"a fron:b", 3, `no field "fron"`}, {"Reply-To:b", 1, "header:reply-to=…"}, {"from:", 1, "from: wants something"}, {"über from:", 6, "from: wants"}, {"from: a", 1, "from: wants"},
+		{"a fron:b", 3, `no field "fron"`}, {"Reply-To:", 1, "header:reply-to=…"}, {`label:"a`, 7, "not closed"}, {"addressed:(a b)", 1, "from:… OR"}, {"is:(untagged)", 5, "is:unread or"}, {"from:", 1, "from: wants something"}, {"über from:", 6, "from: wants"}, {"from: a", 1, "from: wants"},
 		{`a "b`, 3, "not closed"}, {`""`, 1, "nothing in these quotes"}, {"(a", 1, "no ) after it"}, {"a)", 2, "no ( before it"}, {"a ()", 3, "nothing in this"},
 		{"a OR", 3, "wants something after"}, {"OR a", 1, "wants something before"}, {"(a OR )", 4, "wants something after"}, {"a AND", 3, "wants something after"}, {"(a AND )", 4, "wants something after"}, {"a AND OR b", 7, "wants something before"}, {"AND a", 1, "AND wants something before"}, {"a AND AND b", 7, "AND wants"}, {"a OR AND b", 6, "AND wants"}, {"(AND a)", 2, `write "and"`}, {"NOT OR a", 5, "OR wants something before"}, {"header:x=%", 10, "no letter or digit"}, {"header:x\"a", 9, "not closed"}, {"subject:(a (", 12, "nothing in this"},
 		{"a -", 3, "follow at once"}, {"a - b", 3, "follow at once"}, {"NOT", 1, "follow at once"}, {"%", 1, "no letter or digit"},
@@ -112,6 +112,26 @@ func TestParseQueryErrors(t *testing.T) {
 		e, ok := errors.AsType[*QueryError](err)
 		if !ok || e.At != c.at || !strings.Contains(e.Text, c.text) {
 			t.Errorf("ParseQuery(%.40q): %v; want character %d: …%s…", c.query, err, c.at, c.text)
+		}
+	}
+}
+
+// Who types another program's words is told ours, and the search as it would be read.
+func TestParseQueryInstead(t *testing.T) {
+	for query, want := range map[string]string{
+		"addressed:ann": "(from:ann OR to:ann OR cc:ann OR bcc:ann)", `ä -addressed:"a b" x`: `ä -(from:"a b" OR to:"a b" OR cc:"a b" OR bcc:"a b") x`,
+		"message-id:<a@b.example>": "id:<a@b.example>", "Reply-To:ann": "header:reply-to=ann", "!X-Campaign:a%db": "!header:x-campaign=a%db",
+		"is:untagged": "-is:tagged", "a !IS:Untagged": "a !-is:tagged", "has:tags": "is:tagged", "label:a": "tag:a",
+		"fron:ann": "", "is:new": "", "addressed:": "", "is:(untagged)": "",
+	} {
+		_, err := ParseQuery(query, noon)
+		e, ok := errors.AsType[*QueryError](err)
+		if !ok || e.instead != want || want != "" && !strings.HasSuffix(e.Text, " here") {
+			t.Errorf("ParseQuery(%q): %+v; want %q in its place", query, err, want)
+			continue
+		}
+		if _, err := ParseQuery(want, noon); err != nil {
+			t.Errorf("in place of %q comes %q: %v", query, want, err)
 		}
 	}
 }

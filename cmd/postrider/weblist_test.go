@@ -107,6 +107,12 @@ func testSearch(t *testing.T, w *web) {
 		t.Errorf("the query is explained with\n%s", text)
 	}
 	w.look(t, "query")
+	// In the words of Mailpit: what it is here is a click away.
+	eval[bool](t, w.ctx, `document.activeElement.value = "", true`)
+	w.press(t, "walnut addressed:ann")
+	w.click(t, `#list [data-find="walnut (from:ann OR to:ann OR cc:ann OR bcc:ann)"]`)
+	w.rows(t, 3)
+	w.press(t, "/")
 	eval[bool](t, w.ctx, `document.activeElement.value = "", true`)
 	w.press(t, "nothing has this")
 	until(t, w.ctx, `document.querySelector("#list").innerText.includes("Nothing matches")`)
