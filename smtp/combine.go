@@ -257,7 +257,7 @@ func (l *RateLimit) domain(name string) *rate.Limiter {
 // tell.
 func Tee(s Sender, copies ...Sender) Sender {
 	return prepared(func(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
-		results, err := s.Send(ctx, env, msg)
+		results, err := outcome(fates(ctx, s, env, msg))
 		for _, r := range results {
 			if r.Err == nil {
 				for _, c := range copies {
@@ -276,10 +276,10 @@ func Redirect(s Sender, to ...string) Sender {
 	return SenderFunc(func(ctx context.Context, env *Envelope, msg io.WriterTo) ([]Result, error) {
 		instead := NewEnvelope(env.From, to...)
 		instead.Options = env.Options
-		there, err := s.Send(ctx, instead, msg)
-		if len(there) == 0 {
-			return failAll(env, "", permanent("nobody to redirect to", err))
+		if len(to) == 0 {
+			return failAll(env, "", permanent("nobody to redirect to", nil))
 		}
+		there := fates(ctx, s, instead, msg)
 		fate := there[0]
 		for _, r := range there {
 			if r.Err != nil {

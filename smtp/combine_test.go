@@ -307,6 +307,22 @@ func TestRedirectTellsTheWorst(t *testing.T) {
 	}
 }
 
+// A Sender that somebody has made of three lines tells no results; no error is for all.
+func TestSilentSenders(t *testing.T) {
+	for want, err := range map[string]error{"": nil, "temporary": smtp.Errorf(450, "4.2.1", "later")} {
+		silent := smtp.SenderFunc(func(context.Context, *smtp.Envelope, io.WriterTo) ([]smtp.Result, error) { return nil, err })
+		archive := &smtptest.Recorder{}
+		for name, s := range map[string]smtp.Sender{"Redirect": smtp.Redirect(silent, "di@test.example"), "Tee": smtp.Tee(silent, archive)} {
+			if results, err := s.Send(t.Context(), toBob, text("x\r\n")); classes(err) != want || len(results) != 1 || results[0].Rcpt != "bob@example.net" {
+				t.Errorf("%s: got %+v, %v, want %q", name, results, err, want)
+			}
+		}
+		if copies := len(archive.Messages()); copies == 1 != (want == "") {
+			t.Errorf("%d copies of what was %q", copies, want)
+		}
+	}
+}
+
 // Whose time does not come is deferred, and nothing is sent; what a domain is limited to
 // holds however many there are.
 func TestRateLimitEnds(t *testing.T) {

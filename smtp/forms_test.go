@@ -55,6 +55,8 @@ func TestForms(t *testing.T) {
 		"binary is left as it is":    {"PIPELINING 8BITMIME CHUNKING BINARYMIME", toBob, &shape{text: binary, uses: []string{"BINARYMIME"}}, "FROM:<ann@example.com> BODY=BINARYMIME", binary},
 		"UTF-8 in the fields":        {"PIPELINING 8BITMIME SMTPUTF8", toBob, &shape{text: "Subject: ä\r\n", uses: []string{"8BITMIME", "SMTPUTF8"}}, "FROM:<ann@example.com> BODY=8BITMIME SMTPUTF8", "Subject: ä\r\n"},
 		"UTF-8 in the sender":        {"PIPELINING SMTPUTF8", utf8, &shape{text: "x\r\n"}, "FROM:<ännchen@example.com> SMTPUTF8", "x\r\n"},
+		"UTF-8 behind a quoted @":    {"PIPELINING SMTPUTF8", smtp.NewEnvelope(`"ann@ä"@example.com`, "bob@example.net"), &shape{text: "x\r\n"}, `FROM:<"ann@ä"@example.com> SMTPUTF8`, "x\r\n"},
+		"and of a recipient":         {"PIPELINING SMTPUTF8", smtp.NewEnvelope("ann@example.com", `"bob@ø"@example.net`), &shape{text: "x\r\n"}, "FROM:<ann@example.com> SMTPUTF8", "x\r\n"},
 		"UTF-8 in the sender, not":   {"PIPELINING", utf8, &shape{text: "x\r\n"}, "", ""},
 		"line ends are repaired":     {"PIPELINING CHUNKING", toBob, &shape{text: "a\nb\rc\r\n"}, "FROM:<ann@example.com>", "a\r\nb\r\nc\r\n"},
 		"Freeze fails":               {"PIPELINING", toBob, &shape{freeze: errors.New("no author")}, "", ""},

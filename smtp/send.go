@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/postrider/postrider/internal/address"
 )
 
 // One transaction in the fewest round trips: RSET if one is owed, MAIL, every RCPT
@@ -123,22 +125,12 @@ func (s *sending) spell() (rest []int, err error) {
 		}
 		s.rcpts[i] = line
 		rest = append(rest, i)
-		s.opts.UTF8 = s.opts.UTF8 || needsUTF8(line)
+		s.opts.UTF8 = s.opts.UTF8 || !address.IsASCII(line) // the domain is written in ASCII if the local part is
 	}
-	s.opts.UTF8 = s.opts.UTF8 || needsUTF8(s.env.From)
+	local, _, _ := address.Split(s.env.From)
+	s.opts.UTF8 = s.opts.UTF8 || !address.IsASCII(local)
 	s.mail, err = s.c.mailLine(s.env.From, &s.opts)
 	return rest, err
-}
-
-// needsUTF8 tells whether what goes on the wire is more than ASCII.
-func needsUTF8(s string) bool {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			local, _, _ := strings.Cut(s, "@")
-			return i < len(local)
-		}
-	}
-	return false
 }
 
 // deliver makes a transaction for those recipients and returns those who shall have
