@@ -381,3 +381,48 @@ func (silent) Unindexed(ctx context.Context, _ int) ([]inbox.Entry, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+// While much arrives the senders come before the indexer; what comes now and then is read
+// at once.
+func TestIndexGivesWay(t *testing.T) {
+	for arriving, want := range map[int]int{3: 100, 16: 10} {
+		synctest.Test(t, func(t *testing.T) {
+			db, err := sqlite.Open(t.Context(), t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := &inbox.Inbox{Logger: slog.New(slog.DiscardHandler)}
+			store := &flooded{Store: db.Inbox(), add: func() {
+				for range arriving {
+					m, err := in.Mail(t.Context(), nil, "ann@example.com", new(smtp.MailOptions))
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := m.Data(t.Context(), strings.NewReader("Subject: x\r\n\r\n")); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}}
+			in.Store = store
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			if err := in.Run(ctx); err != nil || store.batches < want || store.batches > want+2 {
+				t.Errorf("%d messages at a time: read in %d batches within 2 s, %v; want %d", arriving, store.batches, err, want)
+			}
+			db.Close()
+		})
+	}
+}
+
+// A flooded store has got more by the time the indexer asks for it.
+type flooded struct {
+	inbox.Store
+	add     func()
+	batches int
+}
+
+func (f *flooded) Unindexed(ctx context.Context, limit int) ([]inbox.Entry, error) {
+	f.batches++
+	f.add()
+	return f.Store.Unindexed(ctx, limit)
+}

@@ -30,8 +30,9 @@ const (
 	indexRest = 20 * time.Millisecond
 	// While much arrives the indexer takes no more than one part in busyShare of the
 	// time, unless a request waits for it: what it takes is the senders'. It looks
-	// each busyRest whether they have stopped.
-	busyBatch = 128
+	// each busyRest whether they have stopped. Much is what a batch of busyBatch says:
+	// some 500 messages a second.
+	busyBatch = 16
 	busyShare = 32
 	busyRest  = 200 * time.Millisecond
 	// settleTime is how long a request waits for the indexer to have read what
