@@ -209,6 +209,7 @@ func TestLoadErrors(t *testing.T) {
 		{exitUsage, "VERB=WHAT", []string{"sink", "--fault", "RCPT"}},
 		{exitUsage, "no delay", []string{"sink", "--fault", "RCPT=300"}},
 		{exitUsage, "--odds", []string{"sink", "--odds", "2"}},
+		{exitUsage, "--odds", []string{"sink", "--odds", "NaN"}},
 		{exitUsage, "go together", []string{"sink", "--tls-cert", "x"}},
 		{exitUnavailable, "is in use by another program: give another address\n", []string{"sink", "--listen", addr}},
 		{exitUsage, "HOST:PORT", []string{"sink", "--listen", "2526"}},

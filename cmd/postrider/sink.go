@@ -188,7 +188,7 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 		}
 		k.faults[verb] = f
 	}
-	if o.odds < 0 || o.odds > 1 {
+	if !(o.odds >= 0 && o.odds <= 1) { // so that NaN is out too
 		return nil, nil, flagf(exitUsage, "odds", " %v: it is a number from 0 to 1", o.odds)
 	}
 	if o.durable != "" {
