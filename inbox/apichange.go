@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 )
 
@@ -22,14 +22,10 @@ func changeOf(w http.ResponseWriter, r *http.Request) (Change, error) {
 	if err := decode(w, r, &j, "unread (true or false), tags, tag or untag (lists of strings)"); err != nil {
 		return Change{}, err
 	}
-	// A tag is a word on the page and a term of a query: what cannot be shown in a line,
-	// or typed, is none.
 	c := Change{j.Unread, j.Tags, j.Tag, j.Untag}
 	for _, list := range [][]string{*cmp.Or(c.Tags, &[]string{}), c.Tag, c.Untag} {
-		for _, tag := range list {
-			if strings.TrimSpace(tag) != tag || tag == "" || len(tag) > 100 || len(list) > 100 || strings.ContainsFunc(tag, invisible) {
-				return c, refuse(http.StatusBadRequest, "tags are up to 100 strings of 1 to 100 octets, without invisible characters, and no space at an end")
-			}
+		if len(list) > maxTags || slices.ContainsFunc(list, func(tag string) bool { return !isTag(tag) }) {
+			return c, refuse(http.StatusBadRequest, "tags are up to %d strings of 1 to %d octets, without invisible characters, and no space at an end", maxTags, maxTag)
 		}
 	}
 	return c, nil

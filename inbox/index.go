@@ -180,6 +180,7 @@ func (in *Inbox) index(ctx context.Context) (n int, more bool, err error) {
 		return 0, false, err
 	}
 	var list []Indexed
+	tags := tagging{}
 	full := len(entries) == indexBatch
 	for i, octets := 0, int64(0); i < len(entries); i++ {
 		e := &entries[i]
@@ -196,8 +197,15 @@ func (in *Inbox) index(ctx context.Context) (n int, more bool, err error) {
 			// It cannot be read, and trying again would keep all others waiting.
 			in.logger().Error("message cannot be read", "id", e.ID, "err", err)
 		}
+		if e.Summary == nil { // else somebody may have taken them off
+			tags.add(e, x.Words.Header)
+		}
 		e.Summary = &x.Summary
 		list = append(list, *x)
+	}
+	// Before the summary, which says that this has been done.
+	if err := tags.put(ctx, in); err != nil {
+		return 0, false, err
 	}
 	if err := in.Store.Index(ctx, list); err != nil {
 		return 0, false, err
