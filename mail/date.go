@@ -85,7 +85,7 @@ func parseDate(s string) (time.Time, bool) {
 		year, ok = number(w[2])
 		ok = ok && len(w[2]) >= 2
 		w = w[3:]
-	case len(w) >= 4 && len(w) > 1 && monthNumber(w[1]) > 0:
+	case len(w) >= 4 && monthNumber(w[1]) > 0:
 		// QUIRK: ctime's order, "Mon Jan 02 15:04:05 2006", with the zone before or behind the year.
 		month = monthNumber(w[1])
 		day, _ = number(w[2])
@@ -107,14 +107,7 @@ func parseDate(s string) (time.Time, bool) {
 	if !ok || month == 0 || day < 1 || day > 31 || len(w) == 0 {
 		return time.Time{}, false
 	}
-	switch {
-	case year < 50:
-		year += 2000 // RFC 5322, 4.3
-	// RFC 5322, 4.3: two digits from 50 on, and all of three, count from 1900. QUIRK: programs that print
-	// tm_year wrote 100 to 125 for 2000 to 2025, and this is what they meant.
-	case year < 1000:
-		year += 1900
-	}
+	year = fullYear(year)
 	// A clock that is none makes the date none: midnight would be a guess that sorts mail wrongly.
 	hour, minute, second, ok := clockTime(w)
 	if !ok || year > 9999 {
@@ -127,6 +120,19 @@ func parseDate(s string) (time.Time, bool) {
 	// time.Date takes any day and counts on into the next month.
 	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, loc)
 	return t, t.Day() == day // the 31st of April is none
+}
+
+// fullYear returns the year that is meant by one of fewer digits.
+func fullYear(year int) int {
+	switch {
+	case year < 50:
+		return year + 2000 // RFC 5322, 4.3
+	// RFC 5322, 4.3: two digits from 50 on, and all of three, count from 1900. QUIRK: programs that print
+	// tm_year wrote 100 to 125 for 2000 to 2025, and this is what they meant.
+	case year < 1000:
+		return year + 1900
+	}
+	return year
 }
 
 // dateWords cuts a date at white space, commas and hyphens between names, without its comments.

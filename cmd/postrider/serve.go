@@ -182,16 +182,7 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	if err := v.files(); err != nil {
 		return err
 	}
-	v.done = frugal()
-	v.inbox = &inbox.Inbox{Hosts: o.webHosts, Root: o.webPath, OnMail: v.printMail, Logger: v.log}
-	// What may come by SMTP may be put in too; without that it has the inbox's own bound.
-	if o.maxSize > 64<<20 {
-		v.inbox.MaxUpload = o.maxSize
-	}
-	if o.tries() {
-		v.inbox.Offer = []string{"DSN", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
-	}
-	if v.relay, err = o.inbox.apply(v.inbox); err != nil {
+	if err := v.openInbox(); err != nil {
 		return err
 	}
 	// Ports come first: if one is taken, nothing has been made on the disk.
@@ -218,17 +209,37 @@ func serve(ctx context.Context, o serveOptions, s streams) error {
 	return v.run(ctx)
 }
 
+// openInbox makes the inbox of the options, which has no store yet: nothing that the options can have wrong leaves
+// anything behind.
+func (v *server) openInbox() (err error) {
+	o := &v.options
+	v.done = frugal()
+	v.inbox = &inbox.Inbox{Hosts: o.webHosts, Root: o.webPath, OnMail: v.printMail, Logger: v.log}
+	// What may come by SMTP may be put in too; without that it has the inbox's own bound.
+	if o.maxSize > 64<<20 {
+		v.inbox.MaxUpload = o.maxSize
+	}
+	if o.tries() {
+		v.inbox.Offer = []string{"DSN", "DELIVERBY", "FUTURERELEASE 604800", "MT-PRIORITY", "RRVS", "REQUIRETLS"}
+	}
+	v.relay, err = o.inbox.apply(v.inbox)
+	return err
+}
+
 // listen opens the ports that are not open yet.
 func (v *server) listen() error {
 	for _, p := range v.ports {
-		if p.Listener != nil {
-			continue
+		if p.Listener == nil {
+			l, err := listen.Open(p.addr)
+			if err != nil {
+				return listenError(p.flag, p.addr, err)
+			}
+			p.Listener = l
 		}
-		l, err := listen.Open(p.addr)
-		if err != nil {
-			return listenError(p.flag, p.addr, err)
+		// What the empty page tells people to send mail to.
+		if (p.flag == "smtp" || p.flag == "smtps") && v.inbox.SMTP == "" {
+			v.inbox.SMTP = reachable(p.Addr())
 		}
-		p.Listener = l
 	}
 	return nil
 }
@@ -299,18 +310,7 @@ func (v *server) run(ctx context.Context) error {
 	// From here until wait returns nothing changes but what SIGHUP reads again.
 	err := v.wait(ctx, failed)
 	v.notify(stopping)
-	grace, cancel := context.WithTimeout(context.Background(), graceTime)
-	defer cancel()
-	// All at once: while one port is waited for, another must not take new mail.
-	var ending sync.WaitGroup
-	for _, s := range mailServers {
-		ending.Go(func() {
-			if s.Shutdown(grace) != nil {
-				s.Close() // whoever has not had a 250 by now will send again
-			}
-		})
-	}
-	ending.Wait()
+	endMail(mailServers)
 	// The page is there while mail still arrives, so that who watches it sees the last message.
 	endRequests()
 	last, cancelLast := context.WithTimeout(context.Background(), webGrace)
@@ -321,6 +321,22 @@ func (v *server) run(ctx context.Context) error {
 	endIndexing()
 	// Run tells of what was accepted and not read yet, within its own bound.
 	return errors.Join(err, <-indexed)
+}
+
+// endMail has no server take new mail, and waits for what is being received.
+func endMail(servers []*smtp.Server) {
+	grace, cancel := context.WithTimeout(context.Background(), graceTime)
+	defer cancel()
+	// All at once: while one port is waited for, another must not take new mail.
+	var ending sync.WaitGroup
+	for _, s := range servers {
+		ending.Go(func() {
+			if s.Shutdown(grace) != nil {
+				s.Close() // whoever has not had a 250 by now will send again
+			}
+		})
+	}
+	ending.Wait()
 }
 
 // wait returns when ctx ends or a server does, and has files read again meanwhile.
