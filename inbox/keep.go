@@ -63,7 +63,9 @@ func (in *Inbox) overdue(ctx context.Context) ([]string, error) {
 	// from an archive: that it is old is then no reason to throw it away at once.
 	var before ulid.ULID
 	if in.Keep.Age > 0 {
-		if err := before.SetTime(ulid.Timestamp(time.Now().Add(-in.Keep.Age))); err != nil {
+		// That clock begins with 1970: before it there is nothing.
+		oldest := max(time.Now().Add(-in.Keep.Age).UnixMilli(), 0)
+		if err := before.SetTime(uint64(oldest)); err != nil {
 			return nil, err
 		}
 	}
