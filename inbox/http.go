@@ -117,7 +117,9 @@ func (in *Inbox) guard(next http.Handler) http.Handler {
 			return
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &body{r.Body, http.NewResponseController(w)}
+			b := &body{r.Body, http.NewResponseController(w)}
+			b.window() // also where nobody reads it: the server does, before it answers
+			r.Body = b
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -133,12 +135,17 @@ type body struct {
 	control *http.ResponseController
 }
 
-// Read implements io.Reader. A stall is told as what it is, and not as a fault of ours.
-func (b *body) Read(p []byte) (int, error) {
+// window begins the time in which some more has to come.
+func (b *body) window() {
 	// Not every ResponseWriter has deadlines; one that has none has other bounds. At the end
 	// of the body the server forgets the deadline: what comes then is an answer, which may
 	// take its time.
 	_ = b.control.SetReadDeadline(time.Now().Add(readWindow))
+}
+
+// Read implements io.Reader. A stall is told as what it is, and not as a fault of ours.
+func (b *body) Read(p []byte) (int, error) {
+	b.window()
 	n, err := b.ReadCloser.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = refuse(http.StatusRequestTimeout, "nothing more of the request came for %v", readWindow)
