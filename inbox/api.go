@@ -235,9 +235,12 @@ func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
 	return page, nil
 }
 
+// param returns a parameter of the URL. The body of a request is never searched for any,
+// as net/http would do, which keeps it on the disk then, however long it is.
+func param(r *http.Request, name string) string { return r.URL.Query().Get(name) }
+
 // queryOf reads the parameters of a list.
 func queryOf(r *http.Request) (Query, error) {
-	// Of the URL alone: the body of a request is never searched for parameters.
 	values := r.URL.Query()
 	q := Query{Before: values.Get("before"), After: values.Get("after")}
 	var err error

@@ -1,6 +1,9 @@
 package inbox_test
 
 import (
+	"context"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -63,6 +66,37 @@ func TestBodiesAreLimited(t *testing.T) {
 		if a := r.ask(method, api+path, body, "Content-Type", media); a.StatusCode != 413 {
 			t.Errorf("%s %s with %d octets of %s: %s, want 413\n%s", method, path, len(body), media, a.Status, a.body)
 		}
+	}
+}
+
+// What is sent where nothing is taken is not kept, in whatever form.
+func TestBodiesAreNotKept(t *testing.T) {
+	r := start(t, nil)
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	// As long as net/http would have on the disk; and never ended, since it takes that away at the end.
+	body, rest := io.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "POST", r.web.URL+"/messages/x/links", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+	go func() {
+		io.WriteString(rest, "--b\r\nContent-Disposition: form-data; name=x; filename=y\r\n\r\n")
+		for range 50 {
+			if _, err := rest.Write(make([]byte, 1<<20)); err != nil {
+				return // the server has heard enough
+			}
+		}
+		cancel()
+	}()
+	if resp, err := r.web.Client().Do(req); err == nil {
+		resp.Body.Close()
+	}
+	if kept, err := os.ReadDir(dir); err != nil || len(kept) > 0 {
+		t.Errorf("there are %v, %v", kept, err)
 	}
 }
 

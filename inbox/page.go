@@ -129,7 +129,7 @@ func (p *page) handle(name string, fn func(r *http.Request) (*view, error)) http
 		v, err := fn(r)
 		if err != nil {
 			// What is wrong with a query is said where it is typed, and what was typed stays.
-			v = &view{Query: strings.TrimSpace(r.FormValue("query"))}
+			v = &view{Query: strings.TrimSpace(param(r, "query"))}
 			text := ""
 			// What is still true of the whole inbox goes on being said.
 			v.Stats, _ = p.inbox.Store.Stats(r.Context())

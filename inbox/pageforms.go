@@ -31,10 +31,10 @@ type rules struct{ Text string }
 func (p *page) compose(r *http.Request) (*view, error) {
 	// Addresses that nobody has: the form can be sent as it comes.
 	f := &form{Title: "New message", From: "ann@example.com", To: "bob@example.net", Subject: "A test", Text: "Hello!\n"}
-	if id := r.FormValue("id"); id != "" {
+	if id := param(r, "id"); id != "" {
 		err := p.inbox.read(r.Context(), id, func(_ Body, m *mail.Message) error {
 			f.Original = id
-			f.fill(m, r.FormValue("how"))
+			f.fill(m, param(r, "how"))
 			return nil
 		})
 		if err != nil {
@@ -42,7 +42,7 @@ func (p *page) compose(r *http.Request) (*view, error) {
 		}
 	}
 	f.Relay = p.inbox.Relay != nil
-	return &view{Query: strings.TrimSpace(r.FormValue("query")), Form: f}, nil
+	return &view{Query: strings.TrimSpace(param(r, "query")), Form: f}, nil
 }
 
 // fill makes a reply, a forward, or the same message again to be changed.

@@ -35,7 +35,7 @@ func (p *page) list(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	if at := r.FormValue("skip"); at != "" {
+	if at := param(r, "skip"); at != "" {
 		if err := p.seek(r.Context(), &q, at); err != nil {
 			return nil, err
 		}
@@ -55,7 +55,7 @@ func (p *page) listed(r *http.Request, q Query) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{Query: strings.TrimSpace(r.FormValue("query")), Total: found.Total, Stats: stats, SMTP: p.inbox.SMTP}
+	v := &view{Query: strings.TrimSpace(param(r, "query")), Total: found.Total, Stats: stats, SMTP: p.inbox.SMTP}
 	// Settings of applications ask for the two apart.
 	v.Host, v.Port, _ = strings.Cut(v.SMTP, ":")
 	// The page lists the newest first, from whichever end it was read.
@@ -152,7 +152,7 @@ func (p *page) one(r *http.Request) (*view, error) {
 			return nil, err
 		}
 	}
-	query := strings.TrimSpace(r.FormValue("query"))
+	query := strings.TrimSpace(param(r, "query"))
 	return &view{Query: query, Rows: []row{rowOf(e, query)}}, nil
 }
 

@@ -82,7 +82,7 @@ func (p *page) pane(r *http.Request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{Query: strings.TrimSpace(r.FormValue("query"))}
+	v := &view{Query: strings.TrimSpace(param(r, "query"))}
 	relay := p.inbox.Relay != nil
 	err = p.inbox.read(r.Context(), e.ID, func(b Body, m *mail.Message) error {
 		if e.Summary == nil {
@@ -116,7 +116,7 @@ func (m *message) fill(b Body, r *http.Request) error {
 			m.To = append(m.To, addressed{to.How, shown(to.List)})
 		}
 	}
-	m.Findings = check(m.Mail, r.FormValue("view") == "checks")
+	m.Findings = check(m.Mail, param(r, "view") == "checks")
 	for _, f := range m.Findings {
 		for i, d := range f.List {
 			if d.end > 0 && d.end <= shownSource {
@@ -124,14 +124,14 @@ func (m *message) fill(b Body, r *http.Request) error {
 			}
 		}
 	}
-	m.chooseTab(r.FormValue("view"))
+	m.chooseTab(param(r, "view"))
 	// Beside what the message says, as clients show it; the other tabs look inside it.
 	if m.View == "html" || m.View == "text" {
 		m.fillCalendar()
 	}
 	switch m.View {
 	case "html":
-		m.fillHTML(r.FormValue("width"))
+		m.fillHTML(param(r, "width"))
 	case "text":
 		// What a client shows that has no HTML, or is told not to.
 		text := m.Mail.Text
@@ -149,9 +149,9 @@ func (m *message) fill(b Body, r *http.Request) error {
 			m.Session, m.Lines = s, transcript(s)
 		}
 	case "parts":
-		m.fillParts(r.FormValue("part"))
+		m.fillParts(param(r, "part"))
 	case "source":
-		return m.fillSource(b, r.FormValue("of") == "html", r.FormValue("at"))
+		return m.fillSource(b, param(r, "of") == "html", param(r, "at"))
 	}
 	return nil
 }
@@ -275,7 +275,7 @@ func (m *message) fillHTML(width string) {
 
 // lookOf reads from a request how the HTML is to be shown.
 func lookOf(r *http.Request) look {
-	l := look{dark: r.FormValue("scheme") == "dark", remote: r.FormValue("images") == "load"}
+	l := look{dark: param(r, "scheme") == "dark", remote: param(r, "images") == "load"}
 	// Loading tells the sender that somebody has read the message. A link from
 	// elsewhere, even from a message, must not do that (Fetch Metadata).
 	if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
