@@ -335,6 +335,48 @@ func TestCatchUp(t *testing.T) {
 	}
 }
 
+// What the last run accepted and did not read is there for who asks, as what comes now is:
+// for one who waits since before this one has begun, and for one who looks while it reads.
+func TestLeftOver(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const n = 1000 // several batches
+	for i := range n {
+		if _, err := db.Inbox().Add(t.Context(), new(inbox.Arrival), strings.NewReader(fmt.Sprintf("Subject: %d\r\n\r\n", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reading, once := make(chan bool), sync.Once{}
+	in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.DiscardHandler), OnMail: func(*inbox.Entry) { once.Do(func() { close(reading) }) }}
+	ask := func(path string) string {
+		w := httptest.NewRecorder()
+		in.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost"+api+path, nil))
+		return w.Body.String()
+	}
+	if got := ask("messages/wait?query=subject:999&timeout=0"); !strings.Contains(got, "no message matched") {
+		t.Errorf("before it is read the message is found: %s", got)
+	}
+	waited := make(chan string)
+	go func() { waited <- ask("messages/wait?query=subject:998&timeout=1m") }()
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- in.Run(ctx) }()
+	<-reading
+	if got := ask("messages?query=subject:999"); !strings.Contains(got, `"total":1,`) {
+		t.Errorf("while others are read the list is %s", got)
+	}
+	if got := <-waited; !strings.Contains(got, `"subject":"998"`) {
+		t.Errorf("who has waited is answered with %s", got)
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
+
 // What was accepted before Run is ended is read and told nevertheless, all of several batches; and
 // Run does not wait for ever for a store that does not answer.
 func TestRunEnds(t *testing.T) {
@@ -377,7 +419,7 @@ func TestRunEnds(t *testing.T) {
 // A silent store does not answer.
 type silent struct{ inbox.Store }
 
-func (silent) Unindexed(ctx context.Context, _ int) ([]inbox.Entry, error) {
+func (silent) List(ctx context.Context, _ inbox.Query) (*inbox.Page, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

@@ -175,6 +175,11 @@ func (in *Inbox) index(ctx context.Context) (n int, more bool, err error) {
 	// Whatever is accepted from here on may be missing from the answer, so what is
 	// known to be indexed afterwards is what was the newest before.
 	newest := in.newestID()
+	if newest == "" {
+		if newest, err = in.leftOver(ctx); err != nil {
+			return 0, false, err
+		}
+	}
 	entries, err := in.Store.Unindexed(ctx, indexBatch)
 	if err != nil {
 		return 0, false, err
@@ -223,6 +228,21 @@ func (in *Inbox) index(ctx context.Context) (n int, more bool, err error) {
 	}
 	in.settled(newest)
 	return len(entries), full, nil
+}
+
+// leftOver returns the newest message that was there before this program was, and may not
+// have been read by its end. Who asks waits for it as for one that has just come, and who
+// waits already looks again.
+func (in *Inbox) leftOver(ctx context.Context) (newest string, err error) {
+	page, err := in.Store.List(ctx, Query{Limit: 1})
+	if err != nil || len(page.Entries) == 0 {
+		return "", err
+	}
+	in.mu.Lock()
+	in.newest = max(in.newest, page.Entries[0].ID)
+	in.mu.Unlock()
+	in.hub.publish(Event{Kind: EventReset})
+	return page.Entries[0].ID, nil
 }
 
 // settled notes that everything up to id is indexed.
