@@ -275,8 +275,9 @@ func TestKeepAge(t *testing.T) {
 		}
 		stop()
 		<-heard
-		if n := strings.Count(told.Body.String(), "event: reset\n"); n != 2 {
-			t.Errorf("pages were told %d times to read the list again, want 2:\n%s", n, told.Body)
+		// Of what is in the store and did not come by the inbox, and of each that is gone.
+		if n := strings.Count(told.Body.String(), "event: reset\n"); n != 3 {
+			t.Errorf("pages were told %d times to read the list again, want 3:\n%s", n, told.Body)
 		}
 		cancel()
 		if err := <-ran; err != nil {
