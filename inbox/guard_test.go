@@ -53,11 +53,23 @@ func TestForeignSites(t *testing.T) {
 			}
 		}
 	}
-	// GET changes nothing, whatever the path.
+	// GET changes nothing, whatever the path. A person may follow a link here; another site's page
+	// may not ask by itself, nor in a frame, and learn from how long it takes what there is.
 	for _, path := range []string{"/", "/list", "/messages/" + id, "/messages/" + id + "/pane", "/messages/" + id + "/html", api + "messages/" + id,
-		api + "messages/" + id + "/raw", api + "messages"} {
-		if a := r.ask("GET", path, "", "Sec-Fetch-Site", "cross-site"); a.StatusCode != 200 || a.Header.Get("Access-Control-Allow-Origin") != "" {
-			t.Errorf("GET %s: %s %v", path, a.Status, a.Header)
+		api + "messages/" + id + "/raw", api + "messages", api + "messages/wait?timeout=1ms"} {
+		for _, c := range []struct {
+			site, mode, dest string
+			status           int
+		}{
+			{"cross-site", "navigate", "document", 200}, {"same-site", "navigate", "document", 200}, {"none", "navigate", "document", 200},
+			{"same-origin", "cors", "empty", 200}, {"same-origin", "navigate", "iframe", 200}, {"", "", "", 200},
+			{"cross-site", "no-cors", "empty", 403}, {"same-site", "cors", "empty", 403}, {"cross-site", "navigate", "iframe", 403},
+			{"cross-site", "navigate", "object", 403}, {"cross-site", "no-cors", "document", 403}, {"same-site", "no-cors", "image", 403}, {"cross-site", "", "", 403},
+		} {
+			a := r.ask("GET", path, "", "Sec-Fetch-Site", c.site, "Sec-Fetch-Mode", c.mode, "Sec-Fetch-Dest", c.dest)
+			if a.StatusCode != c.status || a.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("GET %s for %+v: %s %v", path, c, a.Status, a.Header)
+			}
 		}
 	}
 	e, err := r.Store.Entry(t.Context(), id)

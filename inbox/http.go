@@ -15,9 +15,10 @@ import (
 //
 // The page and the JSON interface have no passwords on loopback, so every site
 // that a browser on this machine has open must be kept out. Three rules do that:
-// the Host header must be a name of ours (a rebound name is not), a request that
-// changes something must not come from another site, and GET changes nothing.
-// Nothing is sent that would let another origin read an answer.
+// the Host header must be a name of ours (a rebound name is not), nothing may come from
+// another site but a person who follows a link, and GET changes nothing. Nothing is sent
+// that would let another origin read an answer; and without a request there is none whose
+// time could tell it whether a query has found something.
 
 // pagePolicy is the Content-Security-Policy of the page: its own script and
 // style, frames of its own, nothing inline and nothing from elsewhere.
@@ -32,11 +33,26 @@ func (in *Inbox) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", in.ready)
 	mux.HandleFunc("GET /metrics", in.metrics)
+	foreign := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		in.shut(w, r, http.StatusForbidden, "This request comes from another site, and those may only link here.")
+	})
 	own := http.NewCrossOriginProtection()
-	own.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		in.shut(w, r, http.StatusForbidden, "This request comes from another site, and may change nothing here.")
-	}))
-	return in.guard(in.below(own.Handler(mux)))
+	own.SetDenyHandler(foreign)
+	return in.guard(in.below(isolated(own.Handler(mux), foreign)))
+}
+
+// isolated gives what a page of another site asks for to foreign, unless a person follows a
+// link from there to a page of its own window (Fetch Metadata, 2). What has no such fields
+// is no browser of today, or one that does not know this address to be safe.
+func isolated(next, foreign http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch site := r.Header.Get("Sec-Fetch-Site"); {
+		case site == "", site == "same-origin", site == "none", r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document":
+			next.ServeHTTP(w, r)
+		default:
+			foreign.ServeHTTP(w, r)
+		}
+	})
 }
 
 // at returns the path for those who ask of what is at path here.
