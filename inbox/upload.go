@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postrider/postrider/internal/archive"
 	"github.com/postrider/postrider/internal/mailjson"
 	"github.com/postrider/postrider/mail"
 	"github.com/postrider/postrider/smtp"
@@ -61,8 +62,14 @@ func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer u.Close()
-	if u.Received, err = receivedOf(r.URL.Query().Get("received"), u.fields, time.Now()); err != nil {
+	told := r.URL.Query().Get("received")
+	if u.Received, err = receivedOf(told, u.fields, time.Now()); err != nil {
 		return err
+	}
+	var note archive.Note
+	archived := false
+	if told != "" {
+		note, archived = u.archived(time.Now())
 	}
 	var id string
 	err = u.read(func(msg io.Reader) (err error) {
@@ -73,9 +80,28 @@ func (in *Inbox) apiInject(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if archived && (!note.Unread || len(note.Tags) > 0) {
+		// It is kept, whatever comes of this: an error would have it put in again.
+		if _, err := in.Store.Update(r.Context(), Change{Unread: &note.Unread, Tags: &note.Tags}, id); err != nil {
+			in.logger().Warn("a message is unread and has no tags, other than in its archive", "id", id, "err", err)
+		}
+		in.hub.publish(Event{Kind: EventUpdate, ID: id})
+	}
 	w.Header().Set("Location", in.at(apiPath+"messages/"+id))
 	answer(w, http.StatusCreated, map[string]string{"id": id})
 	return nil
+}
+
+// archived takes off what export has put above a message, and takes from it when the
+// message arrived and its envelope. It tells whether there was anything that can be true.
+func (u *upload) archived(now time.Time) (archive.Note, bool) {
+	noTag := func(tag string) bool { return !isTag(tag) }
+	note, msg, ok := archive.Cut(u.head)
+	if ok = ok && !note.Received.After(now) && note.Received.Year() >= 1970 && !slices.ContainsFunc(note.Tags, noTag); ok {
+		u.Received, u.Envelope = note.Received, *smtp.NewEnvelope(note.Sender, note.Recipients...)
+		u.head, u.msg = msg, readerWriter{io.MultiReader(bytes.NewReader(msg), u.rest)}
+	}
+	return note, ok
 }
 
 // receivedOf returns when a message that is put in has arrived: zero, which is now,

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postrider/postrider/internal/archive"
 	"github.com/postrider/postrider/mail"
 )
 
@@ -40,6 +41,27 @@ func TestReceivedOf(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("told %q, of\n%s: got %q (%v), want %q", c.told, c.fields, got, err, c.want)
+		}
+	}
+}
+
+// What export put above a message is believed if it can be true; else it stays.
+func TestArchived(t *testing.T) {
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		note archive.Note
+		want bool
+	}{
+		{archive.Note{Sender: "ann@example.com", Recipients: []string{"bob@example.net"}, Received: now, Tags: []string{"a"}}, true},
+		{archive.Note{Received: now.Add(time.Second)}, false},
+		{archive.Note{Received: time.Unix(-1, 0)}, false},
+		{archive.Note{Received: now, Tags: []string{" a"}}, false},
+	} {
+		u := &upload{head: []byte(c.note.Fields() + "Subject: x\r\n"), rest: strings.NewReader("rest")}
+		whole := string(u.head)
+		_, ok := u.archived(now)
+		if ok != c.want || (string(u.head) == whole) == ok || ok && (u.Envelope.From != "ann@example.com" || len(u.Envelope.To) != 1 || !u.Received.Equal(now)) {
+			t.Errorf("%+v: got %v, %+v, %q; want %v", c.note, ok, u.Arrival, u.head, c.want)
 		}
 	}
 }

@@ -21,7 +21,7 @@ type lineWriter struct {
 	mbox     bool
 	held     []byte // the beginning of a line that has not come to its end
 	inLine   bool   // a long line's beginning is written already
-	body     bool   // the header is over
+	body     bool   // the header is over, or nothing is to be left out of it
 	dropping bool   // a field that is left out
 }
 

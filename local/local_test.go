@@ -112,6 +112,29 @@ func TestMboxArrived(t *testing.T) {
 	}
 }
 
+// What is appended stays as it is but for its line ends, and is for nobody if it says so.
+func TestMboxAppend(t *testing.T) {
+	box := local.Mbox{Path: filepath.Join(t.TempDir(), "mbox"), Arrived: time.Date(2020, 1, 2, 3, 4, 5, 6, time.UTC)}
+	for _, text := range []string{"Return-Path: <a@b.c>\r\nSubject: x\r\n\r\nFrom here\n>From there", ""} {
+		if err := box.Append(t.Context(), "", literal(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const line = "From MAILER-DAEMON Thu Jan  2 03:04:05 2020\n"
+	want := line + "Return-Path: <a@b.c>\nSubject: x\n\n>From here\n>>From there\n\n" + line + "\n"
+	if got, err := os.ReadFile(box.Path); err != nil || string(got) != want {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := box.Append(ended, "", literal(raw)); !errors.Is(err, context.Canceled) || !errors.Is(err, smtp.ErrTemporary) {
+		t.Errorf("cancelled: got %v", err)
+	}
+	if got, err := os.ReadFile(box.Path); err != nil || string(got) != want {
+		t.Errorf("after that: got %q, %v; want %q", got, err, want)
+	}
+}
+
 // A composed message is frozen and written; what its author cannot mean is refused for good.
 func TestComposed(t *testing.T) {
 	for name, s := range senders(t) {

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,10 +36,37 @@ func (m Mbox) Send(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]
 	})
 }
 
+func (m Mbox) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, may commit) error {
+	return m.add(ctx, env.From, may, func(w io.Writer) error { return writeLines(ctx, w, env, msg, true) })
+}
+
+// Append adds a message as it is, which was delivered before: no field is added or left out. Its line ends become LF, and
+// its last line has one. from is the sender for the line before it; "" is the null reverse-path. Like Send it waits for
+// the lock, and when it returns nil the message is on the disk.
+func (m Mbox) Append(ctx context.Context, from string, msg io.WriterTo) error {
+	prepared, err := smtp.Prepare(msg) // what comes slowly must not hold a lock
+	if err != nil {
+		return err
+	}
+	if spool, ok := prepared.(io.Closer); ok && prepared != msg {
+		defer spool.Close()
+	}
+	err = m.add(ctx, from, func() bool { return true }, func(w io.Writer) error {
+		lines := &lineWriter{w: cancelled{ctx, w}, mbox: true, body: true}
+		_, err := prepared.WriteTo(lines)
+		return cmp.Or(err, lines.Close())
+	})
+	if err != nil {
+		return temporary("mbox", err)
+	}
+	return nil
+}
+
 // Close implements io.Closer. Nothing is held open.
 func (Mbox) Close() error { return nil }
 
-func (m Mbox) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, may commit) (err error) {
+// add has put write a message behind its separator.
+func (m Mbox) add(ctx context.Context, from string, may commit, put func(io.Writer) error) (err error) {
 	// First the file beside it, then the lock on it, and they go in the other order:
 	// programs that know only one of the two are kept out, and nobody waits for ever.
 	unlock, err := dotLock(ctx, m.Path+".lock")
@@ -67,8 +95,8 @@ func (m Mbox) write(ctx context.Context, env *smtp.Envelope, msg io.WriterTo, ma
 		}
 	}()
 	w := bufio.NewWriterSize(f, 64<<10)
-	w.WriteString(m.separator(f, size, env.From))
-	if err := writeLines(ctx, w, env, msg, true); err != nil {
+	w.WriteString(m.separator(f, size, from))
+	if err := put(w); err != nil {
 		return err
 	}
 	w.WriteByte('\n')

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,12 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postrider/postrider/inbox"
 	"github.com/postrider/postrider/inbox/client"
+	"github.com/postrider/postrider/internal/archive"
 	"github.com/postrider/postrider/internal/peers"
+	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/store/sqlite"
 )
 
-// Messages go out to each kind of file and come back as they were, but for the
-// fields that hold the envelope; of a server that runs and of a directory.
+// Messages go out to each kind of file and come back as they were; of a server that
+// runs and of a directory.
 func TestExportImport(t *testing.T) {
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
@@ -71,9 +76,8 @@ func TestExportImport(t *testing.T) {
 	again := start(t, filepath.Join(dir, "back"))
 	got := list(t, &client.Client{URL: again.web})
 	for i, text := range []string{want[0], want[1], want[2], want[0], want[2], want[0], want[1], want[2]} {
-		// Only a file of .eml is nothing but the message.
-		if eml := i == 3 || i == 4; !strings.HasSuffix(got[i], text) || strings.HasPrefix(got[i], "Return-Path: <ann@example.com>\r\n") == eml {
-			t.Errorf("message %d came back as\n%q, want\n%q, behind its envelope or not", i, got[i], text)
+		if got[i] != text {
+			t.Errorf("message %d came back as\n%q, want\n%q", i, got[i], text)
 		}
 	}
 	// A file of a maildir has the time of its delivery.
@@ -89,8 +93,8 @@ func TestExportImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := all[0].Received, info.ModTime().Truncate(time.Millisecond); !got.Equal(want) {
-		t.Errorf("the last of the maildir was received %v, want the time of its file, %v", got, want)
+	if got, want := all[0].Received, info.ModTime().Truncate(time.Millisecond); !got.Equal(want) || all[0].Sender != "ann@example.com" {
+		t.Errorf("the last of the maildir was received %v from %q, want the time of its file, %v", got, all[0].Sender, want)
 	}
 	for _, wrong := range [][]string{{"export"}, {"export", "--data", "none", "mbox:y"}, {"export", "ftp://x"}, {"import"}, {"import", "--data", "new", "none.mbox"}, {"import", "--data", "new", dir}} {
 		if out, err := command(t, wrong...).CombinedOutput(); err == nil || strings.Count(string(out), "\n") > 2 {
@@ -140,6 +144,162 @@ func TestArchiveTimes(t *testing.T) {
 	}
 	if _, err := os.Stat(path("none")); err == nil {
 		t.Error("to import what is not there has made an inbox")
+	}
+}
+
+// What goes out comes back the same: octets, envelope, when it arrived, whether it is unread, and tags; as far as a format
+// can carry it.
+func TestArchiveIsFaithful(t *testing.T) {
+	random := mathrand.New(mathrand.NewPCG(1, 2))
+	note := archive.Note{Sender: "x@example.com", Received: time.Unix(1, 0)}.Fields()
+	pieces := []string{"From ann@example.com Thu Jan  2 03:04:05 2020\r\n", ">From there\r\n", ">>From\r\n", "\n", "\r", "\r\n", "\r\n\r\n", "\x00", "\xff\xfe", "ä €\r\n", "Subject: x\r\n",
+		"Return-Path: <other@example.org>\r\n", "Delivered-To: other@example.org\r\n", " folded\r\n", "Content-Length: 3\r\n", "no end", strings.Repeat("x", 70_000), note, ".\r\n"}
+	addresses := []string{"bob@example.net", "\"a b\"@example.com", "jürgen@例え.jp", "postmaster", "x@[192.0.2.1]", strings.Repeat("l", 64) + "@example.com"}
+	from := t.TempDir()
+	store := openInbox(t, from)
+	for range 250 {
+		text := ""
+		for range random.IntN(6) {
+			text += pieces[random.IntN(len(pieces))]
+		}
+		a := inbox.Arrival{Received: time.UnixMilli(random.Int64N(1.7e12))}
+		if random.IntN(3) > 0 {
+			a.Envelope.From = addresses[random.IntN(len(addresses))]
+		}
+		for range []int{0, 1, 2, 1000}[random.IntN(4)] {
+			a.Envelope.To = append(a.Envelope.To, smtp.Recipient{Address: addresses[random.IntN(len(addresses))]})
+		}
+		id, err := store.Inbox().Add(t.Context(), &a, strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unread := random.IntN(2) == 0
+		tags := []string{"Ä, \"b\"", "c"}[:random.IntN(3)]
+		if _, err := store.Inbox().Update(t.Context(), inbox.Change{Unread: &unread, Tags: &tags}, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := contents(t, store)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for scheme, carries := range map[string]func(c content) (content, bool){
+		// Octets alone; LF at first is this system's, nothing is a mistake, and what begins as an export's is one.
+		"eml": func(c content) (content, bool) {
+			line, _, found := strings.Cut(c.text, "\n")
+			return content{text: c.text}, c.text != "" && (!found || strings.HasSuffix(line, "\r")) && !strings.HasPrefix(c.text, note)
+		},
+		"maildir": func(c content) (content, bool) { return c, true },
+		// Lines that all end in CRLF.
+		"mbox": func(c content) (content, bool) {
+			rest := strings.ReplaceAll(c.text, "\r\n", "")
+			return c, !strings.ContainsAny(rest, "\r\n") && (c.text == "" || strings.HasSuffix(c.text, "\r\n"))
+		},
+	} {
+		path, back := filepath.Join(t.TempDir(), scheme), filepath.Join(t.TempDir(), "back")
+		var said bytes.Buffer
+		s := streams{out: &said, err: &said}
+		// Twice, where what is there is written over.
+		for range map[string]int{"eml": 2, "maildir": 2, "mbox": 1}[scheme] {
+			if err := (&archiveOptions{data: from}).export(t.Context(), scheme+":"+path, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := (&archiveOptions{data: back}).imports(t.Context(), []string{path}, s)
+		if empty := scheme == "eml" && err != nil && strings.Contains(err.Error(), "empty"); err != nil && !empty {
+			t.Fatal(err)
+		}
+		again := openInbox(t, back)
+		got := contents(t, again)
+		if err := again.Close(); err != nil {
+			t.Fatal(err)
+		}
+		faithful := 0
+		for _, c := range want {
+			if scheme == "eml" && c.text == "" {
+				continue
+			}
+			if len(got) == 0 {
+				t.Fatalf("%s: too few came back: %s", scheme, said.String())
+			}
+			g := got[0]
+			got = got[1:]
+			if w, can := carries(c); can {
+				if faithful++; scheme == "eml" {
+					g = content{text: g.text}
+				}
+				if g != w {
+					t.Errorf("%s: came back\n%.300q\nwant\n%.300q", scheme, g, w)
+				}
+			}
+		}
+		if len(got) > 0 || faithful < len(want)/5 {
+			t.Errorf("%s: %d more came back, %d could be compared", scheme, len(got), faithful)
+		}
+	}
+}
+
+// openInbox opens the database in dir.
+func openInbox(t *testing.T, dir string) *sqlite.DB {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// A content is what is to be the same of a message.
+type content struct{ text, known string }
+
+// contents reads all that there is, the oldest first.
+func contents(t *testing.T, db *sqlite.DB) (all []content) {
+	t.Helper()
+	page, err := db.Inbox().List(t.Context(), inbox.Query{OldestFirst: true, Limit: inbox.MaxLimit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range page.Entries {
+		b, err := db.Inbox().Open(t.Context(), e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(io.NewSectionReader(b, 0, b.Size()))
+		if b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, content{string(text), fmt.Sprint(e.Received.UnixMilli(), e.Unread, e.Tags, e.Envelope.From, e.Envelope.To)})
+	}
+	return all
+}
+
+// Of what other programs have written the envelope is taken, and nothing is left out; who has seen it there has seen it.
+func TestImportForeign(t *testing.T) {
+	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	const text = "Return-Path: <ann@example.com>\nX-Original-To: sales@example.net\nDelivered-To: bob@example.net\nSubject: x\n\nHello\n"
+	for name, text := range map[string]string{"cur/1.a:2,RS": text, "cur/2.b:2,R": text, "new/3.c": strings.ReplaceAll(text, "\n", "\r\n") + "odd\n"} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out, errs := exit(t, command(t, "import", "--data", data, dir)); code != 0 || out != "Imported 3 messages.\n" {
+		t.Fatalf("import: got %d, %q, %q", code, out, errs)
+	}
+	db := openInbox(t, data)
+	defer db.Close()
+	page, err := db.Inbox().List(t.Context(), inbox.Query{OldestFirst: true})
+	if err != nil || len(page.Entries) != 3 {
+		t.Fatalf("got %+v, %v", page, err)
+	}
+	for i, c := range contents(t, db) {
+		e := page.Entries[i]
+		want := strings.ReplaceAll(text, "\n", "\r\n") + []string{"", "", "odd\n"}[i]
+		if c.text != want || e.Unread != (i > 0) || e.Envelope.From != "ann@example.com" || len(e.Envelope.To) != 1 || e.Envelope.To[0].Address != "bob@example.net" {
+			t.Errorf("message %d: got %q, %+v; want %q", i, c.text, e, want)
+		}
 	}
 }
 

@@ -280,7 +280,8 @@ func (c *Client) Inject(ctx context.Context, msg io.WriterTo) (string, error) {
 }
 
 // Import puts a message into the inbox as Inject does, which arrived somewhere else
-// at another time: received, or what its fields say if that is zero.
+// at another time: received, or what its fields say if that is zero. What postrider
+// export has put above it is taken off, and says more.
 func (c *Client) Import(ctx context.Context, msg io.WriterTo, received time.Time) (string, error) {
 	at := "message"
 	if !received.IsZero() {
