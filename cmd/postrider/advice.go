@@ -48,6 +48,7 @@ func (o *connectOptions) explain(err error) error {
 // remaining is for a message that some have and others may still get: sent again
 // as it was it would reach the first ones twice.
 func remaining(sent *smtp.SendError) string {
+	// Those whose fate is unknown are left out, though trying again might help: they may have it.
 	var again []string
 	accepted := 0
 	for _, r := range sent.Results {
@@ -82,6 +83,7 @@ func tlsAdvice(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "give the certificate that vouches for the server's with --ca-file"
 	}
+	// Often a server behind an alias: it is the right one, and its certificate has its other name.
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		return "the certificate is for another name: give the server's name that it is for"
 	}
@@ -94,6 +96,7 @@ func tlsAdvice(err error) string {
 	if _, ok := errors.AsType[tls.AlertError](err); ok {
 		return "the two have no version or cipher of TLS in common; TLS 1.2 is the least that is used"
 	}
+	// What a server said itself has advice of its own (replyAdvice).
 	if errors.Is(err, smtp.ErrUnsupported) {
 		if _, refused := errors.AsType[*smtp.Error](err); !refused {
 			return "the server cannot do it; if that is about TLS: --tls implicit for port 465, or --tls none, which sends in clear"
@@ -104,6 +107,7 @@ func tlsAdvice(err error) string {
 
 // replyAdvice is about what a server said (RFC 5321, 4.2; RFC 4954, 6; RFC 3463).
 func (o *connectOptions) replyAdvice(err error) string {
+	// Codes come before enhanced codes where they are plain: half of the world's servers send no others.
 	reply, ok := errors.AsType[*smtp.Error](err)
 	if !ok {
 		return ""
@@ -137,6 +141,7 @@ func (o *connectOptions) replyAdvice(err error) string {
 
 // networkAdvice is about getting there.
 func networkAdvice(err error) string {
+	// Several of these hold of one error, as each layer wraps the one below; the order of the cases decides.
 	dns, isDNS := errors.AsType[*net.DNSError](err)
 	// What is looked up for a port that is a word is no host.
 	isPort := isDNS && dns.Err == "unknown port"

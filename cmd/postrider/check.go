@@ -23,6 +23,8 @@ import (
 
 // checkOptions are the flags of check.
 type checkOptions struct {
+	// Fewer than other commands have: nothing is sent, so that there is nobody to authenticate as, and a certificate
+	// that would be refused is a finding, not an end.
 	tls     string
 	caFile  string
 	timeout time.Duration
@@ -75,18 +77,21 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 	if o.tls != "auto" && o.tls != "implicit" && o.tls != "none" {
 		return flagf(exitUsage, "tls", " %q: it is auto, implicit or none", o.tls)
 	}
+	// A URL would be read as a host's name; sockets and local mailboxes offer nothing that could be looked at.
 	if strings.Contains(server, "/") {
 		return usagef("%q is no server: give HOST[:PORT]", server)
 	}
 	// Without a port it is what other hosts of the world would use.
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {
+		// An IPv6 address may stand alone or in brackets.
 		host, port = strings.Trim(server, "[]"), "25"
 		if o.tls == "implicit" {
 			port = "465"
 		}
 	}
 	p := &probe{o: o, host: host, report: report{Server: net.JoinHostPort(host, port), Timings: map[string]float64{}}}
+	// Each flag is looked at before anybody is connected to: a slip is told at once, not after a time-out.
 	if o.caFile != "" {
 		if p.roots, err = readPool(o.caFile); err != nil {
 			return err
@@ -98,9 +103,11 @@ func check(ctx context.Context, o checkOptions, server string, s streams) error 
 	if o.timeout <= 0 {
 		return flagf(exitUsage, "timeout", " %s: it is a time as 30s", o.timeout)
 	}
+	// One time for all of it: a server that answers each line just in time is slow too.
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	if err := p.run(ctx, port); err != nil {
+		// Advice about flags of other commands would be of no use; what is said is about the server and the way to it.
 		return (&connectOptions{}).explain(err)
 	}
 	p.report.advise(port)
@@ -155,6 +162,7 @@ func (p *probe) step(name string, do func() error) error {
 // inside TLS, because a client must forget the one at the other (RFC 3207, 4.2).
 func (p *probe) run(ctx context.Context, port string) error {
 	var conn net.Conn
+	// Looking up the name belongs to it: a resolver that is slow is what the user waits for.
 	err := p.step("connect", func() (err error) {
 		conn, err = new(net.Dialer).DialContext(ctx, "tcp", p.report.Server)
 		return err
@@ -163,6 +171,7 @@ func (p *probe) run(ctx context.Context, port string) error {
 		return err
 	}
 	defer conn.Close()
+	// Of several addresses the one that answered: the others may behave otherwise.
 	p.report.Address = conn.RemoteAddr().String()
 	// RFC 8314, 3.3: nothing is said on port 465 before TLS.
 	implicit := p.o.tls == "implicit" || p.o.tls == "auto" && port == "465"
@@ -184,16 +193,19 @@ func (p *probe) run(ctx context.Context, port string) error {
 		return err
 	}
 	p.report.Greeting = greeting.Text
+	// Without TLS, or before it. Whoever listens in can take away what is offered here, STARTTLS first of all.
 	p.offered(c)
 	p.report.Clear = []string{}
 	if !implicit {
 		p.report.Clear = p.report.Mechanisms
 	}
+	// A server that offers no STARTTLS is judged by the report (advise), not by an error: there may be a reason.
 	if _, has := c.Extension("STARTTLS"); has && !implicit && p.o.tls == "auto" {
 		if err := p.startTLS(ctx, c); err != nil {
 			return err
 		}
 	}
+	// The first command that costs a server nothing: it shows the round trip.
 	if err := p.step("noop", func() error { _, err := c.Noop(ctx); return err }); err != nil {
 		return err
 	}
@@ -227,6 +239,7 @@ func (p *probe) greeted(ctx context.Context, conn net.Conn) (*smtp.Client, error
 // from one that could not be reached.
 func handshakeError(err error) error {
 	_, noRecord := errors.AsType[tls.RecordHeaderError](err)
+	// Both are answers. Anything else is a connection that broke, which may pass.
 	if _, alert := errors.AsType[tls.AlertError](err); alert || noRecord {
 		return exitf(exitProtocol, "%w", err)
 	}
@@ -271,6 +284,7 @@ func (p *probe) offered(c *smtp.Client) {
 
 // secured keeps what TLS came to, and verifies as a client would.
 func (p *probe) secured(state tls.ConnectionState, how string) {
+	// Names and not numbers: they are what is looked up, and what other programs' documentation has.
 	r := &tlsReport{How: how, Version: tls.VersionName(state.Version), Cipher: tls.CipherSuiteName(state.CipherSuite), version: state.Version}
 	p.report.TLS = r
 	// The first certificate is the server's own; the others lead
@@ -294,6 +308,7 @@ func (p *probe) secured(state tls.ConnectionState, how string) {
 		r.Error = "no certificate"
 		return
 	}
+	// As a client would: by the name that was asked for, and with the certificates that were sent, none fetched.
 	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: p.host, Roots: p.roots, Intermediates: intermediates})
 	if err != nil {
 		r.Error = err.Error()

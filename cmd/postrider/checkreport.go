@@ -21,9 +21,10 @@ import (
 
 // A report is what a server offers, and its JSON.
 type report struct {
-	Server     string             `json:"server"`
-	Address    string             `json:"address"`
-	Greeting   string             `json:"greeting"`
+	Server   string `json:"server"`
+	Address  string `json:"address"`
+	Greeting string `json:"greeting"`
+	// Lists and maps are never null, so that a script need not ask whether they are there.
 	Extensions map[string]string  `json:"extensions"` // with their parameters; inside TLS if there is TLS
 	TLS        *tlsReport         `json:"tls"`        // null: none
 	Mechanisms []string           `json:"mechanisms"`
@@ -67,8 +68,10 @@ func (r *report) advise(port string) {
 	r.Wrong, r.Advice = []string{}, []string{}
 	wrong := func(text string) { r.Wrong = append(r.Wrong, text) }
 	better := func(text string) { r.Advice = append(r.Advice, text) }
+	// By the address that answered, not by the name that was asked for, which may lead anywhere.
 	host, _, _ := net.SplitHostPort(r.Address)
 	private := net.ParseIP(host).IsLoopback()
+	// One thing is said of TLS, the worst: a certificate that does not verify need not also be told to be old.
 	switch t := r.TLS; {
 	case t == nil && private:
 		better("no STARTTLS: on loopback nobody listens in, elsewhere everybody could (RFC 3207)")
@@ -79,6 +82,7 @@ func (r *report) advise(port string) {
 	case t.Certificates[0].Days < renewDays:
 		better(fmt.Sprintf("the certificate ends in %d days: renew it", t.Certificates[0].Days))
 	}
+	// The probe takes what a client would not (config), so that this is a line and not a failed handshake.
 	if r.TLS != nil && r.TLS.version < tls.VersionTLS12 {
 		wrong(r.TLS.Version + " is broken and refused by most clients: offer TLS 1.2 and 1.3 (RFC 8996)")
 	}
@@ -90,6 +94,7 @@ func (r *report) advise(port string) {
 	if submission && len(r.Mechanisms) == 0 {
 		wrong("no AUTH on a port for submission: nobody can prove to be allowed to send (RFC 6409, 4.3)")
 	}
+	// What most servers of today have, and a sender notices the lack of; the rest of the registry is a matter of taste.
 	for _, missing := range []struct{ extension, why string }{
 		{"PIPELINING", "every command waits for its reply, which is slow over long ways (RFC 2920)"},
 		{"SIZE", "that a message is too large is only known when it has been sent (RFC 1870)"},
@@ -117,6 +122,7 @@ func (r *report) took(step string) time.Duration {
 // print writes the report for people. All of it is a stranger's text.
 func (r *report) print(w io.Writer) error {
 	var b bytes.Buffer
+	// Made printable here, once, so that no row can be forgotten.
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-12s %s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
@@ -139,10 +145,12 @@ func (r *report) print(w io.Writer) error {
 			row("verified", "%s", verified)
 		}
 	}
+	// Inside TLS first, as that is what a client uses; in clear only where both are known.
 	row("mechanisms", "%s", none(strings.Join(r.Mechanisms, " ")))
 	if r.TLS != nil && r.TLS.How == "starttls" {
 		row("  in clear", "%s", none(strings.Join(r.Clear, " ")))
 	}
+	// RFC 1870, 3: without a number, or with 0, there is no limit to be told.
 	if n, err := strconv.ParseInt(r.Extensions["SIZE"], 10, 64); err == nil && n > 0 {
 		row("limits", "messages up to %s %s", human.Size(n), r.Extensions["LIMITS"])
 	} else if limits := r.Extensions["LIMITS"]; limits != "" {
@@ -151,6 +159,7 @@ func (r *report) print(w io.Writer) error {
 	for i, name := range slices.Sorted(maps.Keys(r.Extensions)) {
 		row([]string{"extensions", ""}[min(i, 1)], "%s", strings.TrimSpace(name+" "+r.Extensions[name]))
 	}
+	// In the order in which they happened; what did not happen has no time.
 	var times []string
 	for _, step := range []string{"connect", "greeting", "tls", "ehlo", "noop"} {
 		if _, ok := r.Timings[step]; ok {
@@ -158,6 +167,7 @@ func (r *report) print(w io.Writer) error {
 		}
 	}
 	row("timings", "%s", strings.Join(times, ", "))
+	// Last, where a reader of a terminal looks first.
 	for _, text := range r.Wrong {
 		fmt.Fprintf(&b, "! %s\n", printable(text))
 	}

@@ -59,6 +59,7 @@ func (o *connectOptions) flags(f *pflag.FlagSet) {
 // localSchemes begin the addresses that are no server.
 var localSchemes = []string{"sendmail:", "maildir:", "mbox:", "eml:"}
 
+// isLocal tells whether an address is this machine's own: a mailbox, or a program.
 func isLocal(address string) bool {
 	return slices.ContainsFunc(localSchemes, func(scheme string) bool { return strings.HasPrefix(address, scheme) })
 }
@@ -68,6 +69,7 @@ func isLocal(address string) bool {
 // the first is asked: that the last is spelt wrong is better known before the message
 // is out.
 func (o *connectOptions) senders(addresses []string, s streams) (smtp.SendCloser, error) {
+	// Twice the same: as what is closed in the end, and as what each message goes through.
 	var all failover
 	var senders []smtp.Sender
 	for _, address := range addresses {
@@ -77,6 +79,7 @@ func (o *connectOptions) senders(addresses []string, s streams) (smtp.SendCloser
 		}
 		all.senders, senders = append(all.senders, one), append(senders, one)
 	}
+	// The last has nobody behind it; what it says is the outcome.
 	for i := range len(senders) - 1 {
 		senders[i] = telling(senders[i], s.err)
 	}
@@ -93,6 +96,7 @@ func (o *connectOptions) senders(addresses []string, s streams) (smtp.SendCloser
 func telling(s smtp.Sender, w io.Writer) smtp.Sender {
 	return smtp.SenderFunc(func(ctx context.Context, env *smtp.Envelope, msg io.WriterTo) ([]smtp.Result, error) {
 		results, err := s.Send(ctx, env, msg)
+		// Refusals for good are not told here: the next server is not asked about them.
 		if smtp.Remaining(env, results) != nil && ctx.Err() == nil {
 			complain(w, fmt.Errorf("%w; the next server is tried", err))
 		}
@@ -117,6 +121,7 @@ func (f *failover) Close() error {
 
 // sender makes a Sender of an address. Nothing is connected yet.
 func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, error) {
+	// A host alone is no URL, and what it says of itself is completed as people mean it.
 	if !isLocal(address) && !strings.Contains(address, "://") {
 		address = "smtp://" + address
 		if u, err := url.Parse(address); err == nil && u.Port() == "" && o.user != "" {
@@ -127,6 +132,7 @@ func (o *connectOptions) sender(address string, s streams) (smtp.SendCloser, err
 	if err != nil {
 		return nil, flagf(exitUsage, "server", ": %s", strings.TrimPrefix(err.Error(), "postrider: "))
 	}
+	// Open returns a Transport for a server, and other Senders for what is no server.
 	t, ok := opened.(*smtp.Transport)
 	if !ok {
 		// Somebody who asks for TLS or a trace must not believe that there is some.
@@ -170,6 +176,7 @@ func (o *connectOptions) set(d *smtp.Dialer, s streams) error {
 	if err := o.certificates(d); err != nil {
 		return err
 	}
+	// Lines, and never the octets of the message; secrets have been masked before they come here (smtp.Line).
 	if o.trace {
 		d.Trace = transcript(s.err)
 	}
@@ -197,6 +204,7 @@ func (o *connectOptions) certificates(d *smtp.Dialer) error {
 		config.RootCAs = pool
 	}
 	if o.certFile != "" {
+		// Many tools write both into one file.
 		pair, err := tls.LoadX509KeyPair(o.certFile, cmp.Or(o.keyFile, o.certFile))
 		switch {
 		case isFile(err):
@@ -230,6 +238,8 @@ func (o *connectOptions) credentials(d *smtp.Dialer) error {
 	if o.auth != "" && !slices.Contains(mechanisms, mechanism) {
 		return flagf(exitUsage, "auth", " %q: it is one of %s", o.auth, strings.Join(mechanisms, ", "))
 	}
+	// What is said by the mechanism's name is checked before a password is looked for: a slip in the one would
+	// otherwise be told as the lack of the other.
 	// These two prove nothing by a password: the user is all that they tell.
 	switch mechanism {
 	case "EXTERNAL":
@@ -247,6 +257,7 @@ func (o *connectOptions) credentials(d *smtp.Dialer) error {
 		if err != nil {
 			return err
 		}
+		// A password serves all mechanisms that take one, and which of them is left to the server's offer.
 		d.Auth = sasl.Password(o.user, secret)
 		if mechanism == "XOAUTH2" || mechanism == "OAUTHBEARER" {
 			d.Auth = sasl.Token(o.user, func(context.Context) (string, time.Time, error) { return secret, time.Time{}, nil })

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/postrider/postrider/cmd/postrider/users"
+	"github.com/postrider/postrider/internal/disk"
 )
 
 // passwd: a line of the users file. What it reads is gone when it ends; what it writes cannot be turned back. What a line
@@ -122,9 +123,13 @@ func (o *passwdOptions) password(s streams) (string, error) {
 // firstLine reads a line without its end: editors add one that is not meant.
 func firstLine(r io.Reader) (string, error) {
 	// Bounded: what is given may be a device, or a file that was not meant.
-	line, err := bufio.NewReader(io.LimitReader(r, 4<<10)).ReadString('\n')
+	const longest = 4 << 10
+	line, err := bufio.NewReader(io.LimitReader(r, longest)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", exitf(exitNoInput, "the password: %w", err)
+	}
+	if len(line) == longest {
+		return "", exitf(exitData, "the password is longer than %d octets", longest)
 	}
 	return strings.TrimRight(line, "\r\n"), nil
 }
@@ -132,10 +137,19 @@ func firstLine(r io.Reader) (string, error) {
 // putLine replaces a user's line in a file, or adds it. All else stays as it is. A file takes the old one's place as a
 // whole, so that a server never reads half of one.
 func putLine(name, line string) error {
-	// A file that is not there yet is an empty one.
-	old, err := readConfig(name)
+	// What a link leads to is the file, and it stays a link.
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		name = real
+	}
+	// A file that is not there yet is an empty one. All of it is read, however many users there are: what is not would
+	// be lost.
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		return exitf(exitNoInput, "%s is a directory or a device, and no file", name)
+	}
+	old, err := os.ReadFile(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return pathError(name, err)
 	}
 	// Comments and order are an operator's: only the user's own lines are touched. Of two for one user the second
 	// goes: an old password must not stay good.
@@ -171,6 +185,9 @@ func putLine(name, line string) error {
 	// QUIRK: a file that is bind-mounted into a container cannot be replaced (EBUSY); its directory can be mounted.
 	if err == nil {
 		err = os.Rename(f.Name(), name)
+	}
+	if err == nil {
+		err = disk.SyncDir(filepath.Dir(name))
 	}
 	if err != nil {
 		return exitf(exitCannotWrite, "%s: %w", name, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,7 +52,32 @@ func TestPasswd(t *testing.T) {
 	}
 }
 
+// However many users there are none is lost, and a link to their file stays one.
+func TestPasswdLargeFile(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "users"), filepath.Join(dir, "link")
+	before := strings.Repeat("# "+strings.Repeat("x", 1000)+"\n", 4000)
+	write(t, path, before)
+	if err := os.Symlink("users", link); err != nil {
+		t.Skip("no links can be made here:", err)
+	}
+	putUsers(t, link, "ann", "one")
+	after, err := os.ReadFile(path)
+	if rest, kept := strings.CutPrefix(string(after), before); err != nil || !kept || !strings.HasPrefix(rest, "ann:") {
+		t.Errorf("of %d octets %d are left, %v", len(before), len(after), err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info.Mode(), err)
+	}
+}
+
 func TestPasswdRefuses(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
 	for _, c := range []struct {
 		args string
 		code int
@@ -59,12 +85,18 @@ func TestPasswdRefuses(t *testing.T) {
 	}{
 		{"passwd", 64, "takes one user"}, {"passwd a b", 64, "takes one user"}, {"passwd a:b", 65, "colon"}, {"passwd ann --password-file none", 66, "no such file"},
 		{"passwd ann --users none/users", 73, "none"}, {"passwd ann --users .", 66, "directory"},
+		{"passwd ann --users " + socket, 66, "device"},
 	} {
 		cmd := command(t, strings.Fields(c.args)...)
 		cmd.Stdin = strings.NewReader("x\n")
 		if code, stdout, stderr := exit(t, cmd); code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%s: exit code %d, want %d; %q, want %q; %q", c.args, code, c.code, stderr, c.want, stdout)
 		}
+	}
+	long := command(t, "passwd", "ann")
+	long.Stdin = strings.NewReader(strings.Repeat("x", 5000))
+	if code, _, stderr := exit(t, long); code != 65 || !strings.Contains(stderr, "longer than 4096") {
+		t.Errorf("a long password: exit code %d, %q", code, stderr)
 	}
 	if code, _, stderr := exit(t, command(t, "passwd", "ann")); code != 65 || !strings.Contains(stderr, "empty") {
 		t.Errorf("without a password: exit code %d, %q", code, stderr)

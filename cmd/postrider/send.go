@@ -43,6 +43,7 @@ type sendOptions struct {
 
 // flags defines the flags in the order in which the help shows them.
 func (o *sendOptions) flags(f *pflag.FlagSet) {
+	// Where to, who, what, how: the order of the question that a mail answers.
 	f.SortFlags = false
 	f.StringArrayVar(&o.server, "server", nil, "`URL` of the server, or HOST[:PORT]; one more is for those whom the one before did not take for now")
 	f.StringVar(&o.from, "from", "", "`ADDRESS` of the author, with or without a name")
@@ -98,9 +99,11 @@ it; 76 if the message may have been delivered but its reply was lost; see also s
 
 // send carries out one run of the command.
 func send(ctx context.Context, o sendOptions, s streams) error {
+	// All that can be wrong with the flags comes before the first file is opened.
 	if err := o.mixed(); err != nil {
 		return err
 	}
+	// Open until the message has been sent: of a file only the header is read beforehand, the rest while it goes out.
 	if o.eml != "" && o.eml != "-" {
 		f, err := os.Open(o.eml)
 		if err != nil {
@@ -109,6 +112,7 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 		defer f.Close()
 		s.in = f
 	}
+	// Made and validated here, whoever it is for: an attachment that is not there is told without a server.
 	m, err := o.message(s.in)
 	if err != nil {
 		return err
@@ -125,6 +129,7 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 		return err
 	}
 	defer sender.Close()
+	// A bar for what takes long, in a terminal alone; done takes it away again, whatever has happened.
 	body, done := withProgress(m.body, s)
 	results, err := sender.Send(ctx, m.envelope, body)
 	done(err)
@@ -139,6 +144,7 @@ func send(ctx context.Context, o sendOptions, s streams) error {
 // show prints what would be sent: the message on standard output, and on standard
 // error its envelope, which no message tells.
 func (o *sendOptions) show(m outgoing, s streams) error {
+	// Bcc is in the envelope and nowhere in the message: here is where one sees that it counts.
 	to := make([]string, len(m.envelope.To))
 	for i := range to {
 		to[i] = m.envelope.To[i].Address
@@ -155,6 +161,7 @@ func (o *sendOptions) show(m outgoing, s streams) error {
 
 // showJSON prints it in the form that all of the program's JSON of a message has.
 func showJSON(m outgoing, to []string, w io.Writer) error {
+	// Written and read again: what is shown is what others will make of it, not what was meant.
 	var b bytes.Buffer
 	if _, err := m.body.WriteTo(&b); err != nil {
 		return messageError(err)
@@ -174,13 +181,14 @@ func showJSON(m outgoing, to []string, w io.Writer) error {
 // A sentResult is the JSON of a recipient's fate.
 type sentResult struct {
 	Recipient string `json:"recipient"`
-	Outcome   string `json:"outcome"` // accepted, deferred, refused or unknown
-	Host      string `json:"host"`
-	ID        string `json:"id"` // what the server queued it as
-	Code      int    `json:"code"`
-	Enhanced  string `json:"enhanced"`
-	Text      string `json:"text"`
-	Error     string `json:"error,omitempty"`
+	// One word to decide by. Code, enhanced and text are the server's own, and empty where it said nothing.
+	Outcome  string `json:"outcome"` // accepted, deferred, refused or unknown
+	Host     string `json:"host"`
+	ID       string `json:"id"` // what the server queued it as
+	Code     int    `json:"code"`
+	Enhanced string `json:"enhanced"`
+	Text     string `json:"text"`
+	Error    string `json:"error,omitempty"`
 }
 
 // outcome gives an error the word for it. Unknown comes first: it is neither of
@@ -212,6 +220,7 @@ func (o *sendOptions) print(s streams, results []smtp.Result, err error) error {
 		}
 		return printJSON(s.out, out)
 	}
+	// An error that all share would stand there as often as there are recipients.
 	sent, _ := errors.AsType[*smtp.SendError](err)
 	shared := sent != nil && sent.Unwrap() != nil
 	for _, r := range results {

@@ -29,6 +29,7 @@ const maxStdin = 64 << 20
 
 // fromStdin counts who wants standard input, which can be read once.
 func (o *sendOptions) fromStdin() int {
+	// Whichever came first would get all of it, and the other nothing, without a word.
 	n := 0
 	for _, v := range []string{o.text, o.html, o.eml} {
 		if v == "-" {
@@ -43,6 +44,7 @@ func (o *sendOptions) fromStdin() int {
 // shows what would be sent.
 func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 	m := &mail.Message{Subject: o.subject}
+	// From is a list like the others while it is read, so that a slip in it is told in the same words.
 	var from []mail.Address
 	for _, list := range []struct {
 		flag   string
@@ -57,6 +59,7 @@ func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 			*list.to = append(*list.to, more...)
 		}
 	}
+	// Sender and recipients are all that it takes from the flags.
 	if o.eml != "" {
 		return complete(in, from, m.Recipients())
 	}
@@ -68,10 +71,12 @@ func (o *sendOptions) message(in io.Reader) (outgoing, error) {
 	case len(m.Recipients()) == 0:
 		return outgoing{}, usagef("say who it is for: --to bob@example.net")
 	}
+	// From here it is the library's: it writes the fields, chooses encodings and validates.
 	m.From = from
 	if err := o.content(m, in); err != nil {
 		return outgoing{}, err
 	}
+	// Date and Message-ID are fixed by it, so that a second attempt is the same message.
 	frozen, err := m.Freeze()
 	if err != nil {
 		return outgoing{}, messageError(err)
@@ -115,6 +120,7 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 			if !info.Mode().IsRegular() {
 				return flagf(exitNoInput, list.flag, ": %s is no file", name)
 			}
+			// Read when the message is written, and as often as it is: it is never in memory whole.
 			a := mail.FromFile(name)
 			if list.flag == "embed" {
 				if a.CID = filepath.Base(name); strings.ContainsAny(a.CID, "<> \t") {
@@ -124,6 +130,7 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 			m.Attachments = append(m.Attachments, a)
 		}
 	}
+	// What cannot be the name or the value of a field is refused below, before anything is written.
 	for _, h := range o.header {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {
@@ -159,6 +166,7 @@ func (o *sendOptions) pictures(m *mail.Message) error {
 // given by one of the other two.
 func valueOf(flag, value string, in io.Reader) (string, error) {
 	switch {
+	// Whole, as a text is encoded by what is in it.
 	case value == "-":
 		b, err := io.ReadAll(io.LimitReader(in, maxStdin+1))
 		if err != nil {
@@ -181,6 +189,7 @@ func valueOf(flag, value string, in io.Reader) (string, error) {
 // mixed refuses flags that do not go together. With --eml the message is complete: which of two
 // subjects is meant, nobody can tell.
 func (o *sendOptions) mixed() error {
+	// Two that want one stream, and two that say one thing, are both told by name.
 	if n := o.fromStdin(); n > 1 {
 		return usagef("standard input can be one of --text, --html and --eml")
 	}
@@ -206,6 +215,7 @@ func complete(in io.Reader, from []mail.Address, to []string) (outgoing, error) 
 	if err != nil {
 		return outgoing{}, emlError(err)
 	}
+	// Who has resent it last, else Sender, else the first of From (RFC 5322, 3.6.2 and 3.6.6).
 	sender := said.Originator()
 	if len(from) > 0 {
 		sender = from[0].Address
@@ -219,6 +229,7 @@ func complete(in io.Reader, from []mail.Address, to []string) (outgoing, error) 
 	case len(to) == 0:
 		return outgoing{}, flagf(exitData, "eml", ": the message has no recipients; say with --to who it is for")
 	}
+	// After its recipients have been read from it, and before anybody else sees it.
 	message.withoutBcc()
 	env := smtp.NewEnvelope(sender, to...)
 	// What the body holds is not looked at. To say that there may be octets beyond

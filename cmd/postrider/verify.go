@@ -20,9 +20,11 @@ import (
 // ask about each argument, print the answers; a table says what differs.
 type query struct {
 	use, short, long, example string
-	args                      cobra.PositionalArgs
-	ask                       func(ctx context.Context, c *smtp.Client, arg string) (smtp.Reply, error)
-	print                     func(a answer) []string // lines for people
+	// How many arguments there may be, and what is said where that is wrong.
+	args cobra.PositionalArgs
+	ask  func(ctx context.Context, c *smtp.Client, arg string) (smtp.Reply, error)
+	// They are made printable by whoever prints them: what a server said may hold anything.
+	print func(a answer) []string // lines for people
 }
 
 // An answer is what a server said, and its JSON. The word in Answer is for scripts,
@@ -104,9 +106,11 @@ func newQuery(s streams, q query) *cobra.Command {
 			if err := fromEnvironment(cmd.Flags()); err != nil {
 				return err
 			}
+			// There is no default: a question to the wrong server has an answer too.
 			if server == "" {
 				return usagef("say whom to ask: --server HOST[:PORT], or a URL as smtps://smtp.example.com")
 			}
+			// Its Dialer is what is wanted; the pool is not, since the questions have one connection.
 			t, err := connect.transport(server, s)
 			if err != nil {
 				return err
@@ -121,6 +125,7 @@ func newQuery(s streams, q query) *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&server, "server", "", "`URL` of the server, or HOST[:PORT]")
+	// A server that tells strangers nothing may tell its users, so that these commands can authenticate.
 	connect.flags(f)
 	f.BoolVar(&asJSON, "json", false, "print the answers as JSON")
 	return cmd
@@ -133,11 +138,13 @@ func (q query) run(ctx context.Context, t *smtp.Transport, args []string, asJSON
 	if err != nil {
 		return err
 	}
+	// Quit closes it too, if it is reached.
 	defer c.Close()
 	var answers []answer
 	var first error
 	for _, arg := range args {
 		begun := time.Now()
+		// From the question to the whole of the answer, connecting not included: that was once for all.
 		r, err := q.ask(ctx, c, arg)
 		// Without a reply the connection is of no more use. A refusal is an answer.
 		if err != nil && r.Code == 0 {
@@ -148,6 +155,7 @@ func (q query) run(ctx context.Context, t *smtp.Transport, args []string, asJSON
 		if a.Answer == "yes" && arg != "" {
 			a.Members = strings.Split(r.Text, "\n")
 		}
+		// A no is kept with the others: what was asked before and after it is told as well.
 		answers = append(answers, a)
 		// RFC 5321, 3.5.3: the server will take mail and try, which says neither yes
 		// nor no. A script that took it for a yes would believe everything.
@@ -160,6 +168,7 @@ func (q query) run(ctx context.Context, t *smtp.Transport, args []string, asJSON
 	}
 	// What is known is known, however the goodbye goes.
 	c.Quit(ctx)
+	// One array, however many were asked: a script that asks for one today asks for two tomorrow.
 	if asJSON {
 		if err := printJSON(s.out, answers); err != nil {
 			return exitf(exitIO, "%w", err)
