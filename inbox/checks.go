@@ -3,6 +3,7 @@ package inbox
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -176,6 +177,10 @@ func checkSize(m *mail.Message, add func(level, title, advice string, list ...de
 	add("good", "The HTML has "+size+"; Gmail clips it after 102 KiB", "")
 }
 
+// unsubscribe are the pieces of List-Unsubscribe: URLs in angle brackets, comments,
+// which stand beside the URLs in RFC 2369's own examples, and what should not be there.
+var unsubscribe = regexp.MustCompile(`<[^>]*>?|\((?:[^()\\]|\\.)*\)|[^,<(]+|\(`)
+
 // checkUnsubscribe looks at what bulk mail must have since 2024 to reach the
 // users of Gmail and Yahoo: one click (RFC 8058) beside the older field (RFC
 // 2369).
@@ -190,8 +195,10 @@ func checkUnsubscribe(m *mail.Message, add func(level, title, advice string, lis
 		return
 	}
 	secure, wrong := false, []string(nil)
-	for link := range strings.SplitSeq(h.Value("List-Unsubscribe"), ",") {
-		link = strings.TrimSpace(link)
+	for _, link := range unsubscribe.FindAllString(h.Value("List-Unsubscribe"), -1) {
+		if link = strings.TrimSpace(link); link == "" || strings.HasPrefix(link, "(") && len(link) > 1 {
+			continue
+		}
 		inner, ok := strings.CutPrefix(link, "<")
 		inner, closed := strings.CutSuffix(inner, ">")
 		// One that cannot be read is a mistake worth telling, though others may be right.
