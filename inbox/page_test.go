@@ -133,13 +133,17 @@ func TestAddressed(t *testing.T) {
 	r := start(t, nil)
 	for fields, want := range map[string]string{
 		"To: Bob <bob@example.net>\r\nCc: Carol <carol@example.net>, dan@example.net\r\n": "to Bob <bob@example.net>, cc Carol <carol@example.net>, dan@example.net",
-		"To: list@example.org\r\n": "to list@example.org, bcc bob@example.net",
-		"":                         "bcc bob@example.net",
+		"To: list@example.org\r\n":                                                      "to list@example.org, bcc bob@example.net",
+		"To: bob@example.net\r\nReply-To: Help <help@example.com>\r\n":                  "to bob@example.net, replies to Help <help@example.com>",
+		"To: bob@example.net\r\nFrom: ann@example.com\r\nReply-To: Ann@example.com\r\n": "to bob@example.net",
+		"To: a@x.example,b@x.example,c@x.example,d@x.example,e@x.example,f@x.example,g@x.example,h@x.example,i@x.example,j@x.example,bob@example.net\r\n": "to a@x.example, b@x.example, c@x.example, d@x.example, " +
+			"e@x.example, f@x.example, g@x.example, h@x.example<details><summary>and 3 more</summary>i@x.example, j@x.example, bob@example.net</details>",
+		"": "bcc bob@example.net",
 	} {
 		page := r.ask("GET", "/messages/"+r.mustDeliver("Subject: x\r\n"+fields+"\r\nHello.\r\n"), "").body
-		_, to, _ := strings.Cut(page, `<p class="to">`)
-		to, _, _ = strings.Cut(to, "</p>")
-		if got := html.UnescapeString(strings.NewReplacer("<bdi>", "", "</bdi>", "").Replace(to)); got != want {
+		_, to, _ := strings.Cut(page, `<div class="to">`)
+		to, _, _ = strings.Cut(to, "</div>")
+		if got := html.UnescapeString(regexp.MustCompile("</?(bdi|a)[^>]*>").ReplaceAllString(to, "")); got != want {
 			t.Errorf("with the fields %q it is %q, want %q", fields, got, want)
 		}
 	}

@@ -185,7 +185,7 @@ func (p *page) places(r *http.Request) (*view, error) {
 			if c.Name == "" {
 				continue // the inbox without a name: there is no word for it in a search
 			}
-			query := term(word, c.Name)
+			query := term(word+":", c.Name)
 			out = append(out, tab{Name: query, Label: c.Name, URL: "./" + parameters(query), Current: v.Query == query, Count: c.Messages})
 		}
 		return out, err
@@ -198,8 +198,8 @@ func (p *page) places(r *http.Request) (*view, error) {
 	return v, err
 }
 
-// term writes a condition of a search for exactly that text.
-func term(word, text string) string { return word + `:"` + strings.ReplaceAll(text, `"`, "") + `"` }
+// term writes a condition of a search for exactly that text, after a word such as tag:.
+func term(word, text string) string { return word + `"` + strings.ReplaceAll(text, `"`, "") + `"` }
 
 // Found says how many match, as far as they are counted.
 func (v *view) Found() string {
@@ -275,7 +275,7 @@ func (r row) Element() string { return "m-" + r.ID }
 func (r row) TagLinks() []span {
 	var out []span
 	for _, tag := range r.Tags {
-		out = append(out, span{tag, "./" + parameters(term("tag", tag))})
+		out = append(out, span{tag, "./" + parameters(term("tag:", tag))})
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,7 @@ type message struct {
 	Mail        *mail.Message
 	From        []mail.Address // as they may be shown
 	To          []addressed
+	Codes       []string // that may be one-time codes
 	Tabs        []tab
 	View        string // the tab that is shown
 	Frame       string // URL of the HTML
@@ -53,11 +55,16 @@ type message struct {
 }
 
 // addressed are addresses that it is for in one way: to, cc, or bcc, whom the envelope
-// alone names.
+// alone names; or those that answers are wanted at.
 type addressed struct {
-	How  string
-	List []mail.Address
+	How        string
+	List, More []span // what is shown at once, and the rest, each with a search for it
 }
+
+const (
+	shownTo    = 8 // of a list of addresses
+	shownCodes = 3 // the others are unlikely
+)
 
 // A calendar is what the message asks its reader to put down, shown at once.
 type calendar struct {
@@ -111,11 +118,14 @@ func (m *message) fill(b Body, r *http.Request) error {
 	// nothing.
 	m.attachments()
 	m.From = shown(m.Mail.From)
-	for _, to := range []addressed{{"to", m.Mail.To}, {"cc", m.Mail.Cc}, {"bcc", hidden(m.Entry, m.Mail)}} {
-		if len(to.List) > 0 {
-			m.To = append(m.To, addressed{to.How, shown(to.List)})
-		}
+	m.address("to", "to:", m.Mail.To)
+	m.address("cc", "to:", m.Mail.Cc)
+	m.address("bcc", "to:", hidden(m.Entry, m.Mail))
+	if !slices.EqualFunc(m.Mail.ReplyTo, m.Mail.From, func(a, b mail.Address) bool { return strings.EqualFold(a.Address, b.Address) }) {
+		m.address("replies to", "header:reply-to=", m.Mail.ReplyTo)
 	}
+	m.Codes = codes(m.Mail)
+	m.Codes = m.Codes[:min(len(m.Codes), shownCodes)]
 	m.Findings = check(m.Mail, param(r, "view") == "checks")
 	for _, f := range m.Findings {
 		for i, d := range f.List {
@@ -189,6 +199,30 @@ func cut(text string, n int) (string, bool) {
 		return text, false
 	}
 	return strings.ToValidUTF8(text[:n], ""), true // the cut may go through a letter
+}
+
+// address adds addresses to those that it is for. word is where a search finds them.
+func (m *message) address(how, word string, list []mail.Address) {
+	var all []span
+	for _, a := range shown(list) {
+		all = append(all, span{a.String(), m.Find(word, a.Address)})
+	}
+	to := addressed{How: how, List: all}
+	// One more takes no more room than to say that there is one.
+	if len(all) > shownTo+1 {
+		to.List, to.More = all[:shownTo], all[shownTo:]
+	}
+	if len(all) > 0 {
+		m.To = append(m.To, to)
+	}
+}
+
+// Find returns the URL of a search for an address; "" if it is none.
+func (m *message) Find(word, address string) string {
+	if address == "" {
+		return ""
+	}
+	return "./" + parameters(term(word, address))
 }
 
 // url is that of the message in a view of it: pairs of a name and a value.

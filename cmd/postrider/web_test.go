@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func TestWeb(t *testing.T) {
 		name  string
 		steps []step
 	}{
-		{"read", []step{{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"keys", testKeys}, {"pdf", testPDF}, {"paper", testPaper}}},
+		{"read", []step{{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"head", testHead}, {"keys", testKeys}, {"pdf", testPDF}, {"paper", testPaper}}},
 		{"list", []step{{"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet}, {"pick", testPick}, {"search", testSearch}, {"places", testPlaces}, {"many", testMany}}},
 		{"phone", []step{{"fingers", testFingers}, {"scripts", testScripts}, {"phone", testPhone}}},
 		{"make", []step{{"faults", testFaults}, {"write", testWrite}, {"settings", testSettings}, {"import", testImport}}},
@@ -228,6 +229,23 @@ func testDownload(t *testing.T, ctx context.Context, m *mail.Message) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("the saved attachment has %d octets, or others; want %d", len(got), len(want))
+	}
+}
+
+// testHead copies the code that is in a message, and goes from its addresses to all that have them.
+func testHead(t *testing.T, w *web) {
+	w.deliver(written(t, &mail.Message{From: mail.List("Ann <ann@codes.example>"), ReplyTo: mail.List("help@codes.example"), To: mail.List("bob+signup@example.net"), Subject: "Sign in", Text: "Your code is 482913.\n"}))
+	w.open(t, "/messages/"+w.wait("from:codes.example"))
+	w.look(t, "code")
+	eval[bool](t, w.ctx, `window.copied = [], addEventListener("copy", () => copied.push(getSelection().toString())), true`)
+	w.click(t, "article [data-do=copy]")
+	until(t, w.ctx, `copied.join() === "482913" && document.querySelector("#toast").innerText === "Copied."`)
+	w.press(t, "y")
+	until(t, w.ctx, `copied.join() === "482913,482913"`)
+	for part, search := range map[string]string{".from a": `from:"ann@codes.example"`, ".to a": `to:"bob+signup@example.net"`, ".to a:last-child": `header:reply-to="help@codes.example"`} {
+		w.open(t, "/messages/"+w.wait("from:codes.example"))
+		w.click(t, part)
+		until(t, w.ctx, fmt.Sprintf(`document.querySelectorAll(".rows li").length === 1 && document.querySelector(".search input").value === %q`, search))
 	}
 }
 

@@ -47,7 +47,7 @@ func testShortcuts(t *testing.T, w *web) {
 	}
 	w.open(t, "/?query=filbert")
 	w.rows(t, 3)
-	pressed := map[string]bool{"7": true} // a tab of messages that have HTML; the sheet says "1 … 7"
+	pressed := map[string]bool{"7": true, "y": true} // of messages that have HTML, and of those with a code
 	for _, s := range steps {
 		w.press(t, s.key)
 		until(t, w.ctx, s.shows)

@@ -257,12 +257,13 @@ async function step(by) {
 }
 
 // Keys that are links: what they lead to is in the message, with its own id.
-const write = key => { const link = $(`a[data-key=${key}]`, pane); if (link) show(link.href) }
-const tab = n => { const link = pane.querySelectorAll('.tabs a')[n]; if (link) show(link.href) }
+const follow = link => link && show(link.href)
 const acts = {
   delete: () => remove(subjects()), release, links, wellbehaved: () => misbehave([]), unread: () => mark(subjects(), true), read: () => mark(subjects(), false), tag, empty, readAll, tagAll,
   clear: () => { picked.clear(); settle() }, all: () => { for (const row of rows()) picked.add(row.dataset.id); settle() },
   example: button => { const rules = $('[name=rules]', pane); rules.value = rules.value.trimEnd() + (rules.value.trim() && '\n') + button.innerText + '\n'; rules.focus() },
+  // Not by the clipboard's own interface, which is there only where a page is secure.
+  copy: (code = $('[data-do=copy]', pane)) => { if (code) { getSelection().selectAllChildren(code); tell(document.execCommand('copy') ? 'Copied.' : 'This browser does not copy.') } },
   keys: () => $('#keys').showModal(), previous: () => step(-1), next: () => step(1), choose: () => $('#eml').click(),
   settings: () => settings(() => { if ($('iframe.body', pane)) show(plain(), false) }),
 }
@@ -273,14 +274,14 @@ const plain = () => location.pathname + withQuery()
 const keys = {
   j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
   g: () => end(false), Home: () => end(false), G: () => end(true), End: () => end(true),
-  o: () => { const link = (rowOf(here()) ?? rows()[0])?.querySelector('a'); if (link) show(link.href) },
+  o: () => follow((rowOf(here()) ?? rows()[0])?.querySelector('a')),
   u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, X: () => pickTo(here()), '*': acts.all, Escape: acts.clear,
   U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
   '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() }, '?': acts.keys,
   A: readAll, m: () => { places.open = true }, ',': acts.settings,
-  c: () => show('compose'), f: () => show('faults'), r: () => write('r'), w: () => write('w'),
+  y: () => acts.copy(), c: () => show('compose'), f: () => show('faults'), r: () => follow($('[data-key=r]', pane)), w: () => follow($('[data-key=w]', pane)),
 }
-for (let n = 1; n <= 9; n++) keys[n] = () => tab(n - 1)
+for (let n = 1; n <= 9; n++) keys[n] = () => follow(pane.querySelectorAll('.tabs a')[n - 1])
 
 // close closes a menu. Who was in it goes on from its button: what had the focus is hidden with it.
 function close(menu, inside) {
