@@ -37,7 +37,7 @@ func TestWeb(t *testing.T) {
 		{"list", []step{{"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet}, {"pick", testPick}, {"search", testSearch}, {"places", testPlaces}, {"many", testMany}}},
 		{"phone", []step{{"fingers", testFingers}, {"scripts", testScripts}, {"phone", testPhone}}},
 		{"make", []step{{"faults", testFaults}, {"write", testWrite}, {"settings", testSettings}, {"import", testImport}}},
-		{"timing", []step{{"hangs", testHangs}, {"panes", testLatePanes}, {"lists", testLateLists}, {"changes", testLateChanges}, {"welcome", testLateWelcome}}},
+		{"timing", []step{{"hangs", testHangs}, {"panes", testLatePanes}, {"lists", testLateLists}, {"changes", testLateChanges}, {"welcome", testLateWelcome}, {"away", testAway}}},
 		{"races", []step{{"windows", testLateWindows}, {"searches", testLeftSearches}, {"deletes", testLateDeletes}}},
 		{"hostile", []step{{"strangers", testStrangers}, {"rebound", testRebound}, {"message", testHostile}, {"files", testHostileFiles}, {"links", testHostileLinks}}},
 	} {

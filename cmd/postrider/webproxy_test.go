@@ -2,9 +2,14 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/postrider/postrider/internal/peers"
@@ -84,4 +89,39 @@ http {
 	w.web = direct
 	w.open(t, "/messages/"+id)
 	w.title(t, "Below")
+}
+
+// testAway has the server go away behind a proxy, which answers for it that it is away: the page says so, and goes on by
+// itself when the server is back.
+func testAway(t *testing.T, w *web) {
+	direct := w.web
+	to, err := url.Parse(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away, told := new(atomic.Bool), make(chan struct{}, 100)
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !away.Load() {
+			proxy.ServeHTTP(rw, r)
+			return
+		}
+		rw.WriteHeader(http.StatusBadGateway)
+		if strings.HasSuffix(r.URL.Path, "/events") {
+			told <- struct{}{}
+		}
+	}))
+	t.Cleanup(front.Close)
+	t.Cleanup(front.CloseClientConnections)
+	w.web = front.URL
+	w.open(t, "/?query=quince")
+	w.web = direct
+	away.Store(true)
+	front.CloseClientConnections()
+	<-told
+	until(t, w.ctx, `document.querySelector("#live").innerText === "offline"`)
+	w.notes(t, "quince", 1)
+	away.Store(false)
+	until(t, w.ctx, `document.querySelector("#live").innerText === "live"`)
+	w.rows(t, 1)
 }

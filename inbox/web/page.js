@@ -363,29 +363,27 @@ function find() {
   renew()
 }
 
-// New mail. The browser opens the stream again by itself when it breaks, and then everything is read anew.
-const stream = new EventSource('api/v1/events')
-stream.onopen = () => {
-  live.dataset.on = 'true'
-  live.textContent = 'live'
-  reload() // what happened while nobody listened
+// New mail. The browser opens a stream again by itself when it breaks, but not where a proxy has answered for a server that
+// is away. Each time everything is read anew: nobody listened meanwhile.
+function listen() {
+  const stream = new EventSource('api/v1/events'), on = (kind, act) => stream.addEventListener(kind, event => act(JSON.parse(event.data)))
+  const state = on => { live.dataset.on = on; live.textContent = on ? 'live' : 'offline' }
+  stream.onopen = () => { state(true); reload() }
+  stream.onerror = () => { state(false); if (stream.readyState === 2) setTimeout(listen, 2000) }
+  on('message', m => {
+    notify(m, id => show('messages/' + id))
+    say.textContent = `New message from ${m.from[0]?.name || m.from[0]?.address || m.sender}: ${m.subject}`
+    arrived()
+  })
+  on('update', m => changed(m.id))
+  on('delete', ({ id }) => {
+    if (id === openID() && !leaving.has(id)) tell('The message that is open has been deleted.')
+    gone(id)
+    counted()
+  })
+  on('reset', reload)
 }
-stream.onerror = () => { live.dataset.on = 'false'; live.textContent = 'offline' }
-stream.addEventListener('message', event => {
-  if (!event.data) return
-  const m = JSON.parse(event.data)
-  notify(m, id => show('messages/' + id))
-  say.textContent = `New message from ${m.from[0]?.name || m.from[0]?.address || m.sender}: ${m.subject}`
-  arrived()
-})
-stream.addEventListener('update', event => changed(JSON.parse(event.data).id))
-stream.addEventListener('delete', event => {
-  const { id } = JSON.parse(event.data)
-  if (id === openID() && !leaving.has(id)) tell('The message that is open has been deleted.')
-  gone(id)
-  counted()
-})
-stream.addEventListener('reset', reload)
+listen()
 // A machine that has slept may hold a stream that is dead, and not know.
 document.addEventListener('visibilitychange', () => { if (!document.hidden) reload() })
 
