@@ -242,6 +242,11 @@ func testHead(t *testing.T, w *web) {
 	until(t, w.ctx, `copied.join() === "482913" && document.querySelector("#toast").innerText === "Copied."`)
 	w.press(t, "y")
 	until(t, w.ctx, `copied.join() === "482913,482913"`)
+	// What another window, or a program, tags is seen here.
+	for _, tags := range []string{`["urgent"]`, `[]`} {
+		eval[bool](t, w.ctx, "fetch(`/api/v1/messages/${document.querySelector('article').dataset.id}`, { method: 'PATCH', body: '{\"tags\":"+tags+"}' }).then(a => a.ok)", chromedp.EvalAwaitPromise)
+		until(t, w.ctx, fmt.Sprintf(`[...document.querySelectorAll("article a.tag")].map(a => a.innerText).join() === %s.join()`, tags))
+	}
 	for part, search := range map[string]string{".from a": `from:"ann@codes.example"`, ".to a": `to:"bob+signup@example.net"`, ".to a:last-child": `header:reply-to="help@codes.example"`} {
 		w.open(t, "/messages/"+w.wait("from:codes.example"))
 		w.click(t, part)

@@ -100,6 +100,7 @@ func testWrite(t *testing.T, w *web) {
 	}
 	w.click(t, "article .menu summary")
 	w.click(t, "article .menu [data-do=release]")
+	until(t, w.ctx, `document.querySelector("#releasing [name=to]").value === "carol@example.org"`)
 	w.fill(t, "to", "dora@example.org")
 	w.fill(t, "resent", "Bob <bob@example.net>")
 	w.click(t, "#releasing button[value=ok]")

@@ -41,7 +41,8 @@ func testShortcuts(t *testing.T, w *web) {
 		{"#", `document.querySelectorAll(".rows li").length === 2`}, {"z", `document.querySelectorAll(".rows li").length === 3`},
 		// A form has the keys until Esc.
 		{"r", form("Reply", "text")}, {kb.Escape, body}, {"u", `!document.querySelector("#compose")`},
-		{"j", subject("1")}, {"w", form("Forward", "to")}, {kb.Escape, body},
+		{"j", subject("1")}, {kb.Escape, `!document.querySelector("article") && document.activeElement === ` + nth("1", ".querySelector('a')")},
+		{"o", subject("1")}, {"w", form("Forward", "to")}, {kb.Escape, body},
 		{"c", form("New message", "text")}, {kb.Escape, body}, {"f", form("Faults", "rules")}, {kb.Escape, body},
 		{"/", `document.activeElement === document.querySelector(".search input")`}, {kb.Escape, body},
 	}

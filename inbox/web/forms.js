@@ -1,7 +1,8 @@
 // What a person makes or changes by a form or a dialog. It goes the way of programs: as JSON.
 
 import { $, parse, piece, query, withQuery } from './list.js'
-import { api, ask, drafts, home, openID, pane, show, subjects, tell } from './page.js'
+import { api, ask, away, drafts, failed, home, openID, pane, show, subjects, tell } from './page.js'
+import { remember, setting } from './settings.js'
 
 // asked opens a dialog and says whether it was answered with yes. What was answered the last time is forgotten first: Esc
 // closes a dialog without an answer.
@@ -19,9 +20,7 @@ export async function tag() {
   const one = ids.length === 1 ? await ask('GET', `${api}/${ids[0]}`) : { tags: [] }
   const typed = one && await tagsTyped(one.tags)
   if (!typed) return
-  for (const id of ids) {
-    if (await ask('PATCH', `${api}/${id}`, ids.length === 1 ? { tags: typed } : { tag: typed }) && id === openID()) show(location.href, false)
-  }
+  for (const id of ids) await ask('PATCH', `${api}/${id}`, ids.length === 1 ? { tags: typed } : { tag: typed })
 }
 
 // tagsTyped asks for tags, with commas between; false if it was left without an answer, and none is an answer.
@@ -117,7 +116,7 @@ document.addEventListener('submit', event => {
   const form = event.target
   if (form.ariaBusy) return
   form.ariaBusy = 'true'
-  run(form, event.submitter?.value).catch(error => tell(`That did not work: ${error.message}`)).finally(() => { form.ariaBusy = null })
+  run(form, event.submitter?.value).catch(error => tell(failed + error.message)).finally(() => { form.ariaBusy = null })
 })
 
 // misbehave sets rules; what is wrong with one is told, and then the old ones stay. The bar and the form are shown anew.
@@ -138,7 +137,7 @@ export async function links() {
   button.disabled = true
   const answer = await fetch(`messages/${openID()}/links`, { method: 'POST' }).then(a => a.text()).catch(() => null)
   button.disabled = false
-  if (answer === null) tell('The server does not answer.')
+  if (answer === null) tell(failed + away)
   else into.innerHTML = answer
 }
 
@@ -146,9 +145,11 @@ export async function links() {
 export async function release() {
   const id = openID(), dialog = $('#releasing')
   const [to, resent] = dialog.querySelectorAll('input')
-  to.value = resent.value = ''
+  to.value = setting('to') // who tries a message out sends each to the same few
+  resent.value = ''
   if (!await asked(dialog)) return
   const recipients = to.value.split(',').map(r => r.trim()).filter(Boolean)
+  remember('to', to.value)
   tell('It is being sent on …')
   const sent = await ask('POST', `${api}/${id}/release`, { recipients, resent_from: resent.value.trim() })
   if (sent?.results) fate(sent)

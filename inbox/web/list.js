@@ -4,7 +4,7 @@
 // there. The ends are exact, and how far it is to them is estimated in between, for nobody counts 100,000 messages to find
 // the 70,000th: the server goes by time. No step costs more where there are more messages.
 
-import { here, leaving, openID, settle, welcome } from './page.js'
+import { here, leaving, openID, retag, settle, welcome } from './page.js'
 
 export const $ = (selector, root = document) => root.querySelector(selector)
 export const list = $('#list')
@@ -307,8 +307,9 @@ function adopt(root) {
 // changed fetches one row again.
 export const changed = id => inTurn(async () => {
   counted() // whether its row is here or not
-  const answer = rowOf(id) && await piece(`messages/${id}/row${ofWindow()}`)
+  const answer = (rowOf(id) || id === openID()) && await piece(`messages/${id}/row${ofWindow()}`)
   const fresh = answer?.ok && $('li', parse(answer.html)), row = rowOf(id)
+  if (fresh) retag(fresh)
   if (!fresh || !row) return
   redraw(row, fresh)
   adopt(list)

@@ -9,6 +9,7 @@ export const pane = $('#pane')
 const side = $('#side'), top = $('#top'), places = $('#places'), say = $('#status'), live = $('#live'), search = $('.search input')
 const toast = $('#toast'), picking = $('#picking')
 export const api = 'api/v1/messages'
+export const failed = 'That did not work: ', away = 'the server does not answer'
 let idle = document.body.dataset.view === 'list' && rows().length && pane.innerHTML // what the pane shows when nothing is open, if it is known
 let opening = 0 // counts what was asked for, so that a late answer does not replace a newer one
 let choices = 0 // counts where the reader went by name, so that a step that is still waiting does not lead on from there
@@ -79,7 +80,7 @@ export async function show(url, push = true) {
   const answer = await piece(look(searched(url)).href.replace(/(\?|$)/, '/pane$1')).catch(() => null)
   if (turn !== opening) return
   pane.ariaBusy = null
-  if (!answer) return tell('That did not work: the server does not answer.')
+  if (!answer) return tell(failed + away)
   // Asked once more: the reader may have typed on while the server answered.
   const to = searched(url)
   const id = to.pathname.match(/\/messages\/([^/]+)/)?.[1]
@@ -155,8 +156,12 @@ export async function ask(method, path, body, more) {
   // Some recipients may have been refused: then the status is 502, and the results are what the reader wants to see.
   const said = await answer?.json().catch(() => null)
   if (answer?.ok || said?.results) return said ?? true
-  tell('That did not work: ' + (said?.error ?? answer?.status ?? 'the server does not answer'))
+  tell(failed + (said?.error ?? answer?.status ?? away))
 }
+
+// retag shows the open message anew when its row says that its tags have changed, here or in another window.
+const tags = root => [...root.querySelectorAll('.tag')].map(tag => tag.textContent).join()
+export const retag = row => { if (row.dataset.id === openID() && tags(row) !== tags($('.head', pane))) show(location.href, false) }
 
 // mark marks them on the page as soon as the server has: the event that tells of it draws the rows anew a moment later.
 // One after the other: who opens a message and marks it unread at once wants the second.
@@ -275,7 +280,7 @@ const keys = {
   j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
   g: () => end(false), Home: () => end(false), G: () => end(true), End: () => end(true),
   o: () => follow((rowOf(here()) ?? rows()[0])?.querySelector('a')),
-  u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, X: () => pickTo(here()), '*': acts.all, Escape: acts.clear,
+  u: () => home(), x: () => { if (!rowOf(here())) rows()[0]?.querySelector('a').focus(); lastPick = here(); pick(lastPick) }, X: () => pickTo(here()), '*': acts.all, Escape: () => { if (picked.size || !openID()) acts.clear(); else home() },
   U: acts.unread, I: acts.read, '#': acts.delete, Delete: acts.delete, z: () => { if (!toast.hidden) undoLast?.() }, t: tag,
   '/': () => { document.body.dataset.view = 'list'; search.focus(); search.select() }, '?': acts.keys,
   A: readAll, m: () => { places.open = true }, ',': acts.settings,
