@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -181,7 +182,7 @@ func putLine(name, line string) error {
 	// Synced before it has the name: after a loss of power there is the old file or the new one, and no empty one that
 	// keeps everybody out.
 	_, err = f.Write(b.Bytes())
-	err = errors.Join(err, keepMode(f, name), f.Sync(), f.Close())
+	err = errors.Join(err, keepRights(f, name), f.Sync(), f.Close())
 	// QUIRK: a file that is bind-mounted into a container cannot be replaced (EBUSY); its directory can be mounted.
 	if err == nil {
 		err = os.Rename(f.Name(), name)
@@ -195,8 +196,9 @@ func putLine(name, line string) error {
 	return nil
 }
 
-// keepMode gives the new file the mode that the old one had: a server that runs as a group may read by it.
-func keepMode(f *os.File, name string) error {
+// keepRights gives the new file the owner, the group and the mode that the old one had: a server reads by them, which is
+// not who makes users.
+func keepRights(f *os.File, name string) error {
 	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -204,5 +206,5 @@ func keepMode(f *os.File, name string) error {
 	if err != nil {
 		return err
 	}
-	return f.Chmod(info.Mode().Perm())
+	return cmp.Or(keepOwner(f, info), f.Chmod(info.Mode().Perm()))
 }

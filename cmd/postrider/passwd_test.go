@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -49,6 +51,35 @@ func TestPasswd(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("the file is %v, %v; want it as it was", info.Mode(), err)
+	}
+}
+
+// A server that is not root still reads the file that root has put a user into.
+func TestPasswdKeepsOwner(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("only root can give a file away")
+		return
+	}
+	path := filepath.Join(t.TempDir(), "users")
+	putUsers(t, path, "ann", "one")
+	if err := os.Chown(path, 65534, 65533); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	putUsers(t, path, "bob", "two")
+	after, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := func(info os.FileInfo) string {
+		sys := reflect.Indirect(reflect.ValueOf(info.Sys()))
+		return fmt.Sprint(sys.FieldByName("Uid"), sys.FieldByName("Gid"))
+	}
+	if owner(after) != owner(before) || os.SameFile(before, after) {
+		t.Errorf("the file is %s's, want %s's, and another one", owner(after), owner(before))
 	}
 }
 
