@@ -211,12 +211,14 @@ func (a *Arrival) recipients() []string {
 // list answers a query as a page and the JSON interface have it, with summaries
 // also of the newest messages that have not been indexed yet.
 func (in *Inbox) list(ctx context.Context, q Query) (*Page, error) {
-	if q.Match.Op != Every {
-		in.settle(ctx)
-	}
+	// On a full disk nothing would come of waiting.
+	settled := q.Match.Op == Every || !in.full() && in.settle(ctx)
 	page, err := in.Store.List(ctx, q)
 	if err != nil {
 		return nil, err
+	}
+	if settled {
+		page.Unindexed = 0 // these have arrived meanwhile
 	}
 	// One that cannot be read is listed all the same, without its summary: a single bad
 	// message must not hide the others. Behind a burst of mail the indexer may be far
@@ -286,7 +288,9 @@ func (in *Inbox) apiList(w http.ResponseWriter, r *http.Request) error {
 		Messages []*summaryJSON `json:"messages"`
 		Total    int            `json:"total"`
 		Next     string         `json:"next"` // what before is for the page after this one, or after with the oldest first; empty on the last
-	}{Messages: []*summaryJSON{}, Total: page.Total}
+		// How many of the newest messages are not found by their words yet.
+		Unindexed int `json:"unindexed,omitempty"`
+	}{Messages: []*summaryJSON{}, Total: page.Total, Unindexed: page.Unindexed}
 	for i := range page.Entries {
 		out.Messages = append(out.Messages, summaryOf(&page.Entries[i]))
 	}

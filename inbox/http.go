@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -198,14 +199,21 @@ func (in *Inbox) ours(host string) bool {
 	return false
 }
 
-// ready says whether the store answers.
+// ready says whether the store answers. That finding lags behind is no reason to send
+// people elsewhere: they would not get at what to delete.
 func (in *Inbox) ready(w http.ResponseWriter, r *http.Request) {
-	if _, err := in.Store.List(r.Context(), Query{Limit: 1}); err != nil {
+	_, err := in.Store.List(r.Context(), Query{Limit: 1})
+	stats, statsErr := in.Store.Stats(r.Context())
+	if err = cmp.Or(err, statsErr); err != nil {
 		in.logger().Error("not ready", "err", err)
 		plain(w, http.StatusServiceUnavailable, "the store does not answer\n")
 		return
 	}
-	plain(w, http.StatusOK, "ok\n")
+	text := "ok\n"
+	if in.full() {
+		text += in.behind(stats.Unindexed) + "\n"
+	}
+	plain(w, http.StatusOK, text)
 }
 
 // plain answers with a text.

@@ -68,6 +68,7 @@ type Inbox struct {
 	mu     sync.Mutex
 	newest string        // id of the newest message that was accepted
 	known  string        // id up to which all messages are indexed
+	stuck  error         // why it does not get on; nil if it does
 	moved  chan struct{} // closed and made anew when known moves
 }
 

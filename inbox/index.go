@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -67,6 +68,7 @@ func (in *Inbox) Run(ctx context.Context) error {
 		before, began := in.newestID(), time.Now()
 		n, more, err := in.index(work)
 		// However that went: on a full disk this is what makes room.
+		in.getsOn(err)
 		err = cmp.Or(err, in.prune(work))
 		switch {
 		case ending && err != nil:
@@ -252,6 +254,35 @@ func (in *Inbox) settled(id string) {
 	in.known = max(in.known, id)
 	close(in.moved)
 	in.moved = make(chan struct{})
+}
+
+// getsOn notes whether indexing does, and if not, why.
+func (in *Inbox) getsOn(err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.stuck = err
+}
+
+// full tells whether the index waits for room on the disk. Run tries again by itself.
+func (in *Inbox) full() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return errors.Is(in.stuck, ErrFull)
+}
+
+// behind says that so many messages are not found by their words yet; "" if all are.
+func (in *Inbox) behind(unindexed int) string {
+	if unindexed == 0 {
+		return ""
+	}
+	text := "The newest message is"
+	if unindexed > 1 {
+		text = fmt.Sprintf("The newest %d messages are", unindexed)
+	}
+	if text += " not found by words yet"; in.full() {
+		text += ": there is no room left on the disk for the index, which goes on as soon as there is"
+	}
+	return text + "."
 }
 
 // settle waits until what was accepted before the call is indexed, for a little

@@ -76,6 +76,7 @@ func (in *Inbox) metrics(w http.ResponseWriter, r *http.Request) {
 	figure("gauge", "postrider_inbox_messages", "Messages in the inbox.", int64(stats.Messages))
 	figure("gauge", "postrider_inbox_unread_messages", "Messages that nobody has read.", int64(stats.Unread))
 	figure("gauge", "postrider_inbox_bytes", "Octets of all messages.", stats.Bytes)
+	figure("gauge", "postrider_inbox_unindexed_messages", "Messages that are not found by their words yet.", int64(stats.Unindexed))
 	figure("counter", "postrider_messages_received_total", "Messages that were kept.", m.received.Load())
 	figure("counter", "postrider_received_bytes_total", "Octets of messages that were kept.", m.octets.Load())
 	figure("counter", "postrider_messages_refused_full_total", "Messages refused because the disk was full.", m.full.Load())

@@ -120,6 +120,7 @@ type view struct {
 	Wrong   string // in place of the list, and
 	Instead *tab   // what may have been meant; nil if nobody knows
 	Faulty  bool   // the server misbehaves on purpose
+	Behind  string // what is not found yet; "" if all is
 }
 
 // handle renders what fn returns.

@@ -55,7 +55,7 @@ func (p *page) listed(r *http.Request, q Query) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{Query: strings.TrimSpace(param(r, "query")), Total: found.Total, Stats: stats, SMTP: p.inbox.SMTP}
+	v := &view{Query: strings.TrimSpace(param(r, "query")), Total: found.Total, Stats: stats, SMTP: p.inbox.SMTP, Behind: p.inbox.behind(found.Unindexed)}
 	// Settings of applications ask for the two apart.
 	v.Host, v.Port, _ = strings.Cut(v.SMTP, ":")
 	// The page lists the newest first, from whichever end it was read.

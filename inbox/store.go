@@ -154,12 +154,15 @@ type Page struct {
 	Entries []Entry
 	Total   int  // messages of which Match holds, within the bounds or not; if it is not zero, MaxTotal at most
 	More    bool // there are more within the bounds than Limit
+	// Unindexed is how many messages are not found by their words yet, if Match has any.
+	Unindexed int
 }
 
 // Stats counts messages.
 type Stats struct {
 	Messages, Unread int
 	Bytes            int64 // octets of all messages
+	Unindexed        int   // those that Index has to be called for
 }
 
 // A Count is how many messages have something in common.

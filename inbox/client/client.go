@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -175,17 +176,28 @@ func (c *Client) List(ctx context.Context, query string) ([]Summary, error) {
 }
 
 // All walks over all messages that match a query, oldest first, a page at a time.
-// What arrives meanwhile may be among them. An error ends the walk.
+// What arrives meanwhile may be among them. It waits while the server is behind with the
+// words by which messages are found, as long as it gets on. An error ends the walk.
 func (c *Client) All(ctx context.Context, query string) iter.Seq2[Summary, error] {
 	return func(yield func(Summary, error) bool) {
+		behind := math.MaxInt
 		for after := "00000000000000000000000000"; ; {
 			var page struct {
-				Messages []Summary
-				Next     string
+				Messages  []Summary
+				Next      string
+				Unindexed int
 			}
 			err := c.json(ctx, "GET", "messages?"+values("query", query, "after", after, "order", "oldest", "limit", "500"), nil, &page)
 			if err != nil {
 				yield(Summary{}, err)
+				return
+			}
+			if page.Unindexed > 0 {
+				if page.Unindexed < behind {
+					behind = page.Unindexed // it has waited already, and does so again
+					continue
+				}
+				yield(Summary{}, fmt.Errorf("client: %d messages are not found by their words yet", page.Unindexed))
 				return
 			}
 			for _, m := range page.Messages {

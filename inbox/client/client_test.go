@@ -282,6 +282,30 @@ except ValueError as e:
 	}
 }
 
+// All waits for words while the server gets on with them, and no longer.
+func TestAllWaits(t *testing.T) {
+	for _, c := range []struct {
+		behind []int
+		want   string // of the walk
+	}{{[]int{0}, "a"}, {[]int{500, 3, 0}, "a"}, {[]int{500, 500}, "client: 500 messages are not found by their words yet"}, {[]int{3, 4}, "client: 4 messages are not found by their words yet"}} {
+		asked := 0
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"messages":[{"id":"a"}],"total":1,"next":"","unindexed":%d}`, c.behind[asked])
+			asked++
+		}))
+		got := ""
+		for m, err := range (&client.Client{URL: s.URL}).All(t.Context(), "x") {
+			if got += m.ID; err != nil {
+				got += err.Error()
+			}
+		}
+		s.Close()
+		if got != c.want || asked != len(c.behind) {
+			t.Errorf("%d behind: got %q after %d requests, want %q", c.behind, got, asked, c.want)
+		}
+	}
+}
+
 // A large message passes through client and inbox without lying in the memory of either.
 func TestInjectLarge(t *testing.T) {
 	c, _ := start(t, nil)

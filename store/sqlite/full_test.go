@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -193,6 +195,55 @@ func TestDiskFullMigrating(t *testing.T) {
 	defer db.Close()
 	if s, err := db.Inbox().Stats(t.Context()); err != nil || s.Messages != 12 {
 		t.Errorf("with room again: %+v, %v; want 12 messages", s, err)
+	}
+}
+
+// While a full disk keeps the index from going on, whoever looks for words is told, at
+// once, and so is who watches; it goes on by itself when there is room.
+func TestDiskFullIndex(t *testing.T) {
+	dir := smallDisk(t, 8<<20)
+	db := open(t, dir)
+	defer db.Close()
+	in := &inbox.Inbox{Store: db.Inbox()}
+	for range 20 {
+		if _, err := in.Store.Add(t.Context(), arrival(), strings.NewReader("Subject: lost and found\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	crowd(t, dir, 400<<10)
+	ctx, end := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- in.Run(ctx) }()
+	ask := func(path string) string {
+		w := httptest.NewRecorder()
+		in.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "http://localhost"+path, nil))
+		if w.Code != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+		}
+		return w.Body.String()
+	}
+	const why = "The newest 20 messages are not found by words yet: there is no room left on the disk"
+	peers.Until(t, "the index is stuck", func() bool { return strings.Contains(ask("/readyz"), why) })
+	for path, want := range map[string]string{
+		"/readyz": "ok\n", "/metrics": "postrider_inbox_unindexed_messages 20\n", "/?query=found": why,
+		"/api/v1/messages?query=found": `"unindexed":20}`, "/api/v1/messages?query=is:unread": `"next":""}`, "/api/v1/messages": `"next":""}`,
+	} {
+		if got := ask(path); !strings.Contains(got, want) {
+			t.Errorf("%s: got %s, want %s in it", path, got, want)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	peers.Until(t, "all are found", func() bool {
+		return strings.Contains(ask("/api/v1/messages?query=found"), `"total":20,"next":""}`)
+	})
+	if got := ask("/readyz"); got != "ok\n" || strings.Contains(ask("/?query=found"), "not found by words") {
+		t.Errorf("with room again: %q", got)
+	}
+	end()
+	if err := <-ran; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -244,6 +244,9 @@ func (s *inboxStore) List(ctx context.Context, q inbox.Query) (*inbox.Page, erro
 			return nil, s.wrap(err)
 		}
 	}
+	if !f.words.isNone() || len(f.mixed) > 0 {
+		page.Unindexed = s.unindexed()
+	}
 	page.More = len(found) > limit
 	page.Entries, err = s.entriesOf(ctx, found[:min(len(found), limit)], q.OldestFirst)
 	if err != nil {
@@ -276,7 +279,7 @@ func (s *inboxStore) entriesOf(ctx context.Context, keys []int64, oldest bool) (
 // Stats implements inbox.Store. It reads no row: the writer has counted.
 func (s *inboxStore) Stats(context.Context) (inbox.Stats, error) {
 	n := s.writer.counts()
-	return inbox.Stats{Messages: n.messages, Unread: n.unread, Bytes: n.bytes}, nil
+	return inbox.Stats{Messages: n.messages, Unread: n.unread, Bytes: n.bytes, Unindexed: s.unindexed()}, nil
 }
 
 // Tags implements inbox.Store.
@@ -403,6 +406,11 @@ func (s *inboxStore) DeleteAll(context.Context) (int, error) {
 // keys, so that one key says how far that has come.
 func (s *inboxStore) Unindexed(ctx context.Context, limit int) ([]inbox.Entry, error) {
 	return s.entries(ctx, "SELECT "+columns+" FROM message m"+summaries+" WHERE m.key > ? ORDER BY m.key LIMIT ?", s.search.reached(), limit)
+}
+
+// unindexed counts the messages that are not in the index of words.
+func (s *inboxStore) unindexed() int {
+	return int(s.roll.here(span{from: s.search.reached() + 1}).GetCardinality())
 }
 
 // Index implements inbox.Store. It is lazy, as all of it can be read again from

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/postrider/postrider/inbox"
 )
@@ -93,8 +94,8 @@ type search struct {
 	path                string
 	mu                  sync.Mutex
 	conn                *conn
-	key                 int64 // of progress
-	size                int   // of a shard
+	key                 atomic.Int64 // of progress; set with mu held, and read without it, as to index takes a while
+	size                int          // of a shard
 	begin, commit, move *stmt
 	place, leave        *stmt // of placed
 	roll                *roll
@@ -167,9 +168,11 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 			return nil, err
 		}
 	}
-	if s.key, err = c.integer("SELECT key FROM progress"); err != nil {
+	key, err := c.integer("SELECT key FROM progress")
+	if err != nil {
 		return nil, err
 	}
+	s.key.Store(key)
 	if last, err := c.integer("SELECT max(place) FROM placed"); err != nil || last > maxPlace {
 		return nil, errors.Join(err, errors.New("sqlite: an index whose places are used up"))
 	}
@@ -261,11 +264,7 @@ func (s *search) settle() {
 }
 
 // reached returns the key up to which all messages are in the index.
-func (s *search) reached() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.key
-}
+func (s *search) reached() int64 { return s.key.Load() }
 
 // within runs fn in a transaction; mu is held.
 func (s *search) within(fn func() error) error {
@@ -287,7 +286,7 @@ func (s *search) within(fn func() error) error {
 func (s *search) put(messages []placed, list []*inbox.Indexed, reached int64) error {
 	for {
 		newest := s.shards[len(s.shards)-1]
-		if newest.messages >= s.size && len(messages) > 0 && messages[0].key > s.key {
+		if newest.messages >= s.size && len(messages) > 0 && messages[0].key > s.reached() {
 			if err := s.reshape(newShard(messages[0].key)); err != nil {
 				return err
 			}
@@ -317,7 +316,7 @@ func (s *search) fill(messages []placed, list []*inbox.Indexed, reached int64) e
 			}
 			p := int64(m.place)
 			// Index is free to give a message twice.
-			if m.key <= s.key {
+			if m.key <= s.reached() {
 				if _, err := s.added.del.set(p).exec(); err != nil {
 					return err
 				}
@@ -335,14 +334,14 @@ func (s *search) fill(messages []placed, list []*inbox.Indexed, reached int64) e
 		if err := s.conn.exec(fmt.Sprintf("UPDATE shard SET messages=messages+%d WHERE first=%d", len(messages), s.shards[len(s.shards)-1].first)); err != nil {
 			return err
 		}
-		_, err := s.move.set(max(s.key, reached)).exec()
+		_, err := s.move.set(max(s.reached(), reached)).exec()
 		return err
 	})
 	if err == nil {
-		if len(messages) > 0 && messages[0].key <= s.key {
+		if len(messages) > 0 && messages[0].key <= s.reached() {
 			s.answers.forget()
 		}
-		s.key = max(s.key, reached)
+		s.key.Store(max(s.reached(), reached))
 		s.shards[len(s.shards)-1].messages += len(messages)
 	}
 	return err
@@ -404,7 +403,7 @@ func (s *search) remove(gone []placed, oldest int64) error {
 		}
 	}
 	newest := s.shards[len(s.shards)-1]
-	if oldest > s.key { // nothing that is in it is left
+	if oldest > s.reached() { // nothing that is in it is left
 		return s.conn.exec("INSERT INTO " + newest.table() + "(" + newest.table() + ") VALUES('delete-all'); DELETE FROM placed")
 	}
 	return s.within(func() error {

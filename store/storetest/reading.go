@@ -117,6 +117,9 @@ func testIndex(t *testing.T, s inbox.Store) {
 		if !slices.Equal(got, want) {
 			t.Errorf("Unindexed(%d) = %v, want %v", limit, got, want)
 		}
+		if stats, err := s.Stats(ctx); err != nil || limit > len(want) && stats.Unindexed != len(want) {
+			t.Errorf("Stats: %+v, %v; want %d unindexed", stats, err, len(want))
+		}
 	}
 	unindexed(10, nil)
 	ids := adds(t, s, 10)
