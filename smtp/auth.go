@@ -55,6 +55,7 @@ func (c *Conn) mechanisms() string {
 // because clients go by them: 538 makes one try STARTTLS, 504 another mechanism (RFC
 // 4954, 4 and 6).
 func (c *Conn) auth(arg string) {
+	defer func() { c.deaf = c.user == "" }()
 	v := c.verifier()
 	switch {
 	case v == nil:
@@ -183,6 +184,17 @@ func decodeResponse(s string) ([]byte, error) {
 		return nil, sasl.ErrSyntax
 	}
 	return append([]byte{}, b...), nil
+}
+
+// maskSecret hides what AUTH says, and what a client says that does not listen: behind an AUTH that was refused a script
+// goes on with user and password, which are commands then.
+func (c *Conn) maskSecret(line string) string {
+	name, _, _ := strings.Cut(line, " ")
+	key, _ := keyOf(name)
+	if c.deaf = c.deaf && verbs[key] == nil; c.deaf {
+		return masked
+	}
+	return maskAuth(line)
 }
 
 // maskAuth hides what AUTH says after the mechanism.
