@@ -204,7 +204,7 @@ func term(word, text string) string { return word + `"` + strings.ReplaceAll(tex
 // Found says how many match, as far as they are counted.
 func (v *view) Found() string {
 	if v.Total >= MaxTotal {
-		return "More than " + strconv.Itoa(MaxTotal)
+		return strconv.Itoa(MaxTotal) + "+"
 	}
 	return strconv.Itoa(v.Total)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/postrider/postrider/mail"
@@ -157,4 +158,37 @@ func testPhone(t *testing.T, w *web) {
 	w.title(t, "medlar number 003")
 	w.click(t, "article [data-do=previous]")
 	w.title(t, "medlar number 002")
+}
+
+// testLetters has the reader's browser set to larger letters: all of the page grows with them, and where
+// they make a window too narrow for two columns there is one.
+func testLetters(t *testing.T, w *web) {
+	w.deliver(written(t, newsletter(t)))
+	id := w.wait("beans")
+	letters := func(pixels int64) {
+		t.Helper()
+		if _, err := chromedp.Call(w.ctx, page.SetFontSizes, page.SetFontSizesParams{FontSizes: &page.FontSizes{Standard: pixels, Fixed: pixels}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer letters(16)
+	for _, pixels := range []int64{16, 24, 32} {
+		letters(pixels)
+		w.open(t, "/?query=-zebra")
+		for _, width := range []int64{320, 390, 810, 1000, 1280} {
+			shoot(t, w.ctx, fmt.Sprint("letters-list-", pixels), width, "light")
+		}
+		w.open(t, "/messages/"+id)
+		for _, width := range []int64{320, 390, 810, 1000, 1280} {
+			shoot(t, w.ctx, fmt.Sprint("letters-", pixels), width, "light")
+			for selector, rem := range map[string]float64{"body": 0.94, ".from": 0.94, ".tabs a": 0.88, ".files .name": 0.88, ".rows .subject": 0.94} {
+				if got := eval[float64](t, w.ctx, `parseFloat(getComputedStyle(document.querySelector("`+selector+`")).fontSize)`); got < rem*float64(pixels)-0.1 || got > rem*float64(pixels)+0.1 {
+					t.Errorf("letters of %d pixels: those of %s have %g, want %g", pixels, selector, got, rem*float64(pixels))
+				}
+			}
+			if one := eval[bool](t, w.ctx, `!document.querySelector("#side").checkVisibility()`); one != (width <= 50*pixels) {
+				t.Errorf("letters of %d pixels at %d: one column: %v", pixels, width, one)
+			}
+		}
+	}
 }

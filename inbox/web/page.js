@@ -20,7 +20,7 @@ export const leaving = new Set() // deleted on the page, and soon on the server
 export const openID = () => $('article', pane)?.dataset.id
 export const here = () => document.activeElement.closest?.('#list li')?.dataset.id ?? openID()
 export const subjects = () => picked.size ? [...picked] : [here()].filter(Boolean) // what an action is about
-const wide = () => matchMedia('(min-width: 801px)').matches
+const wide = () => matchMedia('(width > 50em)').matches
 
 // What depends on list, pane and what is picked. Pieces are fetched apart; this is the one place that makes them agree, and
 // it may be called at any time.
