@@ -136,12 +136,44 @@ func (o *sendOptions) content(m *mail.Message, in io.Reader) error {
 		if !ok {
 			return flagf(exitUsage, "header", " %q: it is \"NAME: VALUE\"", h)
 		}
+		if why := o.refused(m, name, value); why != "" {
+			return flagf(exitUsage, "header", " %q: %s", h, why)
+		}
 		m.Header.Append(name, strings.TrimSpace(value))
 	}
 	if err := m.Header.Validate(); err != nil {
 		return flagf(exitUsage, "header", ": %s", strings.TrimPrefix(err.Error(), "mail: "))
 	}
 	return nil
+}
+
+// refused says what is wrong with one more field; "": nothing. One that another flag gives, or the content, would be dropped
+// without a word, and with it, perhaps, a recipient. Of those that there may be but one of (RFC 5322, 3.6) readers believe
+// whichever they like.
+func (o *sendOptions) refused(m *mail.Message, name, value string) string {
+	for _, by := range []struct {
+		name, flag string
+		set        bool
+	}{{"From", "from", true}, {"To", "to", len(o.to) > 0}, {"Cc", "cc", len(o.cc) > 0}, {"Bcc", "bcc", len(o.bcc) > 0},
+		{"Reply-To", "reply-to", len(o.replyTo) > 0}, {"Subject", "subject", o.subject != ""}} {
+		if by.set && strings.EqualFold(name, by.name) {
+			return "--" + by.flag + " says it already"
+		}
+	}
+	switch strings.ToLower(name) {
+	case "mime-version", "content-type", "content-transfer-encoding":
+		return "it is made of --text, --html and --attach"
+	case "date":
+		if _, err := mail.ParseDate(value); err != nil {
+			return "it is no date: write it as Sat, 21 Nov 2026 10:00:00 +0000"
+		}
+		fallthrough
+	case "to", "cc", "bcc", "reply-to", "subject", "sender", "message-id", "in-reply-to", "references":
+		if m.Header.Has(name) {
+			return "there may be one such field"
+		}
+	}
+	return ""
 }
 
 // pictures sends those along that a page in a file names beside it, as <img src="logo.png">: whoever gets the page alone
