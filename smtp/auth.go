@@ -55,7 +55,6 @@ func (c *Conn) mechanisms() string {
 // because clients go by them: 538 makes one try STARTTLS, 504 another mechanism (RFC
 // 4954, 4 and 6).
 func (c *Conn) auth(arg string) {
-	defer func() { c.deaf = c.user == "" }()
 	v := c.verifier()
 	switch {
 	case v == nil:
@@ -184,30 +183,6 @@ func decodeResponse(s string) ([]byte, error) {
 		return nil, sasl.ErrSyntax
 	}
 	return append([]byte{}, b...), nil
-}
-
-// maskSecret hides what AUTH says, and what a client says that does not listen: behind an AUTH that was refused a script
-// goes on with user and password, which are commands then.
-func (c *Conn) maskSecret(line string) string {
-	name, _, _ := strings.Cut(line, " ")
-	key, _ := keyOf(name)
-	if c.deaf = c.deaf && verbs[key] == nil; c.deaf {
-		return masked
-	}
-	return maskAuth(line)
-}
-
-// maskAuth hides what AUTH says after the mechanism.
-func maskAuth(line string) string {
-	name, rest, ok := strings.Cut(line, " ")
-	if !ok || !strings.EqualFold(name, "AUTH") {
-		return line
-	}
-	mechanism, _, ok := strings.Cut(rest, " ")
-	if !ok {
-		return line
-	}
-	return name + " " + mechanism + " " + masked
 }
 
 // checkHello tells whether name may be said in EHLO: a domain or an address

@@ -64,8 +64,8 @@ type Conn struct {
 	noops      int          // those of them that lead to nothing
 	errors     int          // wrong commands so far
 	authErrors int          // failed AUTH so far
-	deaf       bool         // AUTH has failed, and what came since was no verb
 	pending    string       // a command that was read where a chunk was expected
+	secrets    bool         // the last command was AUTH: see traceCommand
 	inData     bool         // reading a message
 	text       wire.Data    // that of DATA
 	rcptOpts   RcptOptions  // of the RCPT under way
@@ -220,7 +220,7 @@ func (c *Conn) readCommand() (string, error) {
 	}
 	s := string(line)
 	if c.server.Trace != nil {
-		c.trace(true, c.maskSecret(s))
+		c.traceCommand(s)
 	}
 	return s, nil
 }

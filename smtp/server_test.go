@@ -388,6 +388,33 @@ func TestTraceOfDeafClients(t *testing.T) {
 	}
 }
 
+// Credentials are not seen in any form in which a client may say them, and be refused: before
+// AUTH is permitted, behind a mechanism that is not there, and as if nobody had refused it.
+func TestTraceOfRefusedAuth(t *testing.T) {
+	for said, want := range map[string]string{
+		"AUTH LOGIN": "AUTH LOGIN|***|***|RSET|XYZ", "AUTH LOGIN YW5u": "AUTH LOGIN ***|***|***|RSET|XYZ", "auth Cram-MD5": "auth Cram-MD5|***|***|RSET|XYZ", "AUTH": "AUTH|***|***|RSET|XYZ",
+		"AUTH\tPLAIN\tc2VjcmV0": "AUTH ***|***|***|RSET|XYZ", " AUTH PLAIN c2VjcmV0": " AUTH PLAIN ***|***|***|RSET|XYZ", "AUTH  PLAIN c2VjcmV0": "AUTH ***|***|***|RSET|XYZ",
+		"AUTHPLAIN c2VjcmV0": "AUTH ***|***|***|RSET|XYZ", "AUTH=PLAIN c2VjcmV0": "AUTH ***|***|***|RSET|XYZ", "AUTH PLAIN=c2VjcmV0": "AUTH ***|***|***|RSET|XYZ", "AUTH c2VjcmV0c2VjcmV0c2VjcmV0": "AUTH ***|***|***|RSET|XYZ",
+		"XAUTH": "XAUTH|c2VjcmV0|c2VjcmV0|RSET|XYZ",
+	} {
+		var log lockedLog
+		srv := &smtp.Server{Trace: func(l smtp.Line) {
+			if l.FromClient {
+				fmt.Fprint(&log, l.Text, "|")
+			}
+		}}
+		c := raw(t, serve(t, srv, smtp.Policy{}))
+		for _, line := range []string{said, "c2VjcmV0", "c2VjcmV0"} {
+			c.say(line, "50")
+		}
+		c.say("RSET", "250")
+		c.say("XYZ", "500")
+		if got := strings.TrimSuffix(log.String(), "|"); got != want {
+			t.Errorf("%q: the trace is %q, want %q", said, got, want)
+		}
+	}
+}
+
 // The reply to a failed AUTH waits twice as long each time.
 func TestFailedAuthIsSlowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,8 @@ package smtp
 
 import (
 	"crypto/rand"
+	"regexp"
+	"strings"
 	"time"
 )
 
@@ -16,6 +18,36 @@ type Line struct {
 
 // masked stands for what must not be seen.
 const masked = "***"
+
+// authForm is AUTH with nothing but a mechanism (RFC 4422, 3.1), or the beginning of it. A
+// client that writes it in another way is refused, and has said its password all the same.
+var authForm = regexp.MustCompile(`(?i)^[ \t]*AUTH(?:$| [A-Z0-9_-]{1,20}(?:$| )|)`)
+
+// maskAuth hides what AUTH says after the mechanism.
+func maskAuth(line string) string {
+	begin := authForm.FindString(line)
+	if len(begin) == 0 || len(begin) == len(line) && !strings.HasSuffix(line, " ") {
+		return line
+	}
+	return strings.TrimSuffix(begin, " ") + " " + masked
+}
+
+// traceCommand tells of a command. A client that does not look at the reply to AUTH goes on
+// with its credentials, though nobody has asked for them: what follows AUTH and is no
+// command is not to be seen.
+func (c *Conn) traceCommand(line string) {
+	name, _, _ := strings.Cut(line, " ")
+	key, ok := keyOf(name)
+	switch {
+	case authForm.MatchString(line):
+		c.secrets, line = true, maskAuth(line)
+	case ok && verbs[key] != nil:
+		c.secrets = false
+	case c.secrets:
+		line = masked
+	}
+	c.trace(true, line)
+}
 
 // newID returns an id for a session: 13 letters and digits, unguessable and
 // unique for all practical purposes.
