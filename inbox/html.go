@@ -291,13 +291,15 @@ var number = regexp.MustCompile(`((?:src|background)=")cid:([0-9]+)"`)
 // fill writes body with every number's picture in its place.
 func (s *scanner) fill(out *bytes.Buffer, body []byte) {
 	left := int64(maxPictures)
+	refused := map[*mail.Part]bool{} // there is ever less room: what did not fit once is not read again
 	at := 0
 	for _, m := range number.FindAllSubmatchIndex(body, -1) {
 		out.Write(body[at:m[3]])
 		if n, err := strconv.Atoi(string(body[m[4]:m[5]])); err == nil && n < len(s.pictures) {
 			p := s.pictures[n]
-			if p.part != nil {
-				left -= embedPicture(out, p.part, left)
+			if p.part != nil && !refused[p.part] {
+				size := embedPicture(out, p.part, left)
+				left, refused[p.part] = left-size, size == 0
 			} else if int64(len(p.url)) <= left {
 				left -= int64(len(p.url))
 				out.WriteString(p.url)

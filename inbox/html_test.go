@@ -295,6 +295,33 @@ func TestPicturesAreBounded(t *testing.T) {
 	}
 }
 
+// A picture for which there is no room is read once, however often it is to be shown.
+func TestLargePictureIsReadOnce(t *testing.T) {
+	message := "From: ann@example.com\nMIME-Version: 1.0\nContent-Type: multipart/related; boundary=b\n\n--b\nContent-Type: text/html\n\n" +
+		strings.Repeat(`<img src="cid:p@x">`, 50) + "\n--b\nContent-Type: image/png\nContent-ID: <p@x>\n\n" + strings.Repeat("x", maxPictures+1) + "\n--b--\n"
+	from := &counting{ReaderAt: strings.NewReader(message)}
+	m, err := mail.ParseAt(from, int64(len(message)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from.octets = 0
+	if out := sanitise(m, newPolicy(), look{}); bytes.Contains(out, []byte("data:")) || from.octets > 2*maxPictures {
+		t.Errorf("%d octets of %d are read for\n%.300s", from.octets, len(message), out)
+	}
+}
+
+// A counting reader counts what is read of it.
+type counting struct {
+	io.ReaderAt
+	octets int
+}
+
+func (c *counting) ReadAt(b []byte, at int64) (int, error) {
+	n, err := c.ReaderAt.ReadAt(b, at)
+	c.octets += n
+	return n, err
+}
+
 // A type that a browser might make a document of is none that is told: whoever
 // adds a word to the list adds what it is for.
 func TestSafeType(t *testing.T) {
