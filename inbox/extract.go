@@ -3,7 +3,6 @@ package inbox
 import (
 	"regexp"
 	"strings"
-	"unicode"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
@@ -57,96 +56,81 @@ func links(m *mail.Message) []Link {
 // begin returns as much of a text as is looked at.
 func begin(text string) string { return text[:min(len(text), maxExtract)] }
 
+// inline elements part no words.
+var inline = map[atom.Atom]bool{atom.B: true, atom.I: true, atom.Em: true, atom.Strong: true, atom.Span: true, atom.Font: true, atom.U: true,
+	atom.Small: true, atom.Big: true, atom.Sup: true, atom.Sub: true, atom.Mark: true, atom.Code: true, atom.Wbr: true}
+
 // hyperlinks finds those of HTML, with what stands in them.
 func hyperlinks(text string, add func(url, text string)) {
 	// Pieces, and no tree: what is wanted stands in their order, in HTML that is broken too,
 	// and none of it is kept.
 	z := html.NewTokenizer(strings.NewReader(begin(text)))
-	url := ""
+	url, raw := "", false // the link that is open; a style sheet is
 	var inside strings.Builder
+	words := func(s string) {
+		if url != "" && inside.Len() < 1000 {
+			inside.WriteString(s)
+		}
+	}
+	end := func() {
+		if url != "" {
+			add(url, inside.String())
+		}
+		url = ""
+		inside.Reset()
+	}
 	for {
 		switch z.Next() {
 		case html.ErrorToken:
+			end() // a link that nobody closes goes on to the end
 			return
 		case html.TextToken:
-			if url != "" && inside.Len() < 1000 {
-				inside.Write(z.Text())
+			if !raw {
+				words(string(z.Text()))
 			}
-		case html.StartTagToken:
+		case html.StartTagToken, html.SelfClosingTagToken:
 			t := z.Token()
-			if t.DataAtom != atom.A && t.DataAtom != atom.Area {
-				continue
-			}
-			url = ""
-			for _, a := range t.Attr {
-				if a.Key == "href" && webAddress.MatchString(strings.TrimSpace(a.Val)) {
-					url = strings.TrimSpace(a.Val)
+			raw = t.DataAtom == atom.Style || t.DataAtom == atom.Script
+			switch t.DataAtom {
+			case atom.A, atom.Area: // neither holds another one
+				end()
+				if url = address(t, "href"); t.DataAtom == atom.Area {
+					end()
+				}
+			case atom.Img:
+				// What is read where no pictures are shown: most buttons are some.
+				words(" " + attribute(t, "alt") + " ")
+			default:
+				if !inline[t.DataAtom] {
+					words(" ")
 				}
 			}
-			inside.Reset()
-			if t.DataAtom == atom.Area && url != "" {
-				add(url, "")
-				url = ""
-			}
 		case html.EndTagToken:
-			if name, _ := z.TagName(); string(name) == "a" && url != "" {
-				add(url, html.UnescapeString(inside.String()))
-				url = ""
+			raw = false
+			if name, _ := z.TagName(); string(name) == "a" {
+				end()
 			}
 		}
 	}
 }
 
-// candidate is what a one-time code looks like: four to eight digits, also in two
-// groups, or six to ten capitals and digits, with a prefix such as G- perhaps.
-var candidate = regexp.MustCompile(`\b(?:[A-Z]{1,3}-)?(?:\d{3}[ -]\d{3}|\d{4}[ -]\d{4}|\d{4,8}|[A-Z0-9]{6,10})\b`)
-
-// codeWord is what such a code is called; it has to be near.
-var codeWord = regexp.MustCompile(`(?i)\b(?:codes?|passcode|otp|pin|tan|token|verif\w*|confirm\w*|one[- ]time|2fa|login|sign[- ]?in|security|` +
-	`best[äa]tigung\w*|c[óo]digo|codice|kod\w*)\b|验证码|驗證碼|認証|確認コード|인증|код\w*`)
-
-// near is how far from its name a code may stand, in octets: it is often on a line
-// of its own below a sentence.
-const near = 120
-
-// codes returns what may be one-time codes, the likeliest first: those that stand
-// alone on their line before those within a sentence.
-func codes(m *mail.Message) []string {
-	text := oneLine(m.Subject, 1000) + "\n" + begin(bodyText(m, indexText))
-	// Tokens of links look like codes. Blanks take their places, so that what is near stays
-	// so far.
-	text = webAddress.ReplaceAllStringFunc(text, func(url string) string { return strings.Repeat(" ", len(url)) })
-	list := []string{}
-	seen := map[string]bool{}
-	for _, alone := range []bool{true, false} {
-		for _, at := range candidate.FindAllStringIndex(text, 1000) {
-			code := text[at[0]:at[1]]
-			if len(list) == maxCodes || seen[code] || onOwnLine(text, at) != alone || !strings.ContainsFunc(code, unicode.IsDigit) {
-				continue
-			}
-			// A number is a code only where it is called one: orders, years and amounts have digits
-			// too.
-			if inNumber(text, at) || !codeWord.MatchString(text[max(0, at[0]-near):min(len(text), at[1]+near)]) {
-				continue
-			}
-			seen[code] = true
-			list = append(list, code)
+// attribute returns an attribute's value, of several the first.
+func attribute(t html.Token, name string) string {
+	for _, a := range t.Attr {
+		if a.Key == name {
+			return a.Val
 		}
 	}
-	return list
+	return ""
 }
 
-// onOwnLine tells whether nothing else stands on a line.
-func onOwnLine(text string, at []int) bool {
-	before := text[:at[0]]
-	before = before[strings.LastIndexByte(before, '\n')+1:]
-	after, _, _ := strings.Cut(text[at[1]:], "\n")
-	return strings.TrimSpace(before) == "" && strings.TrimSpace(after) == ""
-}
-
-// inNumber tells a piece of something longer: a date, an amount, an address.
-func inNumber(text string, at []int) bool {
-	before, after := text[:at[0]], text[at[1]:]
-	return before != "" && strings.ContainsRune("-./+#@_=$€£", rune(before[len(before)-1])) ||
-		len(after) > 1 && strings.ContainsRune("-./@_:", rune(after[0])) && after[1] > ' '
+// address returns the web address that an attribute is, as browsers read it: without line
+// ends in it or blanks around it. One that has a web address in it is none, as that of a
+// mail with a link in its text.
+func address(t html.Token, name string) string {
+	url := strings.TrimSpace(strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(attribute(t, name)))
+	if at := webAddress.FindStringIndex(url); at == nil || at[0] != 0 {
+		return ""
+	}
+	return url
 }
