@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/postrider/postrider/internal/peers"
 	"github.com/postrider/postrider/mail"
 )
@@ -120,6 +122,9 @@ func testAway(t *testing.T, w *web) {
 	front.CloseClientConnections()
 	<-told
 	until(t, w.ctx, `document.querySelector("#live").innerText === "offline"`)
+	w.look(t, "away")
+	do(t, w.ctx, chromedp.EmulateViewport(390, 844))
+	until(t, w.ctx, `getComputedStyle(document.querySelector("#live")).fontSize !== "0px"`)
 	w.notes(t, "quince", 1)
 	away.Store(false)
 	until(t, w.ctx, `document.querySelector("#live").innerText === "live"`)

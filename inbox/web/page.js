@@ -372,7 +372,7 @@ function find() {
 // is away. Each time everything is read anew: nobody listened meanwhile.
 function listen() {
   const stream = new EventSource('api/v1/events'), on = (kind, act) => stream.addEventListener(kind, event => act(JSON.parse(event.data)))
-  const state = on => { live.dataset.on = on; live.textContent = on ? 'live' : 'offline' }
+  const state = on => { live.dataset.on = on; live.textContent = on ? 'live' : 'offline'; live.classList.toggle('badge', !on) }
   stream.onopen = () => { state(true); reload() }
   stream.onerror = () => { state(false); if (stream.readyState === 2) setTimeout(listen, 2000) }
   on('message', m => {
