@@ -101,26 +101,27 @@ func testAway(t *testing.T, w *web) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	away, told := new(atomic.Bool), make(chan struct{}, 100)
+	away, asked := new(atomic.Bool), make(chan struct{}, 100)
 	proxy := httputil.NewSingleHostReverseProxy(to)
 	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if !away.Load() {
-			proxy.ServeHTTP(rw, r)
+		if strings.HasSuffix(r.URL.Path, "/events") {
+			asked <- struct{}{}
+		}
+		if away.Load() {
+			rw.WriteHeader(http.StatusBadGateway)
 			return
 		}
-		rw.WriteHeader(http.StatusBadGateway)
-		if strings.HasSuffix(r.URL.Path, "/events") {
-			told <- struct{}{}
-		}
+		proxy.ServeHTTP(rw, r)
 	}))
 	t.Cleanup(front.Close)
 	t.Cleanup(front.CloseClientConnections)
 	w.web = front.URL
 	w.open(t, "/?query=quince")
 	w.web = direct
+	<-asked
 	away.Store(true)
 	front.CloseClientConnections()
-	<-told
+	<-asked
 	until(t, w.ctx, `document.querySelector("#live").innerText === "offline"`)
 	w.look(t, "away")
 	do(t, w.ctx, chromedp.EmulateViewport(390, 844))
@@ -129,4 +130,13 @@ func testAway(t *testing.T, w *web) {
 	away.Store(false)
 	until(t, w.ctx, `document.querySelector("#live").innerText === "live"`)
 	w.rows(t, 1)
+	// Who comes back to the page, after a sleep of the machine perhaps, is not left with a stream that may be dead.
+	for len(asked) > 0 {
+		<-asked
+	}
+	eval[bool](t, w.ctx, `document.dispatchEvent(new Event("visibilitychange"))`)
+	<-asked
+	until(t, w.ctx, `(await fetch("/metrics").then(a => a.text())).includes("postrider_event_streams 1\n")`)
+	w.notes(t, "quince", 1)
+	w.rows(t, 2)
 }

@@ -370,8 +370,11 @@ function find() {
 
 // New mail. The browser opens a stream again by itself when it breaks, but not where a proxy has answered for a server that
 // is away. Each time everything is read anew: nobody listened meanwhile.
+let stream
 function listen() {
-  const stream = new EventSource('api/v1/events'), on = (kind, act) => stream.addEventListener(kind, event => act(JSON.parse(event.data)))
+  stream?.close()
+  stream = new EventSource('api/v1/events')
+  const on = (kind, act) => stream.addEventListener(kind, event => act(JSON.parse(event.data)))
   const state = on => { live.dataset.on = on; live.textContent = on ? 'live' : 'offline'; live.classList.toggle('badge', !on) }
   stream.onopen = () => { state(true); reload() }
   stream.onerror = () => { state(false); if (stream.readyState === 2) setTimeout(listen, 2000) }
@@ -390,7 +393,7 @@ function listen() {
 }
 listen()
 // A machine that has slept may hold a stream that is dead, and not know.
-document.addEventListener('visibilitychange', () => { if (!document.hidden) reload() })
+document.addEventListener('visibilitychange', () => { if (!document.hidden) listen() })
 
 begin()
 prepare()
