@@ -102,7 +102,7 @@ func testMessage(t *testing.T, w *web) {
 	}
 	w.look(t, "message")
 	w.document(t, "page.png")
-	testDownload(t, w.ctx, newsletter(t))
+	testDownload(t, w, newsletter(t))
 	for view, want := range map[string]string{
 		"text": "leave today", "headers": "RFC 5322, 3.6.2", "source": "MIME-Version", "parts": "multipart/mixed", "session": "client.example.com", "checks": "one pixel large",
 	} {
@@ -192,33 +192,10 @@ func testParts(t *testing.T, w *web) {
 	}
 }
 
-// testDownload saves the attachment as a person would and compares its bytes.
-func testDownload(t *testing.T, ctx context.Context, m *mail.Message) {
+// testDownload saves the attachment as a person would and compares its bytes; and the HTML, which has its pictures in it.
+func testDownload(t *testing.T, w *web, m *mail.Message) {
 	t.Helper()
-	dir := t.TempDir()
-	events := true
-	if _, err := chromedp.Call(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
-		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir, EventsEnabled: &events,
-	}); err != nil {
-		t.Fatal(err)
-	}
-	progress := chromedp.Events(ctx, browser.DownloadProgress)
-	do(t, ctx, chromedp.Click(chromedp.CSS(`.files a[download="invoice-4711.pdf"]`)))
-	for e, err := range progress {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.State == browser.DownloadProgressStateCompleted {
-			break
-		}
-		if e.State == browser.DownloadProgressStateCanceled {
-			t.Fatal("the download was cancelled")
-		}
-	}
-	got, err := os.ReadFile(filepath.Join(dir, "invoice-4711.pdf"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := saved(t, w.ctx, `.files a[download="invoice-4711.pdf"]`, "invoice-4711.pdf")
 	rc, err := m.Attachments[1].Open()
 	if err != nil {
 		t.Fatal(err)
@@ -230,6 +207,40 @@ func testDownload(t *testing.T, ctx context.Context, m *mail.Message) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("the saved attachment has %d octets, or others; want %d", len(got), len(want))
 	}
+	w.click(t, "article .menu summary")
+	if html := saved(t, w.ctx, `article .menu a[download$=".html"]`, m.Subject+".html"); !bytes.Contains(html, []byte("data:image/png;base64,")) {
+		t.Errorf("the saved HTML has not the picture that is in the message:\n%s", html)
+	}
+}
+
+// saved clicks on what saves a file, and returns what is in it.
+func saved(t *testing.T, ctx context.Context, selector, name string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	events := true
+	if _, err := chromedp.Call(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+		Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: dir, EventsEnabled: &events,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	progress := chromedp.Events(ctx, browser.DownloadProgress)
+	do(t, ctx, chromedp.Click(chromedp.CSS(selector)))
+	for e, err := range progress {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.State == browser.DownloadProgressStateCompleted {
+			break
+		}
+		if e.State == browser.DownloadProgressStateCanceled {
+			t.Fatal("the download was cancelled")
+		}
+	}
+	got, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
 }
 
 // testHead copies the code that is in a message, and goes from its addresses to all that have them.

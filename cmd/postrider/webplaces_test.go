@@ -173,6 +173,9 @@ func testImport(t *testing.T, w *web) {
 	do(t, w.ctx, chromedp.SetUploadFiles(chromedp.CSS("#eml"), paths))
 	until(t, w.ctx, `document.querySelector("#toast").innerText.includes("2 messages imported")`)
 	w.total(t, "imported", 2)
+	// Of another year the list says which.
+	eval[bool](t, w.ctx, `fetch("/api/v1/messages?received=2024-03-05T10:00:00Z", { method: "POST", headers: { "Content-Type": "message/rfc822" }, body: "Subject: Leap\r\n\r\n" }).then(a => a.ok)`, chromedp.EvalAwaitPromise)
+	until(t, w.ctx, `/5.*2024/.test(document.querySelector(".rows li time").innerText)`)
 	drop := func(text string, names ...string) {
 		list, _ := json.Marshal(names)
 		eval[bool](t, w.ctx, fmt.Sprintf(`(() => {

@@ -61,13 +61,13 @@ function inTurn(work) {
 
 // Times are in the server's zone and words until they are put into the reader's.
 export function localise(root) {
-  const today = new Date().toDateString()
-  for (const time of root.querySelectorAll('time[datetime]')) {
+  const now = new Date()
+  for (const time of root.querySelectorAll('time')) {
     const at = new Date(time.dateTime)
     time.title = at.toLocaleString([], { dateStyle: 'full', timeStyle: 'medium' })
     if ('full' in time.dataset) continue
     time.textContent = at.toLocaleString([], 'long' in time.dataset ? { dateStyle: 'medium', timeStyle: 'short' }
-      : at.toDateString() === today ? { timeStyle: 'short' } : { day: 'numeric', month: 'short' })
+      : at.toDateString() === now.toDateString() ? { timeStyle: 'short' } : { day: 'numeric', month: 'short', year: at.getFullYear() === now.getFullYear() ? undefined : 'numeric' })
   }
 }
 
