@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postrider/postrider/mail"
@@ -58,7 +59,8 @@ func fates(results []smtp.Result) []fate {
 // Release sends a message that is in the inbox through Relay, to the recipients of
 // its envelope or, if to is not empty, to those in it; sender "" is the envelope's.
 // The bytes are those that arrived, but for what may not go further: Bcc and
-// Return-Path. It returns as Relay's Send does; without a Relay and for an id that is
+// Return-Path. If one of the recipients was accepted the message has the tag "released"
+// from then on. It returns as Relay's Send does; without a Relay and for an id that is
 // not there it fails without results.
 func (in *Inbox) Release(ctx context.Context, id, sender string, to ...string) ([]smtp.Result, error) {
 	return in.sendOn(ctx, id, sender, to, nil)
@@ -125,7 +127,24 @@ func (in *Inbox) sendOn(ctx context.Context, id, sender string, to []string, res
 		log = log.With("session", session.ID)
 	}
 	left(log, "message released", results)
+	in.released(ctx, e.ID, results)
 	return results, err
+}
+
+// tagReleased is put on messages that somebody has got by Relay.
+const tagReleased = "released"
+
+// released tags a message that has left, so that the list tells it from those that have not.
+func (in *Inbox) released(ctx context.Context, id string, results []smtp.Result) {
+	if !slices.ContainsFunc(results, func(r smtp.Result) bool { return r.Err == nil }) {
+		return
+	}
+	// It has left, whatever becomes of the tag; and who asked may have gone.
+	if _, err := in.Store.Update(context.WithoutCancel(ctx), Change{Tag: []string{tagReleased}}, id); err != nil {
+		in.logger().Error("a message that was released cannot be tagged", "id", id, "err", err)
+		return
+	}
+	in.hub.publish(Event{Kind: EventUpdate, ID: id})
 }
 
 // left logs what has become of a message that has left.

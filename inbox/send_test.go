@@ -37,6 +37,12 @@ func TestRelease(t *testing.T) {
 	if len(f.Results) != 1 || f.Results[0].Recipient != "bob@example.net" || f.Results[0].Fate != "accepted" || f.Error != "" {
 		t.Fatalf("released: %+v", f)
 	}
+	released := func(id string) bool {
+		return want[struct{ Total int }](r, 200, "GET", api+"messages?query=tag:released+id:"+id, "").Total == 1
+	}
+	if !released(id) {
+		t.Error("a message that was released is not tagged so")
+	}
 	if got := target.bytes(f.Results[0].ID); got != msg {
 		t.Errorf("it arrived as %q, want %q", got, msg)
 	}
@@ -51,6 +57,10 @@ func TestRelease(t *testing.T) {
 	if len(f.Results) != 3 || f.Results[0].Fate != "refused" || f.Results[0].Code != 550 || f.Results[1].Fate != "deferred" || f.Results[2].Fate != "accepted" || f.Error == "" {
 		t.Errorf("released to three: %+v", f)
 	}
+	refused := r.mustDeliver(msg)
+	if want[fates](r, 502, "POST", api+"messages/"+refused+"/release", `{"recipients":["carol@example.org"]}`); released(refused) {
+		t.Error("a message that nobody has accepted is tagged as released")
+	}
 	if log := r.log.String(); !strings.Contains(log, `text="no such user"`) {
 		t.Errorf("the log does not tell why one was refused:\n%s", log)
 	}
@@ -59,8 +69,8 @@ func TestRelease(t *testing.T) {
 		t.Errorf("its envelope is %+v, %v", e, err)
 	}
 	want[fates](r, 200, "POST", api+"messages/"+id+"/release", "")
-	if text := r.ask("GET", "/metrics", "").body; !strings.Contains(text, "\npostrider_released_recipients_total 5\n") || !strings.Contains(text, "\npostrider_released_recipients_accepted_total 3\n") {
-		t.Errorf("of five recipients three have accepted; the figures are\n%s", text)
+	if text := r.ask("GET", "/metrics", "").body; !strings.Contains(text, "\npostrider_released_recipients_total 6\n") || !strings.Contains(text, "\npostrider_released_recipients_accepted_total 3\n") {
+		t.Errorf("of six recipients three have accepted; the figures are\n%s", text)
 	}
 	want[failure](r, 404, "POST", api+"messages/none/release", "")
 	want[failure](r, 400, "POST", api+"messages/"+id+"/release", `{"to":["x@example.com"]}`)

@@ -308,10 +308,11 @@ function adopt(root) {
 export const changed = id => inTurn(async () => {
   counted() // whether its row is here or not
   const answer = (rowOf(id) || id === openID()) && await piece(`messages/${id}/row${ofWindow()}`)
-  const fresh = answer?.ok && $('li', parse(answer.html)), row = rowOf(id)
-  if (fresh) retag(fresh)
-  if (!fresh || !row) return
-  redraw(row, fresh)
+  if (!answer?.ok) return
+  const fresh = parse(answer.html), row = rowOf(id)
+  retag(fresh)
+  if (!row) return
+  redraw(row, $('li', fresh))
   adopt(list)
 }).catch(() => {}) // the server is away
 

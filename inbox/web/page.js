@@ -159,9 +159,8 @@ export async function ask(method, path, body, more) {
   tell(failed + (said?.error ?? answer?.status ?? away))
 }
 
-// retag shows the open message anew when its row says that its tags have changed, here or in another window.
-const tags = root => [...root.querySelectorAll('.tag')].map(tag => tag.textContent).join()
-export const retag = row => { if (row.dataset.id === openID() && tags(row) !== tags($('.head', pane))) show(location.href, false) }
+// retag puts the tags that came with a row above its message, if that is open: another window may have changed them.
+export const retag = row => { if ($('li', row).dataset.id === openID()) $('.tags', pane).replaceWith($('.tags', row)) }
 
 // mark marks them on the page as soon as the server has: the event that tells of it draws the rows anew a moment later.
 // One after the other: who opens a message and marks it unread at once wants the second.
