@@ -23,6 +23,12 @@ const masked = "***"
 // client that writes it in another way is refused, and has said its password all the same.
 var authForm = regexp.MustCompile(`(?i)^[ \t]*AUTH(?:$| [A-Z0-9_-]{1,20}(?:$| )|)`)
 
+// isAuth tells whether authForm matches: every line of a session is asked about.
+func isAuth(line string) bool {
+	line = strings.TrimLeft(line, " \t")
+	return len(line) >= 4 && strings.EqualFold(line[:4], "AUTH")
+}
+
 // maskAuth hides what AUTH says after the mechanism.
 func maskAuth(line string) string {
 	begin := authForm.FindString(line)
@@ -39,7 +45,7 @@ func (c *Conn) traceCommand(line string) {
 	name, _, _ := strings.Cut(line, " ")
 	key, ok := keyOf(name)
 	switch {
-	case authForm.MatchString(line):
+	case isAuth(line):
 		c.secrets, line = true, maskAuth(line)
 	case ok && verbs[key] != nil:
 		c.secrets = false
