@@ -54,9 +54,9 @@ var same = strings.NewReplacer("\u00a0", " ", "\u2007", " ", "\u202f", " ", "\u2
 // codes returns what may be one-time codes, the likeliest first: those that stand
 // alone on their line before those within a sentence.
 func codes(m *mail.Message) []string {
-	text, _ := cut(m.Text, indexText)
+	text, _ := cut(m.Text, maxCoded)
 	page, _ := cut(m.HTML, indexHTML)
-	page, _ = cut(mail.TextFromHTML(page), indexText)
+	page, _ = cut(mail.TextFromHTML(page), maxCoded)
 	text = oneLine(m.Subject, 1000) + "\n\n" + text + "\n\n" + page
 	// Tokens of links look like codes. Blanks take their places, so that what is near stays
 	// so far.
@@ -71,8 +71,12 @@ func codes(m *mail.Message) []string {
 	return t.codes()
 }
 
-// maxMarks is how much of a kind is looked at in a text.
-const maxMarks = 1000
+const (
+	// maxCoded is how many octets of a text are looked at. Who sends a code does not hide it
+	// below pages of something else, and the page of a message looks at it each time.
+	maxCoded = 16 << 10
+	maxMarks = 1000 // of a kind that are looked at in a text
+)
 
 // A codeText is a text with the places of what counts in it, in their order.
 type codeText struct {

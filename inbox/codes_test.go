@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/postrider/postrider/mail"
@@ -129,6 +130,18 @@ func TestCodes(t *testing.T) {
 		got := codes(&mail.Message{Subject: c.subject, Text: c.text, HTML: c.html})
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%q, %q, %q: codes %q, want %q", c.subject, c.text, c.html, got, c.want)
+		}
+	}
+}
+
+// The beginning of a text is looked at, and of the text and the HTML each.
+func TestCodesFar(t *testing.T) {
+	for pages, want := range map[int]int{15 << 10: 1, 17 << 10: 0} {
+		far := strings.Repeat("Dear reader, all is well.\n", pages/26)
+		for _, m := range []*mail.Message{{Text: far + "Your code is 482913.\n"}, {HTML: "<p>" + strings.ReplaceAll(far, "\n", "<br>") + "Your code is 482913.</p>"}} {
+			if got := codes(m); len(got) != want {
+				t.Errorf("behind %d octets %d codes are found, want %d", len(far), len(got), want)
+			}
 		}
 	}
 }
