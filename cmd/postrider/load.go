@@ -23,8 +23,9 @@ import (
 
 // loadOptions are the flags of load.
 type loadOptions struct {
-	server    string
-	connect   connectOptions
+	server  string
+	connect connectOptions
+	// One counter and one clock: which of the two ends a run is decided once, in load.
 	messages  int64
 	duration  time.Duration
 	sessions  int
@@ -107,6 +108,7 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 		return flagf(exitUsage, "mode", " %q: it is step, pipeline, bdat or stream", o.mode)
 	case o.duration < 0:
 		return flagf(exitUsage, "duration", " %s: it is a time as 10s", o.duration)
+	// 200 octets are the fields of the message; below that it would not be one.
 	case o.messages < 1 || o.sessions < 1 || o.window < 1 || o.size < 200:
 		return usagef("--messages, --sessions and --window are at least 1, --size is at least 200")
 	}
@@ -122,6 +124,7 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 	if err != nil {
 		return err
 	}
+	// The Transport is not used: its pool and its retries would be what is measured.
 	r := &loadRun{loadOptions: o, template: newTemplate(o.size, o.window), addr: t.Addr, dialer: *t.Dialer}
 	r.dialer.Hostname = loadName
 	total := o.messages
@@ -145,6 +148,7 @@ func load(ctx context.Context, o loadOptions, s streams) error {
 		}
 		return err
 	}
+	// A table of nothing would hide the one line that says why.
 	if result.Accepted == 0 {
 		return err // there is nothing to tell but that
 	}
@@ -170,6 +174,7 @@ func (r *loadRun) run(ctx context.Context) (*loadResult, error) {
 	for i := range all {
 		all[i] = newLatencies()
 		workers.Go(func() {
+			// The first that fails ends all: a rate of those that are left would be no figure of the server's.
 			if err := r.work(ctx, all[i]); err != nil {
 				cancel(err)
 			}
@@ -184,6 +189,7 @@ func (r *loadRun) work(ctx context.Context, l *latencies) error {
 	var s *loadSession
 	for r.next() {
 		var err error
+		// Whatever has to be agreed upon anew with each connection is the library's to say.
 		if s == nil || r.dialer.TLS != smtp.TLSNone || r.dialer.Auth != nil || r.dialer.LMTP || r.dialer.Trace != nil {
 			s, err = r.open(ctx, l)
 		} else {
@@ -240,6 +246,7 @@ func newTemplate(size, window int) loadTemplate {
 	// Behind a message's end stands the next envelope, in one write, as RFC 2920 permits: DATA alone has to be waited for.
 	t.both = append(bytes.Clone(t.dotted), t.envelope...)
 	t.chunk = append(fmt.Appendf(nil, "%s%sBDAT %d LAST\r\n", loadMail, loadRcpt, len(t.body)), t.body...)
+	// A window is written as one piece of this, so that nothing is put together while the clock runs.
 	t.chunks = bytes.Repeat(t.chunk, window)
 	return t
 }

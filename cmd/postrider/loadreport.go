@@ -31,6 +31,7 @@ func newLatencies() *latencies { return &latencies{map[string]*histogram{}} }
 
 // add counts one reply.
 func (l *latencies) add(what string, d time.Duration) {
+	// A session knows beforehand neither how it will be secured nor whether it must authenticate.
 	h := l.counts[what]
 	if h == nil {
 		h = new(histogram)
@@ -44,6 +45,7 @@ func (l *latencies) add(what string, d time.Duration) {
 // trace returns a Trace that counts the replies from the connection on, and tells also; nil: nobody. A step of AUTH counts
 // as AUTH.
 func (l *latencies) trace(also func(smtp.Line)) func(smtp.Line) {
+	// What comes before the client has said anything is the greeting: connecting counts to it.
 	verb, begun := "connect", time.Now()
 	return func(line smtp.Line) {
 		if also != nil {
@@ -63,6 +65,7 @@ func (l *latencies) trace(also func(smtp.Line)) func(smtp.Line) {
 
 // stepOf finds the step of a duration, and below is where that step begins.
 func stepOf(d time.Duration) int {
+	// Below 16 nanoseconds there are no steps, and no replies.
 	n := uint64(max(d, 16))
 	power := bits.Len64(n) - 1
 	return power*16 + int(n>>(power-4)&15)
@@ -74,6 +77,7 @@ func below(step int) time.Duration {
 
 // at returns the time in which a part of the replies had come, from 0 to 1.
 func (h *histogram) at(part float64) time.Duration {
+	// The end of the step is told: that long it took at most, and no less than a sixteenth less.
 	want, seen := int64(part*float64(h.n)), int64(0)
 	for step, n := range h.steps {
 		if seen += n; n > 0 && seen > want {
@@ -108,6 +112,7 @@ type loadLatency struct {
 // result puts the sessions together. Its rate is of accepted messages over the whole
 // time, connecting included: that is what whoever has them to send waits for.
 func (r *loadRun) result(took time.Duration, all []*latencies) *loadResult {
+	// Added up when all have ended, as nobody else looks at them then.
 	sum := newLatencies()
 	for _, l := range all {
 		for what, h := range l.counts {
@@ -135,6 +140,7 @@ func (r *loadResult) print(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%d messages of %s in %.2f s over %d connections, %s: %.0f messages/s, %s/s\n\n", r.Accepted, human.Size(int64(r.Size)), r.Seconds, r.Sessions, r.Mode, r.Rate, human.Size(int64(r.Octets)))
 	fmt.Fprintf(&b, "%-8s %10s %10s %10s %10s %10s\n", "", "replies", "half", "90 %", "99 %", "longest")
+	// In the order of a session; what is not in it comes first, as STARTTLS and AUTH do.
 	order := []string{"connect", "EHLO", "MAIL", "RCPT", "DATA", "message", "QUIT"}
 	for _, what := range slices.SortedFunc(maps.Keys(r.Latencies), func(a, b string) int { return slices.Index(order, a) - slices.Index(order, b) }) {
 		l := r.Latencies[what]

@@ -37,6 +37,7 @@ var loadDialer = net.Dialer{Timeout: loadPatience, KeepAlive: -1}
 // open has the library connect, begin TLS and authenticate, and takes the connection
 // from it: between two commands nothing is on its way that would be lost.
 func (r *loadRun) open(ctx context.Context, l *latencies) (*loadSession, error) {
+	// A copy: what is set here is this connection's.
 	var conn net.Conn
 	d := r.dialer
 	d.NetDial = func(ctx context.Context, network, addr string) (c net.Conn, err error) {
@@ -44,6 +45,7 @@ func (r *loadRun) open(ctx context.Context, l *latencies) (*loadSession, error) 
 		conn = c
 		return c, err
 	}
+	// The library's own handshake would keep its connection; one of ours is seen from here.
 	host, _, _ := net.SplitHostPort(r.addr)
 	d.WrapTLS = func(ctx context.Context, c net.Conn) (net.Conn, error) {
 		config := d.TLSConfig.Clone()
@@ -59,6 +61,7 @@ func (r *loadRun) open(ctx context.Context, l *latencies) (*loadSession, error) 
 		conn = t
 		return t, t.HandshakeContext(ctx)
 	}
+	// How long EHLO, STARTTLS and AUTH take is measured where the library says them.
 	d.Trace = l.trace(r.dialer.Trace)
 	if _, err := d.Dial(ctx, r.addr); err != nil {
 		return nil, err
@@ -69,6 +72,7 @@ func (r *loadRun) open(ctx context.Context, l *latencies) (*loadSession, error) 
 // renew connects once more to where the session was connected, in clear and without credentials. All that is said is
 // known then, and the library, which asks what is offered, would take more time for it than a server does.
 func (s *loadSession) renew() error {
+	// By its address: a name would be looked up once for each message.
 	begun, to := time.Now(), s.conn.RemoteAddr()
 	conn, err := loadDialer.Dial(to.Network(), to.String())
 	if err != nil {
@@ -86,6 +90,7 @@ func (s *loadSession) renew() error {
 func (s *loadSession) close() error { return s.say("QUIT", "QUIT\r\n", '2') }
 
 // say writes and awaits a reply.
+// From before the write: what the kernel keeps back until the other side reads is the other side's time.
 func (s *loadSession) say(what, text string, want byte) error {
 	begun := time.Now()
 	if _, err := s.conn.Write([]byte(text)); err != nil {
@@ -106,12 +111,14 @@ func (s *loadSession) reply(what string, begun time.Time, want byte) error {
 		if err != nil {
 			return err
 		}
+		// A code, a blank or a hyphen, and the line's end are the least (RFC 5321, 4.2).
 		if len(line) < 5 || line[0] < '2' || line[0] > '5' {
 			return exitf(exitProtocol, "%s: the server says %.80q, which is no reply", what, line)
 		}
 		if line[3] == '-' {
 			continue
 		}
+		// A refusal took its time too, and is the last that is counted.
 		s.latencies.add(what, time.Since(begun))
 		if line[0] != want {
 			code := int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
@@ -181,6 +188,7 @@ func (s *loadSession) pipeline() error {
 		if err := s.replies(begun, "223", "MAIL", "RCPT", "DATA"); err != nil {
 			return err
 		}
+		// Taken before it is written: the envelope of a message that nobody sends would be left open.
 		more := s.again()
 		out := s.template.dotted
 		if more {
@@ -218,6 +226,7 @@ func (s *loadSession) bdat() error {
 // stream keeps up to a window of messages under way. It writes again when half of
 // them are answered: large writes, and never nothing to do for the server.
 func (s *loadSession) stream() error {
+	// Their order is that of the replies (RFC 2920, 3.2), so that the oldest is always the first.
 	var begun []time.Time // of the messages under way
 	taken := 1            // and not written
 	for more := true; ; {

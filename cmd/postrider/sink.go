@@ -38,6 +38,7 @@ type sinkOptions struct {
 
 func (o *sinkOptions) flags(f *pflag.FlagSet) {
 	f.SortFlags = false
+	// Beside that of serve, so that both may run: what is measured is often sent through the one to the other.
 	f.StringVar(&o.listen, "listen", "127.0.0.1:2526", "`ADDR` to receive mail on")
 	f.StringVar(&o.durable, "durable", "", "`DIR` to keep each message in, on the disk before its 250")
 	f.StringArrayVar(&o.faults, "fault", nil, "`VERB=WHAT` goes wrong: a reply as 450 or \"550 5.1.1 nobody\", drop, or a delay as 2s; may be repeated")
@@ -86,6 +87,7 @@ type sinkFault struct {
 
 // parseFault reads VERB=WHAT.
 func parseFault(text string) (verb string, f sinkFault, err error) {
+	// A reply has blanks in it and a verb has none, so that the first = is the one that is meant.
 	verb, what, ok := strings.Cut(text, "=")
 	verb = strings.ToUpper(verb)
 	if !ok || verb == "" {
@@ -126,6 +128,7 @@ type sinkServer struct {
 // fail makes the fault of a verb happen. A dropped connection gets no reply, because
 // there is nobody left to hear it; the client cannot know what became of its command.
 func (k *sinkServer) fail(ctx context.Context, c *smtp.Conn, verb string) error {
+	// By chance for each command, not for each session: a client that tries again gets on in the end.
 	f, ok := k.faults[verb]
 	if !ok || rand.Float64() >= k.odds {
 		return nil
@@ -145,6 +148,7 @@ func (k *sinkServer) fail(ctx context.Context, c *smtp.Conn, verb string) error 
 
 // take is given each message. What is kept is on the disk before the 250.
 func (k *sinkServer) take(ctx context.Context, c *smtp.Conn, _ *smtp.Envelope, r io.Reader) (id string, err error) {
+	// Counted on its way: with --durable its size is not known before the file is whole.
 	m := &passing{r: r}
 	// What is forgotten is read all the same: the end of the data is where a server
 	// answers, and a client that is stopped before it is another test.
@@ -159,6 +163,7 @@ func (k *sinkServer) take(ctx context.Context, c *smtp.Conn, _ *smtp.Envelope, r
 	if err := k.fail(ctx, c, "END"); err != nil {
 		return "", err
 	}
+	// After the fault: what was refused has not come in.
 	k.messages.Add(1)
 	k.octets.Add(m.n)
 	return id, nil
@@ -203,6 +208,7 @@ func (o *sinkOptions) server() (*smtp.Server, *sinkServer, error) {
 	if len(k.faults) > 0 {
 		server.OnCommand = func(ctx context.Context, c *smtp.Conn, verb, _ string) error { return k.fail(ctx, c, verb) }
 	}
+	// Without TLS the sink offers no STARTTLS, and nothing is told: it is for tests on one machine.
 	if (o.cert == "") != (o.key == "") {
 		return nil, nil, usagef("--tls-cert and --tls-key go together")
 	}
@@ -228,6 +234,7 @@ func sink(ctx context.Context, o sinkOptions, s streams) error {
 	fmt.Fprintf(s.out, "Takes mail on smtp://%s and forgets it. Ctrl-C ends it.\n", l.Addr())
 	begun := time.Now()
 	defer runtime.KeepAlive(make([]byte, spareHeap))
+	// At once, what is under way too: nobody waits for mail that is forgotten.
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	err = server.Serve(smtp.Listener{Listener: l, Policy: smtp.Policy{LMTP: o.lmtp}})

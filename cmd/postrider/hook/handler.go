@@ -59,6 +59,7 @@ type transaction struct {
 
 // Rcpt asks about a recipient.
 func (t *transaction) Rcpt(ctx context.Context, to string, opts *smtp.RcptOptions) error {
+	// Asked before the recipient is accepted: later there is nobody to send the rest by itself.
 	if t.OnMail != nil && t.told+len(to)+1 > maxEnv {
 		return smtp.Errorf(452, "4.5.3", "too many recipients, send to the rest by itself")
 	}
@@ -76,6 +77,7 @@ func (t *transaction) Rcpt(ctx context.Context, to string, opts *smtp.RcptOption
 			return err
 		}
 	}
+	// The hook comes first: what is behind it may set something up for each recipient.
 	if err := t.next.Rcpt(ctx, to, opts); err != nil {
 		return err
 	}
@@ -104,6 +106,7 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// From the spool, octet by octet as it came: what was asked about is what is kept.
 	return t.next.Data(ctx, io.NewSectionReader(s, 0, s.Len()))
 }
 
@@ -115,6 +118,7 @@ func (t *transaction) question(s *spool.Spool) (Question, error) {
 		Env: append(variables(session), "MAIL_SENDER="+t.sender, "MAIL_RECIPIENTS="+strings.Join(t.recipients, "\n"),
 			"MAIL_SIZE="+strconv.FormatInt(s.Len(), 10)),
 	}
+	// A filter reads for itself, and what nobody parses cannot fail to be parsed.
 	if t.OnMail.input == raw {
 		return q, nil
 	}

@@ -44,6 +44,7 @@ func Secret(text string) ([]byte, error) {
 
 // post asks a URL, again if the connection fails or the service is at fault.
 func (h *Hook) post(ctx context.Context, body []byte) error {
+	// The prefix is the one that Standard Webhooks recommends: it shows in a log what the id is of.
 	id, pause := "msg_"+rand.Text(), h.pause
 	for n := 1; ; n++ {
 		err := h.postOnce(ctx, id, body)
@@ -79,6 +80,7 @@ func (h *Hook) postOnce(ctx context.Context, id string, body []byte) error {
 		req.Header.Set(name, value)
 	}
 	// A redirection is not followed: the answer is that of the URL that the user named.
+	// Connections are those of the default transport, which keeps them for the next question.
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -103,6 +105,7 @@ func (h *Hook) answer(resp *http.Response) error {
 		}
 		text = string(b)
 	}
+	// 403 and 422 are about the mail, 404 and 410 about who it is for; 401 is about us, and a fault.
 	switch code := resp.StatusCode; {
 	case code >= 200 && code < 300:
 		return nil
