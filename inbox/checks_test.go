@@ -84,8 +84,12 @@ func TestSupport(t *testing.T) {
 		"calc()": `<p style="width:calc(1px + 2px)">`, "border-radius": `<p style="border-radius:1px">`, "box-shadow": `<p style="box-shadow:1px 1px">`,
 		"max-width": `<p style="color:red;max-width:1px">`, "margin: auto": `<p style="margin:0 auto">`, "animation": `<p style="animation-name:x">`,
 		"prefers-color-scheme": `<style>@media (prefers-color-scheme:dark)`, ":hover": `<style>a:hover{}`,
+		"linear-gradient()": `<p style="background:linear-gradient(#fff,#000)">`, "clamp()": `<p style="width:clamp(1px,2vw,3px)">`, "rem": `<p style="margin:0 1.5rem">`,
+		"rgba()": `<p style="color:rgba(0,0,0,.5)">`, "transform": `<p style="transform:rotate(1deg)">`, "opacity": `<p style="opacity:.5">`, "text-shadow": `<p style="text-shadow:0 0 1px">`,
+		"gap": `<p style="column-gap:1px">`, "aspect-ratio": `<p style="aspect-ratio:1">`, "srcset": `<img src=x srcset="y 2x">`, ":nth-child()": `<style>tr:nth-child(2n){}`,
+		"::before and ::after": `<style>p::before{content:"x"}`,
 	}
-	const plain = `<table align="center" width="600"><tr><td style="padding:8px;margin:0;color:#333;background:#fff;text-decoration:none">Position: flexible. Gridlock of forms.</td></tr></table>`
+	const plain = `<table align="center" width="600"><tr><td style="padding:8px;margin:0;color:#333;background:#fff;text-decoration:none;text-transform:none">Position: flexible. Gridlock of forms. Mind the gap: of 3 rem of content before noon.</td></tr></table>`
 	for _, l := range lacks() {
 		if use := strings.ToLower(uses[l.name]); !strings.Contains(use, l.word) || !l.found.MatchString(use) {
 			t.Errorf("%s is not found in %q", l.name, use)
