@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,12 +105,12 @@ func (f *Fault) word(word string) (err error) {
 	name, value, assigned := strings.Cut(word, "=")
 	switch percent, ok := strings.CutSuffix(word, "%"); {
 	case ok:
-		// What is no number is 0; NaN is neither more nor less than anything.
-		n, _ := strconv.ParseFloat(percent, 64)
-		if !(n > 0 && n <= 100) {
+		// What is no number is 0. It is not divided: that would have other digits.
+		n, _ := strconv.ParseFloat(percent+"e-2", 64)
+		if !(n > 0 && n <= 1) {
 			return fmt.Errorf("inbox: fault: %s: a probability is from 0%% to 100%%", word)
 		}
-		f.Probability = n / 100
+		f.Probability = n
 	case word == "disconnect":
 		f.Disconnect = true
 	case assigned && name == "delay":
@@ -145,7 +146,7 @@ func (f Fault) String() string {
 		}
 	}
 	add(f.Pattern != "", f.Pattern)
-	add(f.Probability != 0, strconv.FormatFloat(f.Probability*100, 'f', -1, 64)+"%")
+	add(f.Probability != 0, inPercent(f.Probability))
 	add(f.Limit != 0, fmt.Sprintf("limit=%d/%v", f.Limit, f.Per))
 	add(f.Greylist != 0, "greylist="+f.Greylist.String())
 	add(f.Delay != 0, "delay="+f.Delay.String())
@@ -154,6 +155,15 @@ func (f Fault) String() string {
 	add(f.Reply.Enhanced != "", string(f.Reply.Enhanced))
 	add(f.Reply.Text != "", f.Reply.Text)
 	return strings.Join(words, " ")
+}
+
+// inPercent writes a probability with all its digits, and no others: what is read again
+// is the same.
+func inPercent(p float64) string {
+	whole, part, _ := strings.Cut(strconv.FormatFloat(p, 'f', -1, 64), ".")
+	part += "00"
+	percent := cmp.Or(strings.TrimLeft(whole+part[:2], "0"), "0") + "." + part[2:]
+	return strings.TrimRight(strings.TrimRight(percent, "0"), ".") + "%"
 }
 
 // check tells what is wrong with a rule.

@@ -14,6 +14,21 @@ import (
 	"github.com/postrider/postrider/smtp"
 )
 
+// Whatever a probability is, it is read as it was written, and written as people do.
+func TestProbabilities(t *testing.T) {
+	for _, p := range []float64{1, 0.3, 0.29, 0.007, 0.07, 0.123456789012345, 1.0 / 3, 5e-324, math.Nextafter(1, 0), 1e-9} {
+		f := Fault{Verb: "RCPT", Probability: p, Reply: smtp.Reply{Code: 450}}
+		if got, err := ParseFault(f.String()); err != nil || got != f {
+			t.Errorf("%v is written %.60s, which is %v, %v", p, f, got.Probability, err)
+		}
+	}
+	for text, want := range map[string]string{"29": "29", "0.7": "0.7", "100": "100", "10": "10", "012.50": "12.5", "0.001": "0.001"} {
+		if f, err := ParseFault("RCPT " + text + "% 450"); err != nil || f.String() != "RCPT "+want+"% 450" {
+			t.Errorf("%s%% is written %v, %v; want %s%%", text, f, err, want)
+		}
+	}
+}
+
 func TestParseFault(t *testing.T) {
 	for _, c := range []struct {
 		text string
