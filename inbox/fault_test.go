@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,26 @@ func TestProbabilities(t *testing.T) {
 		if f, err := ParseFault("RCPT " + text + "% 450"); err != nil || f.String() != "RCPT "+want+"% 450" {
 			t.Errorf("%s%% is written %v, %v; want %s%%", text, f, err, want)
 		}
+	}
+}
+
+// What a greylist remembers takes the same, however many somebody writes to at once.
+func TestGreylistIsSmall(t *testing.T) {
+	f := faultState{Fault: Fault{Greylist: time.Hour}}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range 100 {
+		if f.known(strconv.Itoa(i) + strings.Repeat(" bob@example.net", 10_000)) {
+			t.Fatal("a stranger is known")
+		}
+	}
+	if taken := int64(heap() - before); taken > 1<<20 || len(f.first) != 100 {
+		t.Errorf("%d are remembered in %d octets", len(f.first), taken)
 	}
 }
 

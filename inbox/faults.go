@@ -3,6 +3,7 @@ package inbox
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -66,7 +67,7 @@ type faultState struct {
 	Fault
 	since  time.Time // when the span of Per began
 	passed int       // that have passed in it
-	first  map[string]time.Time
+	first  map[[sha256.Size]byte]time.Time
 }
 
 // An occasion is where a rule may happen.
@@ -154,14 +155,15 @@ func (f *faultState) within() bool {
 	return f.passed <= f.Limit
 }
 
-// known tells whether key was seen first as long ago as a greylist asks for.
-func (f *faultState) known(key string) bool {
-	now := time.Now()
+// known tells whether who was seen first as long ago as a greylist asks for.
+func (f *faultState) known(who string) bool {
+	// Recipients may be many, and their addresses long: what is remembered has one size.
+	now, key := time.Now(), sha256.Sum256([]byte(who))
 	first, seen := f.first[key]
 	if !seen {
 		// Whoever sends under ever other names makes it forget, and not grow.
 		if f.first == nil || len(f.first) >= maxGreylisted {
-			f.first = map[string]time.Time{}
+			f.first = map[[sha256.Size]byte]time.Time{}
 		}
 		f.first[key] = now
 		return false
