@@ -153,11 +153,14 @@ func (c *Client) WaitAfter(ctx context.Context, query, id string) (*Message, err
 		// The server ends first, so that its answer is heard and not only that time
 		// is up.
 		step := min(waitStep, left*9/10)
+		asked := time.Now()
 		m := new(Message)
 		err := c.json(ctx, "GET", "messages/wait?"+values("query", query, "after", id, "timeout", step.String()), nil, m)
 		switch {
 		case err == nil:
 			return m, nil
+		case errors.Is(err, ErrNotFound) && time.Since(asked) < step/2:
+			return nil, err // it has not waited: there is no inbox at this URL
 		case errors.Is(err, ErrNotFound) && left > waitStep:
 			continue
 		case errors.Is(err, ErrNotFound), ctx.Err() != nil:

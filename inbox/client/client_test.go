@@ -306,6 +306,23 @@ func TestAllWaits(t *testing.T) {
 	}
 }
 
+// Where there is no inbox nobody waits: what answers at once that it knows nothing is asked
+// once, and its words are told.
+func TestWaitWhereNothingIs(t *testing.T) {
+	asked := 0
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		http.NotFound(w, r)
+	}))
+	defer other.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 31*time.Second)
+	defer cancel()
+	c := client.Client{URL: other.URL}
+	if _, err := c.Wait(ctx, "x"); !errors.Is(err, client.ErrNotFound) || !strings.Contains(err.Error(), "404 Not Found") || asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+}
+
 // A large message passes through client and inbox without lying in the memory of either.
 func TestInjectLarge(t *testing.T) {
 	c, _ := start(t, nil)
