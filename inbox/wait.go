@@ -45,12 +45,14 @@ func (in *Inbox) apiWait(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	for match := q.Match; ; {
 		newest := in.newestID()
-		indexed := in.settle(r.Context())
+		indexed := match.Op == Every || in.settle(r.Context())
 		page, err := in.Store.List(r.Context(), q)
 		if err != nil {
 			return err
 		}
-		if len(page.Entries) > 0 {
+		// Behind what is not indexed yet may be one that is newer; the next one after an id there
+		// cannot be. On a full disk nobody knows for how long.
+		if len(page.Entries) > 0 && (indexed || q.OldestFirst || in.full() || waiting.Err() != nil) {
 			j, err := in.message(r.Context(), page.Entries[0].ID)
 			if errors.Is(err, ErrNotFound) {
 				continue // deleted since it was found: the next one is waited for
@@ -120,7 +122,7 @@ func timeoutOf(text string) (time.Duration, error) {
 
 // apiEvents streams events until the client goes or the server stops. The id of
 // an event is that of its message. Events are not kept: who comes back with
-// Last-Event-ID is told to read the list again.
+// Last-Event-ID is told to read the list again, and the stream begins with one.
 func (in *Inbox) apiEvents(w http.ResponseWriter, r *http.Request) error {
 	l := in.hub.listen()
 	defer l.close()
@@ -132,7 +134,7 @@ func (in *Inbox) apiEvents(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would gather events until it has enough of them
 	s := stream{w, http.NewResponseController(w)}
-	hello := "retry: 1000\n\n"
+	hello := "retry: 1000\nid: 0\n\n" // before the first message, too, it is known who comes back
 	if r.Header.Get("Last-Event-ID") != "" {
 		hello += "event: reset\ndata: {}\n\n"
 	}
@@ -178,8 +180,12 @@ func (s *stream) event(ctx context.Context, in *Inbox, e Event) error {
 		if errors.Is(err, ErrNotFound) {
 			return nil // deleted meanwhile, and that is an event too
 		}
-		if err != nil {
+		if entry == nil {
 			return err
+		}
+		// One that cannot be read is told without its summary, as a list has it.
+		if err != nil {
+			in.logger().Error("message cannot be read", "id", e.ID, "err", err)
 		}
 		data, _ = json.Marshal(summaryOf(entry)) // strings and numbers only
 		id = "id: " + e.ID + "\n"
@@ -189,7 +195,8 @@ func (s *stream) event(ctx context.Context, in *Inbox, e Event) error {
 	return s.send(fmt.Sprintf("event: %s\n%sdata: %s\n\n", e.Kind, id, data))
 }
 
-// entry returns an entry with its summary, also of one that has not been indexed.
+// entry returns an entry with its summary, also of one that has not been indexed; one that
+// cannot be read comes with the error.
 func (in *Inbox) entry(ctx context.Context, id string) (*Entry, error) {
 	e, err := in.Store.Entry(ctx, id)
 	if err == nil && e.Summary == nil {

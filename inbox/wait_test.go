@@ -2,10 +2,20 @@ package inbox_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/inbox"
+	"github.com/postrider/postrider/store/sqlite"
 )
 
 // Waiting for mail: for one message that matches, and for all that happens.
@@ -127,4 +137,95 @@ func TestEvents(t *testing.T) {
 	if kind, _ := again(); kind != "reset" {
 		t.Errorf("event %s", kind)
 	}
+}
+
+// The stream goes on behind a message that cannot be read; and who comes back without
+// having heard of any is known to have missed something.
+func TestEventsGoOn(t *testing.T) {
+	r := start(t, func(in *inbox.Inbox) { in.Store = unreadable{in.Store} })
+	resp, err := r.web.Client().Get(r.web.URL + api + "events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	read := func() (block string) {
+		for lines.Scan() && lines.Text() != "" {
+			block += lines.Text() + "|"
+		}
+		return block
+	}
+	if got := read(); got != "retry: 1000|id: 0|" {
+		t.Errorf("the stream begins with %q", got)
+	}
+	for range 2 {
+		id := r.mustDeliver("Subject: x\r\n\r\n")
+		if got := read(); !strings.HasPrefix(got, "event: message|id: "+id+"|data: {") || !strings.Contains(got, `"subject":""`) {
+			t.Errorf("of %s the event is %q", id, got)
+		}
+	}
+}
+
+// An unreadable store has lost the bytes of its messages, and what was read of them.
+type unreadable struct{ inbox.Store }
+
+func (unreadable) Open(context.Context, string) (inbox.Body, error) {
+	return nil, errors.New("input/output error")
+}
+
+func (unreadable) Index(context.Context, []inbox.Indexed) error {
+	return errors.New("input/output error")
+}
+
+// An older message is no answer while newer ones have not been read; when nobody waits any
+// longer it is.
+func TestWaitForNewest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := sqlite.Open(t.Context(), t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := &inbox.Inbox{Store: db.Inbox(), Logger: slog.New(slog.DiscardHandler)}
+		run := func() (end func()) {
+			ctx, cancel := context.WithCancel(t.Context())
+			ran := make(chan error, 1)
+			go func() { ran <- in.Run(ctx) }()
+			return func() {
+				cancel()
+				if err := <-ran; err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		post := func() string {
+			r, w := httptest.NewRequest("POST", "http://localhost"+api+"messages", strings.NewReader("Subject: x\r\n\r\n")), httptest.NewRecorder()
+			r.Header.Set("Content-Type", "message/rfc822")
+			in.ServeHTTP(w, r)
+			return strings.TrimPrefix(w.Header().Get("Location"), api+"messages/")
+		}
+		wait := func(query string) string {
+			w, began := httptest.NewRecorder(), time.Now()
+			in.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost"+api+"messages/wait?timeout=10s&query="+query, nil))
+			var m struct{ ID string }
+			_ = json.Unmarshal(w.Body.Bytes(), &m)
+			return fmt.Sprint(m.ID, " ", time.Since(began).Round(time.Second))
+		}
+		end := run()
+		older := post()
+		synctest.Wait()
+		end()
+		newer := post()
+		if got, want := wait(""), newer+" 0s"; got != want {
+			t.Errorf("the newest of all is %s, want %s", got, want)
+		}
+		if got, want := wait("subject:x"), older+" 10s"; got != want {
+			t.Errorf("while nobody reads the newest is %s, want %s", got, want)
+		}
+		time.AfterFunc(5*time.Second, func() { end = run() })
+		if got, want := wait("subject:x"), newer+" 5s"; got != want {
+			t.Errorf("once it is read the newest is %s, want %s", got, want)
+		}
+		end()
+		db.Close()
+	})
 }
