@@ -205,7 +205,7 @@ func TestWaitForNewest(t *testing.T) {
 		}
 		wait := func(query string) string {
 			w, began := httptest.NewRecorder(), time.Now()
-			in.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost"+api+"messages/wait?timeout=10s&query="+query, nil))
+			in.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost"+api+"messages/wait?timeout=9s&query="+query, nil))
 			var m struct{ ID string }
 			_ = json.Unmarshal(w.Body.Bytes(), &m)
 			return fmt.Sprint(m.ID, " ", time.Since(began).Round(time.Second))
@@ -221,11 +221,12 @@ func TestWaitForNewest(t *testing.T) {
 		if got, want := wait("subject:x"), older+" 10s"; got != want {
 			t.Errorf("while nobody reads the newest is %s, want %s", got, want)
 		}
-		time.AfterFunc(5*time.Second, func() { end = run() })
+		again := make(chan func(), 1)
+		time.AfterFunc(5*time.Second, func() { again <- run() })
 		if got, want := wait("subject:x"), newer+" 5s"; got != want {
 			t.Errorf("once it is read the newest is %s, want %s", got, want)
 		}
-		end()
+		(<-again)()
 		db.Close()
 	})
 }
