@@ -88,20 +88,25 @@ type shard struct {
 
 func (s shard) table() string { return "words" + strconv.FormatInt(s.first, 10) }
 
-// A search is the connection that writes the index; mu guards it, and the order of
-// what is done here and to the messages.
-type search struct {
-	path                string
-	mu                  sync.Mutex
+// A pen is the connection that writes the index, with its statements.
+type pen struct {
 	conn                *conn
-	key                 atomic.Int64 // of progress; set with mu held, and read without it, as to index takes a while
-	size                int          // of a shard
 	begin, commit, move *stmt
-	place, leave        *stmt // of placed
-	roll                *roll
-	answers             answers
-	full                string    // a shard that is being tidied; "" if none is
+	place, leave        *stmt     // of placed
 	added               additions // of the newest shard, or the one that was last needed
+}
+
+// A search is the index; mu guards its pen, and the order of what is done here and to
+// the messages.
+type search struct {
+	path string
+	mu   sync.Mutex
+	pen
+	key     atomic.Int64 // of progress; set with mu held, and read without it, as to index takes a while
+	size    int          // of a shard
+	roll    *roll
+	answers answers
+	full    string // a shard that is being tidied; "" if none is
 
 	// Who reads holds the lock of shards until it has read: none is dropped
 	// meanwhile. They ascend, there is always one, and they change with mu held too.
@@ -132,51 +137,91 @@ func trySearch(ctx context.Context, path string) (_ *search, err error) {
 		return nil, err
 	}
 	f.Close()
-	c, err := connect(ctx, path)
-	if err != nil {
+	s := &search{path: path, size: shardSize}
+	if s.conn, err = connect(ctx, path); err != nil {
 		return nil, err
 	}
-	s := &search{path: path, conn: c, size: shardSize}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	made, err := c.integer("PRAGMA user_version")
+	made, err := s.conn.integer("PRAGMA user_version")
 	if err != nil {
 		return nil, err
 	}
-	if err := c.exec("PRAGMA journal_mode=wal; PRAGMA synchronous=normal; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-4000; PRAGMA temp_store=memory"); err != nil {
+	if err := s.conn.exec("PRAGMA journal_mode=wal"); err != nil {
 		return nil, err
 	}
 	if made == 0 {
-		err = c.exec("BEGIN IMMEDIATE; " + searchSchema + newShard(0) + "PRAGMA user_version=" + strconv.Itoa(searchVersion) + "; COMMIT")
+		err = s.conn.exec("BEGIN IMMEDIATE; " + searchSchema + newShard(0) + "PRAGMA user_version=" + strconv.Itoa(searchVersion) + "; COMMIT")
 	} else if made != searchVersion {
 		err = errors.New("sqlite: an index of another version")
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range []struct {
-		to    **stmt
-		query string
-	}{
-		{&s.begin, "BEGIN IMMEDIATE"}, {&s.commit, "COMMIT"}, {&s.move, "UPDATE progress SET key=?"},
-		{&s.place, "INSERT OR REPLACE INTO placed VALUES (?,?)"}, {&s.leave, "DELETE FROM placed WHERE place=?"},
-	} {
-		if *p.to, err = c.prepare(p.query); err != nil {
-			return nil, err
-		}
+	if err := s.prepare(); err != nil {
+		return nil, err
 	}
-	key, err := c.integer("SELECT key FROM progress")
+	key, err := s.conn.integer("SELECT key FROM progress")
 	if err != nil {
 		return nil, err
 	}
 	s.key.Store(key)
-	if last, err := c.integer("SELECT max(place) FROM placed"); err != nil || last > maxPlace {
+	if last, err := s.conn.integer("SELECT max(place) FROM placed"); err != nil || last > maxPlace {
 		return nil, errors.Join(err, errors.New("sqlite: an index whose places are used up"))
 	}
 	return s, s.readShards()
+}
+
+// prepare makes a connection ready.
+func (p *pen) prepare() (err error) {
+	if err := p.conn.exec("PRAGMA synchronous=normal; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-4000; PRAGMA temp_store=memory"); err != nil {
+		return err
+	}
+	for _, x := range []struct {
+		to    **stmt
+		query string
+	}{
+		{&p.begin, "BEGIN IMMEDIATE"}, {&p.commit, "COMMIT"}, {&p.move, "UPDATE progress SET key=?"},
+		{&p.place, "INSERT OR REPLACE INTO placed VALUES (?,?)"}, {&p.leave, "DELETE FROM placed WHERE place=?"},
+	} {
+		if *x.to, err = p.conn.prepare(x.query); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pen) close() error {
+	for _, x := range []*stmt{p.begin, p.commit, p.move, p.place, p.leave} {
+		if x != nil {
+			x.Close()
+		}
+	}
+	p.added.close()
+	return p.conn.Close()
+}
+
+// renew takes a new pen: FTS5 keeps half a megabyte for each shard that a connection has
+// written to. That it fails is no loss; mu is held.
+func (s *search) renew() {
+	c, err := connect(context.Background(), s.path)
+	if err != nil {
+		return
+	}
+	fresh := pen{conn: c}
+	if err = fresh.prepare(); err == nil {
+		fresh.added, err = c.additions(s.shards[len(s.shards)-1])
+	}
+	if err != nil {
+		_ = fresh.close()
+		return
+	}
+	old := s.pen
+	s.pen = fresh
+	_ = old.close() // all that it wrote is committed
 }
 
 // placed lists the messages that are in it, in their order.
@@ -246,13 +291,7 @@ func (a *additions) close() {
 func (s *search) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range []*stmt{s.begin, s.commit, s.move, s.place, s.leave} {
-		if p != nil {
-			p.Close()
-		}
-	}
-	s.added.close()
-	return s.conn.Close()
+	return s.pen.close()
 }
 
 // settle puts the log away and gives memory back, if nobody is at work.
@@ -374,6 +413,7 @@ func (s *search) tidy(pages int) {
 	// That it fails is no loss: it is slower as it is.
 	if err != nil || after-before < 2 {
 		s.full = ""
+		s.renew()
 	}
 }
 
