@@ -369,14 +369,15 @@ function find() {
 
 // New mail. The browser opens a stream again by itself when it breaks, but not where a proxy has answered for a server that
 // is away. Each time everything is read anew: nobody listened meanwhile.
-let stream
+let stream, wait = 1000
 function listen() {
   stream?.close()
   stream = new EventSource('api/v1/events')
   const on = (kind, act) => stream.addEventListener(kind, event => act(JSON.parse(event.data)))
   const state = on => { live.dataset.on = on; live.textContent = on ? 'live' : 'offline'; live.classList.toggle('badge', !on) }
-  stream.onopen = () => { state(true); reload() }
-  stream.onerror = () => { state(false); if (stream.readyState === 2) setTimeout(listen, 2000) }
+  stream.onopen = () => { state(true); reload(); wait = 1000 }
+  // Ever less often: each may ask for a password.
+  stream.onerror = () => { state(false); if (stream.readyState === 2) setTimeout(listen, Math.min(wait *= 2, 60000)) }
   on('message', m => {
     notify(m, id => show('messages/' + id))
     say.textContent = `New message from ${m.from[0]?.name || m.from[0]?.address || m.sender}: ${m.subject}`
