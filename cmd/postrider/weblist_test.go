@@ -107,6 +107,13 @@ func testSearch(t *testing.T, w *web) {
 		t.Errorf("the query is explained with\n%s", text)
 	}
 	w.look(t, "query")
+	// A search on its way to one that can be read is not complained about.
+	eval[bool](t, w.ctx, `window.wrong = 0, new MutationObserver(() => wrong += document.querySelectorAll("#list [role=alert]").length).observe(document.querySelector("#list"), { childList: true }),
+		["walnut from:", "walnut from:ann"].forEach(typed => { document.activeElement.value = typed; document.activeElement.dispatchEvent(new Event("input")) }), true`)
+	w.rows(t, 3)
+	if n := eval[int](t, w.ctx, "wrong"); n != 0 {
+		t.Errorf("what was half written was complained about %d times", n)
+	}
 	// In the words of Mailpit: what it is here is a click away.
 	eval[bool](t, w.ctx, `document.activeElement.value = "", true`)
 	w.press(t, "walnut addressed:ann")

@@ -23,6 +23,8 @@ export const parse = html => new DOMParser().parseFromString(html, 'text/html')
 const newer = (root = list) => $('a.newer', root), older = (root = list) => $('a.older', root)
 const idOf = row => row.dataset.id
 
+const sleep = ms => new Promise(done => setTimeout(done, ms))
+
 // A server that has not answered by then will not: what waits behind the request goes on.
 export const patience = () => AbortSignal.timeout(20000)
 
@@ -43,7 +45,7 @@ export function once(work, pause = 120) {
     for (let failed = 0; again;) {
       again = false
       try { await work(); failed = 0 } catch { again = ++failed < 4 || again }
-      await new Promise(done => setTimeout(done, failed ? 1000 : pause))
+      await sleep(failed ? 1000 : pause)
     }
     busy = false
   }
@@ -230,6 +232,8 @@ export const reload = once(() => inTurn(async () => {
     const row = one.ok && $('li', parse(one.html))
     if (row) $('.rows', fresh).prepend(row)
   }
+  // What cannot be read may be half written: the list stays for a moment.
+  for (let n = 0; !answer.ok && n < 8 && query() === wanted; n++) await sleep(100)
   if (query() !== wanted) return
   if (answer.ok && !another && redrawn(fresh)) { recount(fresh); measure(); return }
   list.ariaBusy = null
