@@ -71,6 +71,9 @@ func testPick(t *testing.T, w *web) {
 	w.press(t, "pickled, green")
 	w.press(t, kb.Enter)
 	until(t, w.ctx, `document.querySelectorAll(".rows .tag").length === 4`)
+	if got := eval[string](t, w.ctx, `document.querySelector(".rows .subject").innerText`); got != "pickled green gherkin number 001" {
+		t.Errorf("a row is read as %q", got)
+	}
 	w.total(t, "tag:pickled", 2)
 
 	// Deleted on the page at once, undone before it is on the server.
