@@ -146,7 +146,7 @@ func (t *codeText) named(i int) bool {
 	}
 	if n < len(t.words) && t.words[n][1] <= end && !anything {
 		word, far := t.words[n], t.words[n][0]-at[1]
-		return i+1 == len(t.found) || t.found[i+1][0] >= min(end, word[1]+far)
+		return strings.TrimSpace(t.text[begin:at[0]]) == "" || i+1 == len(t.found) || t.found[i+1][0] >= min(end, word[1]+far)
 	}
 	return false
 }

@@ -17,6 +17,8 @@ type coded struct {
 // withCode is mail as services send it, in many languages and forms, with other numbers
 // beside the code.
 var withCode = []coded{
+	{"", "482910 is your Acme code (valid until 2359).", "", []string{"482910", "2359"}},
+	{"", "Room 7731: the code is 482910.", "", []string{"482910"}},
 	{"Sign in", "Your verification code is 493021. It is valid for 10 minutes.", "", []string{"493021"}},
 	{"Your code", "Use this one:\n\n  493-021  \n\nOrder 12345678", "", []string{"493-021"}},
 	{"G-204518 is your Google verification code", "", "", []string{"G-204518"}},
@@ -103,6 +105,7 @@ var withCode = []coded{
 
 // withoutCode has numbers that are none, and asks for no code.
 var withoutCode = []coded{
+	{"", "Your code comes by post. Call 48291034 then.", "", nil},
 	{"Invoice 4711", "Please pay 12000 EUR by 2026-11-24.", "", nil},
 	{"code", "See https://example.com/verify?code=999999 and call +491234567", "", nil},
 	{"confirm", "on 2026-11-24, for $1234, confirm at a@1234567.example", "", nil},
