@@ -193,7 +193,7 @@ func (r *loadRun) work(ctx context.Context, l *latencies) error {
 		if s == nil || r.dialer.TLS != smtp.TLSNone || r.dialer.Auth != nil || r.dialer.LMTP || r.dialer.Trace != nil {
 			s, err = r.open(ctx, l)
 		} else {
-			err = s.renew()
+			err = s.renew(ctx)
 		}
 		if err != nil {
 			return err

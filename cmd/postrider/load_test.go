@@ -75,6 +75,36 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// Who interrupts it does not wait for a server that does not greet.
+func TestLoadIsInterrupted(t *testing.T) {
+	var sessions atomic.Int32
+	silent := make(chan bool)
+	addr := servedBy(t, &smtp.Server{
+		OnConnect: func(ctx context.Context, _ *smtp.Conn) error {
+			if sessions.Add(1) == 2 {
+				close(silent)
+				<-ctx.Done()
+			}
+			return nil
+		},
+		Handler: &smtp.Hooks{OnData: func(_ context.Context, _ *smtp.Conn, _ *smtp.Envelope, r io.Reader) (string, error) {
+			_, err := io.Copy(io.Discard, r)
+			return "", err
+		}},
+	}, smtp.Policy{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := newLoad(streams{out: io.Discard, err: io.Discard})
+	cmd.SetArgs([]string{"--server", addr, "--messages", "2", "--sessions", "1", "--reconnect"})
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	<-silent
+	began := time.Now()
+	cancel()
+	if err := <-ended; exitCode(err) != exitTempFail || time.Since(began) > loadPatience/2 {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
 // The library opens what load sends over: in TLS either way, authenticated, and each step is counted.
 func TestLoadSecurely(t *testing.T) {
 	cert, key, _ := certificate(t)

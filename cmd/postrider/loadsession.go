@@ -71,14 +71,15 @@ func (r *loadRun) open(ctx context.Context, l *latencies) (*loadSession, error) 
 
 // renew connects once more to where the session was connected, in clear and without credentials. All that is said is
 // known then, and the library, which asks what is offered, would take more time for it than a server does.
-func (s *loadSession) renew() error {
+func (s *loadSession) renew(ctx context.Context) error {
 	// By its address: a name would be looked up once for each message.
 	begun, to := time.Now(), s.conn.RemoteAddr()
-	conn, err := loadDialer.Dial(to.Network(), to.String())
+	conn, err := loadDialer.DialContext(ctx, to.Network(), to.String())
 	if err != nil {
 		return err
 	}
 	s.conn = conn
+	defer context.AfterFunc(ctx, func() { conn.Close() })() // it may never greet
 	s.r.Reset(conn)
 	if err := s.reply("connect", begun, '2'); err != nil {
 		return err
