@@ -95,7 +95,7 @@ func disposition(how, name string) string {
 }
 
 // reserved are names that Windows takes for devices, whatever their extension.
-const reserved = " con prn aux nul com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9 "
+const reserved = " con conin$ conout$ prn aux nul com¹ com² com³ lpt¹ lpt² lpt³ com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9 "
 
 const maxName = 150 // octets; file systems have 255 at least
 
@@ -126,9 +126,10 @@ func safeName(name, part, media string) string {
 		}
 		name = strings.ToValidUTF8(name[:maxName-len(ext)], "") + ext
 	}
-	// Windows looks no further than the first dot: "nul.txt" is the device.
+	// Windows looks no further than the first dot, and at no blank before it: "nul .txt" is
+	// the device.
 	stem, _, _ := strings.Cut(strings.ToLower(name), ".")
-	if name == "" || strings.Contains(reserved, " "+stem+" ") {
+	if name == "" || strings.Contains(reserved, " "+strings.TrimRight(stem, " ")+" ") {
 		return "part-" + part + extension(media)
 	}
 	return name

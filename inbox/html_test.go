@@ -239,7 +239,7 @@ func TestSafeName(t *testing.T) {
 		{"../../etc/passwd", "", "passwd"}, {`..\..\boot.ini`, "", "boot.ini"}, {"/etc/passwd", "", "passwd"}, {`C:\a.txt`, "", "a.txt"},
 		{"a/", "text/plain", "part-2.txt"}, {"", "image/png", "part-2.png"}, {"..", "", "part-2.bin"}, {".htaccess", "", "htaccess"},
 		{"a\r\nX: y.txt", "", "aX_ y.txt"}, {`a"b<c>.txt`, "", "a_b_c_.txt"}, {"evil\u202egpj.exe", "", "evilgpj.exe"}, {"a.exe. .", "", "a.exe"},
-		{"", "message/delivery-status", "part-2.txt"}, {"CON", "text/plain", "part-2.txt"}, {"nul.txt", "text/plain", "part-2.txt"}, {"Ελένη.pdf", "", "Ελένη.pdf"},
+		{"", "message/delivery-status", "part-2.txt"}, {"CON", "text/plain", "part-2.txt"}, {"nul.txt", "text/plain", "part-2.txt"}, {"Con  .txt", "text/plain", "part-2.txt"}, {"com².log", "text/plain", "part-2.txt"}, {"CONOUT$", "", "part-2.bin"}, {"conf.txt", "", "conf.txt"}, {"Ελένη.pdf", "", "Ελένη.pdf"},
 		{strings.Repeat("a", 300) + ".pdf", "", strings.Repeat("a", 146) + ".pdf"}, {"\xff\xfe.txt", "", "txt"},
 		{strings.Repeat("ä", 100) + "." + strings.Repeat("b", 50), "", strings.Repeat("ä", 75)},
 	} {
