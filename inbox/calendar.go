@@ -162,7 +162,10 @@ func (e *event) finish() {
 	var days []string
 	for _, p := range e.except {
 		for value := range strings.SplitSeq(p.value, ",") {
-			if day, ok := dayOf(value, property{params: p.params}); ok && len(days) < maxPeople {
+			if len(days) == maxPeople {
+				break // each of them looks its zone up
+			}
+			if day, ok := dayOf(value, property{params: p.params}); ok {
 				days = append(days, day)
 			}
 		}

@@ -127,6 +127,22 @@ func TestCalendarPeople(t *testing.T) {
 	}
 }
 
+// Of the days on which an event is not, those that are shown are read, and no others: for
+// each one its zone is looked up.
+func TestExceptionsAreBounded(t *testing.T) {
+	read := func(n int) float64 {
+		text := "BEGIN:VEVENT\nDTSTART;TZID=Europe/Berlin:20261124T120000\nEXDATE;TZID=Europe/Berlin:" + strings.Repeat("20261124T120000,", n) + "x\nEND:VEVENT\n"
+		return testing.AllocsPerRun(1, func() {
+			if e := parseCalendar(text); len(e) != 1 || strings.Count(e[0].Except, "2026") != maxPeople {
+				t.Fatalf("of %d days there are %+v", n, e)
+			}
+		})
+	}
+	if few, many := read(maxPeople), read(100*maxPeople); many > 2*few {
+		t.Errorf("%v allocations for %d days, %v for %d", few, maxPeople, many, 100*maxPeople)
+	}
+}
+
 func FuzzCalendar(f *testing.F) {
 	f.Add(meeting)
 	f.Add("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDTSTART;VALUE=DATE:20261201\r\nATTENDEE;CN=\"a,b\":x\r\nEND:VEVENT\r\nEND:VCALENDAR")

@@ -172,6 +172,8 @@ func TestResend(t *testing.T) {
 	}
 	for _, body := range []string{`{"resent_from":"nobody"}`, `{"resent_from":"a@example.com","sender":"b@example.com"}`, `{"resent_from":"a@example.com\r\nX: y"}`,
 		`{"resent_from":"a@example.com","recipients":["no address"]}`} {
-		want[failure](r, 400, "POST", api+"messages/"+id+"/release", body)
+		if f := want[failure](r, 400, "POST", api+"messages/"+id+"/release", body); strings.Contains(f.Error, "mail:") {
+			t.Errorf("%s: %q names a package", body, f.Error)
+		}
 	}
 }

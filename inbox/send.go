@@ -168,7 +168,7 @@ func resentBlock(from *mail.Address, to []smtp.Recipient) (string, error) {
 	}
 	block := new(mail.Message).Resend(*from, list...).Header
 	if err := block.Validate(); err != nil {
-		return "", refuse(http.StatusBadRequest, "%v", err)
+		return "", refuse(http.StatusBadRequest, "%s", inWords(err))
 	}
 	var b strings.Builder
 	_, err := block.WriteTo(&b)
