@@ -38,7 +38,6 @@ func Downgrade(t *testing.T, dir string, to int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
 	for _, b := range packed(t, c, p) {
 		if to == 4 {
 			continue

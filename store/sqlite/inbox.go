@@ -36,6 +36,9 @@ func (s *inboxStore) wrap(err error) error {
 	if err == nil || errors.Is(err, inbox.ErrNotFound) || errors.Is(err, ErrClosed) || strings.HasPrefix(err.Error(), "sqlite: ") {
 		return err
 	}
+	if s.closed.Load() {
+		return ErrClosed // whatever it is that they say of it who were closed
+	}
 	if _, ok := errors.AsType[*engine.Error](err); ok {
 		return fmt.Errorf("sqlite: %s: %w", s.db().file(), err)
 	}
@@ -103,8 +106,12 @@ func (s *inboxStore) Open(ctx context.Context, id string) (inbox.Body, error) {
 		return nil, inbox.ErrNotFound
 	}
 	if err == nil && file == "" {
-		if _, data, err = s.packer.unpack(data, begins.Int64); err == nil {
+		_, data, err = s.packer.unpack(data, begins.Int64)
+		if err == nil && int64(len(data)) == size {
 			return memoryBody{bytes.NewReader(data)}, nil
+		}
+		if err == nil {
+			err = fmt.Errorf("%w: %s has %d octets of %d", ErrCorrupt, id, len(data), size)
 		}
 	}
 	if err != nil {

@@ -31,7 +31,8 @@ const (
 )
 
 // A packer makes frames and reads them. It may be used by all at once; as many as
-// there are processors work at a time.
+// there are processors work at a time. It is not closed: it has no goroutines, and
+// zstd's decoder panics when it is closed while somebody reads.
 type packer struct {
 	small *s2.Dict
 	large *zstd.Encoder
@@ -93,9 +94,4 @@ func (p *packer) open(data []byte) ([]byte, error) {
 		return nil, errors.Join(err, s2.ErrCorrupt)
 	}
 	return p.small.Decode(nil, data[1:])
-}
-
-func (p *packer) close() {
-	p.large.Close()
-	p.out.Close()
 }

@@ -18,7 +18,6 @@ func testPacker(t testing.TB) *packer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.close)
 	return p
 }
 
@@ -98,7 +97,6 @@ func TestWhoPacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
 	s := newSpool(t.TempDir())
 	for _, size := range []int{0, packSmall - 1, packSmall, packSmall + 1} {
 		b, err := s.receive("", bytes.NewReader(make([]byte, size)), 0)

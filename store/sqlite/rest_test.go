@@ -4,13 +4,136 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/postrider/postrider/inbox"
 )
+
+// What is damaged is never given out as a shorter message.
+func TestShorterBody(t *testing.T) {
+	ctx := context.Background()
+	d, err := Open(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	s := d.Inbox()
+	var ids []string
+	for _, size := range []int{100, 100, 5000, 2 << 20} {
+		id, err := s.Add(ctx, &inbox.Arrival{Received: time.UnixMilli(1)}, strings.NewReader(strings.Repeat("x", size)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	key := func(i int) int64 {
+		key, err := d.key(ids[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	c, err := connect(ctx, d.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	change(t, c, "DELETE FROM body WHERE key=?", key(0))
+	change(t, c, "UPDATE body SET data=? WHERE key=?", d.packer.pack([]byte("short"), nil), key(1))
+	change(t, c, "UPDATE body SET data=? WHERE key=?", []byte{1, 2, 3}, key(2))
+	files, err := d.spool.files()
+	if err != nil || len(files) != 1 {
+		t.Fatalf("there are %v, %v", files, err)
+	}
+	for name := range files {
+		if err := os.Truncate(filepath.Join(d.spool.dir, name), 1<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, id := range ids {
+		if b, err := s.Open(ctx, id); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("message %d: got %v, %v; want ErrCorrupt", i, b, err)
+		}
+	}
+}
+
+// Whoever reads while it is closed has an answer or ErrClosed, and does not hang.
+func TestCloseWhileReading(t *testing.T) {
+	ctx := context.Background()
+	for range 5 {
+		d, err := Open(ctx, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := d.Inbox()
+		id, err := s.Add(ctx, &inbox.Arrival{Received: time.UnixMilli(1)}, strings.NewReader(strings.Repeat("text ", 100_000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		match, _ := inbox.ParseQuery("text", time.Now())
+		var reading sync.WaitGroup
+		begun := make(chan bool, 8)
+		for range cap(begun) {
+			reading.Go(func() {
+				for n := 0; ; n++ {
+					_, err := s.Open(ctx, id)
+					if err == nil {
+						_, err = s.List(ctx, inbox.Query{Match: match})
+					}
+					if err != nil {
+						if !errors.Is(err, ErrClosed) {
+							t.Errorf("after %d readings: %v, want ErrClosed", n, err)
+						}
+						return
+					}
+					if n == 0 {
+						begun <- true
+					}
+				}
+			})
+		}
+		for range cap(begun) {
+			<-begun
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		reading.Wait()
+	}
+}
+
+// That a commit waits for the disk is known from what was set, not from what was wished.
+func TestSynchronousIsKnown(t *testing.T) {
+	c, err := connect(context.Background(), filepath.Join(t.TempDir(), "x.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	w := &writer{conn: c}
+	if err := c.exec("BEGIN"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.synchronous(true); err == nil || w.lazy {
+		t.Errorf("within a transaction: got %v, %v; want an error, and nothing changed", err, w.lazy)
+	}
+	if err := c.exec("ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	for lazy, want := range map[bool]int64{true: 1, false: 2} {
+		if err := w.synchronous(lazy); err != nil || w.lazy != lazy {
+			t.Errorf("lazy %v: got %v, %v", lazy, w.lazy, err)
+		}
+		if got, err := c.integer("PRAGMA synchronous"); err != nil || got != want {
+			t.Errorf("lazy %v: got synchronous %d, %v; want %d", lazy, got, err, want)
+		}
+	}
+}
 
 // What is deleted leaves no row behind, in any table.
 func TestNothingLeft(t *testing.T) {

@@ -238,10 +238,22 @@ func (s *spool) files() (map[string]bool, error) {
 	return names, nil
 }
 
-// open returns the bytes of the message of a size that is in a file.
+// open returns the bytes of the message of a size that is in a file. One that is shorter
+// would be read as a message that ends there.
 func (s *spool) open(name string, size int64) (*fileBody, error) {
 	f, err := os.Open(filepath.Join(s.dir, name))
-	return &fileBody{f, size}, err
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != size {
+		err = fmt.Errorf("%w: %s has %d octets of %d", ErrCorrupt, name, info.Size(), size)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &fileBody{f, size}, nil
 }
 
 // A fileBody is an inbox.Body over a file.

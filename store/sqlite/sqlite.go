@@ -172,9 +172,6 @@ func (d *DB) release() error {
 	if d.search != nil {
 		errs = append(errs, d.search.close())
 	}
-	if d.packer != nil {
-		d.packer.close()
-	}
 	if d.lock != nil {
 		errs = append(errs, d.lock.Close())
 	}

@@ -320,6 +320,10 @@ func (w *writer) synchronous(lazy bool) error {
 	if lazy {
 		level = "normal"
 	}
-	w.lazy = lazy
-	return w.conn.exec("PRAGMA synchronous=" + level)
+	// Noted when it is so: a transaction that could not be ended refuses it.
+	err := w.conn.exec("PRAGMA synchronous=" + level)
+	if err == nil {
+		w.lazy = lazy
+	}
+	return err
 }
