@@ -303,10 +303,13 @@ func TestImportForeign(t *testing.T) {
 	}
 }
 
-// A message that the inbox does not take is told, and the others are there. Settings come
-// from the environment too, and in a terminal whoever waits sees how far it is.
+// A message that the inbox does not take is told, and the others are there, whatever their
+// directory is called. Settings come from the environment too, and in a terminal whoever waits sees how far it is.
 func TestImportGoesOn(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "my [old] mail")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	good := "Subject: good\r\n\r\nHello\r\n"
 	for name, text := range map[string]string{"a.eml": good, "b.eml": "", "c.eml": good} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

@@ -206,24 +206,31 @@ func eachMessage(name string, in io.Reader, fn func(which string, r io.Reader) e
 
 // eachFile walks over those of a directory: a maildir, or one of .eml files.
 func eachFile(dir string, fn func(which string, r io.Reader) error) error {
-	files, err := filepath.Glob(filepath.Join(dir, "*.eml"))
+	// Not by Glob, to which the brackets in a directory's name mean something.
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range files {
-		f, err := os.Open(name)
+	found := false
+	for _, entry := range entries {
+		name := entry.Name()
+		if filepath.Ext(name) != ".eml" {
+			continue
+		}
+		found = true
+		f, err := os.Open(filepath.Join(dir, name))
 		if err == nil {
 			// Without its name: its time is that of a copy.
-			err = fn("/"+filepath.Base(name), bufio.NewReader(f))
+			err = fn("/"+name, bufio.NewReader(f))
 			f.Close()
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(name), err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	// A maildir that a person also saves .eml files in has both.
 	if _, err := os.Stat(filepath.Join(dir, "cur")); err != nil {
-		if len(files) == 0 {
+		if !found {
 			return errors.New("it is neither a maildir nor a directory of .eml files")
 		}
 		return nil
