@@ -306,7 +306,7 @@ func TestImportForeign(t *testing.T) {
 // A message that the inbox does not take is told, and the others are there, whatever their
 // directory is called. Settings come from the environment too, and in a terminal whoever waits sees how far it is.
 func TestImportGoesOn(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "my [old] mail")
+	dir := filepath.Join(t.TempDir(), "[old]")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
