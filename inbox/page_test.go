@@ -136,8 +136,8 @@ func TestAddressed(t *testing.T) {
 		"To: list@example.org\r\n":                                                      "to list@example.org, bcc bob@example.net",
 		"To: bob@example.net\r\nReply-To: Help <help@example.com>\r\n":                  "to bob@example.net, replies to Help <help@example.com>",
 		"To: bob@example.net\r\nFrom: ann@example.com\r\nReply-To: Ann@example.com\r\n": "to bob@example.net",
-		"To: a@x.example,b@x.example,c@x.example,d@x.example,e@x.example,f@x.example,g@x.example,h@x.example,i@x.example,j@x.example,bob@example.net\r\n": "to a@x.example, b@x.example, c@x.example, d@x.example, " +
-			"e@x.example, f@x.example, g@x.example, h@x.example<details><summary>and 3 more</summary>i@x.example, j@x.example, bob@example.net</details>",
+		"To: a@x.example,b@x.example,c@x.example,d@x.example,e@x.example,f@x.example,g@x.example,h@x.example,i@x.example,j@x.example,k@example.net\r\n": "to a@x.example, b@x.example, c@x.example, d@x.example, " +
+			"e@x.example, f@x.example, g@x.example, h@x.example<details><summary>and 3 more</summary>i@x.example, j@x.example, k@example.net</details>bcc bob@example.net",
 		"": "bcc bob@example.net",
 	} {
 		page := r.ask("GET", "/messages/"+r.mustDeliver("Subject: x\r\n"+fields+"\r\nHello.\r\n"), "").body

@@ -58,6 +58,7 @@ type message struct {
 // alone names; or those that answers are wanted at.
 type addressed struct {
 	How        string
+	First      bool   // it begins a line
 	List, More []span // what is shown at once, and the rest, each with a search for it
 }
 
@@ -207,7 +208,7 @@ func (m *message) address(how, word string, list []mail.Address) {
 	for _, a := range shown(list) {
 		all = append(all, span{a.String(), m.Find(word, a.Address)})
 	}
-	to := addressed{How: how, List: all}
+	to := addressed{How: how, List: all, First: len(m.To) == 0 || len(m.To[len(m.To)-1].More) > 0}
 	// One more takes no more room than to say that there is one.
 	if len(all) > shownTo+1 {
 		to.List, to.More = all[:shownTo], all[shownTo:]

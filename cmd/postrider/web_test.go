@@ -35,7 +35,7 @@ func TestWeb(t *testing.T) {
 	}{
 		{"read", []step{{"arrival", testArrival}, {"message", testMessage}, {"looks", testLooks}, {"parts", testParts}, {"head", testHead}, {"keys", testKeys}, {"pdf", testPDF}, {"paper", testPaper}}},
 		{"list", []step{{"shortcuts", testShortcuts}, {"focus", testFocus}, {"sheet", testSheet}, {"pick", testPick}, {"search", testSearch}, {"places", testPlaces}, {"many", testMany}}},
-		{"phone", []step{{"fingers", testFingers}, {"scripts", testScripts}, {"phone", testPhone}, {"letters", testLetters}}},
+		{"phone", []step{{"fingers", testFingers}, {"scripts", testScripts}, {"phone", testPhone}, {"letters", testLetters}, {"readers", testReaders}}},
 		{"make", []step{{"faults", testFaults}, {"write", testWrite}, {"settings", testSettings}, {"import", testImport}}},
 		{"timing", []step{{"hangs", testHangs}, {"panes", testLatePanes}, {"lists", testLateLists}, {"changes", testLateChanges}, {"welcome", testLateWelcome}, {"away", testAway}}},
 		{"races", []step{{"windows", testLateWindows}, {"searches", testLeftSearches}, {"deletes", testLateDeletes}}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/page"
@@ -191,4 +192,19 @@ func testLetters(t *testing.T, w *web) {
 			}
 		}
 	}
+}
+
+// testReaders opens a message to many: some of them are seen, and the others when they are asked for.
+func testReaders(t *testing.T, w *web) {
+	var many []string
+	for n := range 30 {
+		many = append(many, fmt.Sprintf("reader%d@example.net", n))
+	}
+	w.deliver(written(t, &mail.Message{From: mail.List("ann@example.com"), To: mail.List(strings.Join(many, ", ")), Subject: "Many readers", Text: "Hello.\n"}))
+	w.open(t, "/messages/"+w.wait("readers"))
+	do(t, w.ctx, chromedp.EmulateViewport(390, 844))
+	until(t, w.ctx, `[...document.querySelectorAll(".to .addr")].filter(a => a.checkVisibility()).length === 9 && document.querySelector(".to summary").offsetHeight >= 44`)
+	w.click(t, ".to summary")
+	until(t, w.ctx, `[...document.querySelectorAll(".to .addr")].filter(a => a.checkVisibility()).length === 31`)
+	w.look(t, "readers")
 }
