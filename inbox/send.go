@@ -58,8 +58,8 @@ func fates(results []smtp.Result) []fate {
 
 // Release sends a message that is in the inbox through Relay, to the recipients of
 // its envelope or, if to is not empty, to those in it; sender "" is the envelope's.
-// The bytes are those that arrived, but for what may not go further: Bcc and
-// Return-Path. If one of the recipients was accepted the message has the tag "released"
+// The bytes are those that arrived, but for what may not go further: Bcc, and what
+// an earlier delivery noted above it, as Return-Path and Delivered-To. If one of the recipients was accepted the message has the tag "released"
 // from then on. It returns as Relay's Send does; without a Relay and for an id that is
 // not there it fails without results.
 func (in *Inbox) Release(ctx context.Context, id, sender string, to ...string) ([]smtp.Result, error) {
@@ -177,14 +177,15 @@ func resentBlock(from *mail.Address, to []smtp.Recipient) (string, error) {
 
 // outgoing returns the header at the beginning of a message as it may leave, and how
 // long it was: nobody may see Bcc (RFC 5322, 3.6.3 and 3.6.6), and Return-Path is for
-// whoever delivers it in the end (RFC 5321, 4.4). Else it keeps its octets, as a
-// signature wants (RFC 6376, 3.7).
+// whoever delivers it in the end (RFC 5321, 4.4). So is what a delivery before has put
+// above it: it names those who were hidden, and the host that delivers it next takes one of
+// them for a loop. Else it keeps its octets, as a signature wants (RFC 6376, 3.7).
 func outgoing(head []byte) (header string, length int64, err error) {
 	var kept strings.Builder
 	for f := range mail.ParseHeader(string(head)).All() {
 		length += int64(len(f.Raw()))
 		switch strings.ToLower(f.Name()) {
-		case "bcc", "resent-bcc", "return-path":
+		case "bcc", "resent-bcc", "return-path", "delivered-to", "x-original-to", "x-postrider-kept":
 		default:
 			kept.WriteString(f.Raw())
 		}

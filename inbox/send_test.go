@@ -32,7 +32,7 @@ func TestRelease(t *testing.T) {
 		in.Relay = relay
 	})
 	const msg = "Subject: over\r\nX-Odd :\ta\r\n\tb \r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n.dot\r\nBcc: text\r\n"
-	id := r.mustDeliver("Return-Path: <a@example.org>\r\nBCC : hidden@example.net,\r\n hidden@example.org\r\nResent-Bcc: hidden@example.com\r\n" + msg)
+	id := r.mustDeliver("Return-Path: <a@example.org>\r\nDelivered-To: hidden@example.net\r\nX-Original-To: hidden@example.org\r\nX-Postrider-Kept: {}\r\nBCC : hidden@example.net,\r\n hidden@example.org\r\nResent-Bcc: hidden@example.com\r\n" + msg)
 	f := want[fates](r, 200, "POST", api+"messages/"+id+"/release", "")
 	if len(f.Results) != 1 || f.Results[0].Recipient != "bob@example.net" || f.Results[0].Fate != "accepted" || f.Error != "" {
 		t.Fatalf("released: %+v", f)
