@@ -30,12 +30,14 @@ func (c *Conn) bdat(arg string) {
 	}
 	// RFC 3030, 4.2: a client that pipelines has sent the chunk before it knows that its
 	// recipients were refused.
-	if c.txn == nil || len(c.txn.rcpts) == 0 {
+	if c.txn == nil || len(c.txn.rcpts) == 0 || c.txn.beheaded {
 		switch {
 		case !c.skip(size):
 			c.giveUp(&Error{Code: 503, Enhanced: "5.5.1", Text: "say MAIL and RCPT first"})
 		case c.txn == nil:
 			c.wrong(503, "5.5.1", "say MAIL first")
+		case c.txn.beheaded: // RFC 3030, 2: it has to be begun anew
+			c.wrong(503, "5.5.1", "the first chunk was refused: say RSET")
 		default:
 			c.wrong(554, "5.5.1", "no valid recipients")
 		}

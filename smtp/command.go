@@ -119,8 +119,12 @@ func (c *Conn) command(line string) {
 	}
 	// RFC 5321, 4.1.1: white space at the end of a command is tolerated.
 	arg = strings.TrimRight(arg, " ")
-	if c.permitted(v, arg) && c.agreed(v.name, arg) {
+	switch {
+	case !c.permitted(v, arg):
+	case c.agreed(v.name, arg):
 		v.run(c, arg)
+	case v.name == "BDAT" && c.txn != nil:
+		c.txn.beheaded = true
 	}
 }
 

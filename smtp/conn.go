@@ -84,6 +84,8 @@ type transaction struct {
 	body  Body
 	utf8  bool
 	rcpts []string // accepted ones
+
+	beheaded bool // its first chunk was refused: what follows in chunks is no message
 }
 
 func newConn(s *Server, nc net.Conn, p Policy) *Conn {

@@ -340,6 +340,32 @@ func TestConn(t *testing.T) {
 	}
 }
 
+// When the first chunk of a message is refused, those behind it are no message.
+func TestRefusedChunk(t *testing.T) {
+	var kept mailbox
+	refused := false
+	srv := &smtp.Server{Handler: kept.hooks(), OnCommand: func(_ context.Context, _ *smtp.Conn, verb, _ string) error {
+		if verb == "BDAT" && !refused {
+			refused = true
+			return smtp.Errorf(450, "4.3.0", "not this one")
+		}
+		return nil
+	}}
+	c := raw(t, serve(t, srv, smtp.Policy{}))
+	c.say("EHLO x", "250")
+	c.say("MAIL FROM:<ann@example.com>", "250")
+	c.say("RCPT TO:<bob@example.net>", "250")
+	c.say("BDAT 14\r\nSubject: x\r\n", "450")
+	c.say("BDAT 3 LAST\r\nx", "503")
+	c.say("RSET", "250")
+	c.say("MAIL FROM:<ann@example.com>", "250")
+	c.say("RCPT TO:<bob@example.net>", "250")
+	c.say("BDAT 3 LAST\r\ny", "250")
+	if n := len(kept.all()); n != 1 {
+		t.Errorf("%d messages are kept, want that of one whole chunk", n)
+	}
+}
+
 // The trace of both sides shows every line, and no secret.
 func TestTrace(t *testing.T) {
 	var here, there lockedLog
