@@ -76,6 +76,7 @@ type occasion struct {
 	verb     string
 	sender   string   // of the transaction, from RCPT on
 	subjects []string // what a pattern is compared with
+	goesOn   bool     // it is a chunk that is not the first of its message
 }
 
 // meet carries out the first rule that applies. The error is what the server is to
@@ -123,8 +124,8 @@ func (s *faultSet) find(o occasion) *Fault {
 	defer s.mu.Unlock()
 	for i := range s.rules {
 		f := &s.rules[i]
-		// Who writes DATA means the message, whichever way the client sends it.
-		if f.Verb != o.verb && !(f.Verb == "DATA" && o.verb == "BDAT") {
+		// Who writes DATA means the message, whichever way the client sends it, and once.
+		if f.Verb != o.verb && !(f.Verb == "DATA" && o.verb == "BDAT" && !o.goesOn) {
 			continue
 		}
 		if f.Pattern != "" && !slices.ContainsFunc(o.subjects, func(s string) bool { return glob(strings.ToLower(f.Pattern), strings.ToLower(s)) }) {

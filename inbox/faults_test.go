@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -90,6 +92,39 @@ func TestFaults(t *testing.T) {
 	r.setFaults("RCPT greylist=1ns 451 4.7.1 later")
 	if one, two := r.try("bob@example.net"), r.try("bob@example.net"); one != "451 4.7.1 later" || two != "kept" {
 		t.Errorf("greylisted: %q, then %q", one, two)
+	}
+}
+
+// A rule for DATA is one for the message, in however many chunks it comes; one for BDAT is
+// one for each.
+func TestFaultsOfChunks(t *testing.T) {
+	r := start(t, nil)
+	send := func() (codes string) {
+		c, err := net.Dial("tcp", r.smtp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "EHLO x\r\n"+strings.Repeat("MAIL FROM:<ann@example.com>\r\nRCPT TO:<bob@example.net>\r\nBDAT 14\r\nSubject: x\r\n\r\nBDAT 3\r\nx\r\nBDAT 0 LAST\r\nRSET\r\n", 2)+"QUIT\r\n")
+		b, err := io.ReadAll(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, said, _ := strings.Cut(string(b), "\r\n250 ")
+		for line := range strings.Lines(said) {
+			if strings.Contains(line, "octets received") || strings.Contains(line, "queued") || strings.Contains(line, "busy") {
+				codes += line[:3] + " "
+			}
+		}
+		return codes
+	}
+	for rule, want := range map[string]string{
+		"DATA limit=1/1h 450 busy": "250 250 250 450 ", "BDAT limit=4/1h 450 busy": "250 250 250 250 450 ", "DATA 450 busy": "450 450 ",
+	} {
+		r.setFaults(rule)
+		if got := send(); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s, want %s first", rule, got, want)
+		}
 	}
 }
 

@@ -130,7 +130,7 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) (string, error) {
 	}
 	var fault *Fault
 	if t.inbox.faults.set.Load() {
-		fault = t.inbox.faults.find(occasion{t.conn, "END", a.Envelope.From, a.recipients()})
+		fault = t.inbox.faults.find(occasion{conn: t.conn, verb: "END", sender: a.Envelope.From, subjects: a.recipients()})
 	}
 	if fault == nil {
 		return t.inbox.keep(ctx, a, r)

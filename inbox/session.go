@@ -138,6 +138,7 @@ type record struct {
 	inMail       bool
 	sender       string   // of the transaction, as it was said
 	recipients   []string // likewise
+	chunks       bool     // one of them has come
 	conversation *smtp.Conn
 }
 
@@ -281,7 +282,7 @@ func (rec *recorder) occasion(c *smtp.Conn, verb, arg string) occasion {
 	}
 	switch verb {
 	case "MAIL":
-		r.sender, r.recipients = address(), nil
+		r.sender, r.recipients, r.chunks = address(), nil, false
 		o.subjects = []string{r.sender}
 	case "RCPT":
 		to := address()
@@ -290,7 +291,8 @@ func (rec *recorder) occasion(c *smtp.Conn, verb, arg string) occasion {
 		}
 		o.sender, o.subjects = r.sender, []string{to}
 	case "DATA", "BDAT":
-		o.sender, o.subjects = r.sender, slices.Clone(r.recipients)
+		o.sender, o.subjects, o.goesOn = r.sender, slices.Clone(r.recipients), r.chunks
+		r.chunks = verb == "BDAT"
 	default:
 		o.subjects = []string{arg}
 	}
