@@ -77,6 +77,25 @@ func TestSpoolBudget(t *testing.T) {
 	}
 }
 
+// Packed, a message gives back what it was read into, and released what it was packed into.
+func TestSpoolPacked(t *testing.T) {
+	s := newSpool(t.TempDir())
+	p, err := newPacker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{100, 3000, 300_000, 1 << 20} {
+		b := received(t, s, bytes.NewReader(bytes.Repeat([]byte("a"), size)), 0)
+		s.pack(b, p)
+		if held := budget - s.left.Load(); held != 0 {
+			t.Errorf("%d octets: %d above its share are held when it is packed", size, held)
+		}
+		if s.release(b); s.left.Load() != budget {
+			t.Errorf("%d octets: %d of the budget are left, want %d", size, s.left.Load(), budget)
+		}
+	}
+}
+
 // A message that breaks off leaves neither memory nor files taken.
 func TestSpoolBrokenOff(t *testing.T) {
 	s := newSpool(t.TempDir())
