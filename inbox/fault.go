@@ -20,7 +20,7 @@ import (
 // A Fault is one rule. The zero Fault does nothing.
 type Fault struct {
 	// Verb is where it happens: a verb of SMTP, CONNECT before the greeting, or END
-	// when the message has arrived. DATA means BDAT too.
+	// when the message has arrived. DATA means BDAT too, once for a message in chunks.
 	Verb string
 	// Pattern is whom it concerns; "*" stands for any characters, and case does not
 	// count. At MAIL it is the sender, at RCPT the recipient, at DATA, BDAT and END

@@ -70,6 +70,8 @@ func TestFaults(t *testing.T) {
 		{[]string{"END delay=1ms"}, []string{"bob@example.net"}, "kept", 1},
 		{[]string{"END disconnect"}, []string{"bob@example.net"}, "unknown", 0},
 		{[]string{"RCPT limit=1/1h 450 4.7.1 not so fast"}, []string{"bob@example.net"}, "kept", 1},
+		{[]string{"RCPT 0.0000001% 450", "RCPT 550 5.0.0 second"}, []string{"bob@example.net"}, "550 5.0.0 second", 0},
+		{[]string{"RCPT limit=1/1h 450", "RCPT carol@* 451", "RCPT 550 5.0.0 third"}, []string{"bob@example.net"}, "550 5.0.0 third", 0},
 		{[]string{"RCPT greylist=1h 451 4.7.1 later"}, []string{"bob@example.net"}, "451 4.7.1 later", 0},
 		{[]string{"RCPT greylist=1ns 451 4.7.1 later", "MAIL 550 5.0.0 second"}, []string{"bob@example.net"}, "550 5.0.0 second", 0},
 	} {
