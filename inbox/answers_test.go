@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -18,6 +19,7 @@ import (
 
 // A described is the OpenAPI document, whose objects have no names but those in it.
 type described struct {
+	mu    sync.Mutex
 	t     testing.TB
 	doc   map[string]any
 	rules *jsonschema.Compiler
@@ -41,7 +43,7 @@ func describe(t testing.TB) *described {
 	if err := rules.AddResource("openapi.json", doc); err != nil {
 		t.Fatal(err)
 	}
-	return &described{t, doc.(map[string]any), rules}
+	return &described{t: t, doc: doc.(map[string]any), rules: rules}
 }
 
 // closed has every object that names its members have no others: the document leaves
@@ -94,7 +96,9 @@ func (d *described) holds(a *reply) {
 	if media != "application/json" || content[media] == nil {
 		return
 	}
+	d.mu.Lock() // a compiler is not for several at once
 	rule, err := d.rules.Compile(at + status + "/content/application~1json/schema")
+	d.mu.Unlock()
 	if err != nil {
 		d.t.Fatal(err)
 	}
