@@ -397,23 +397,6 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// A client that does not hear that AUTH is refused says its password as a command. That is
-// seen as little as in its place; what is a verb ends it.
-func TestTraceOfDeafClients(t *testing.T) {
-	var log lockedLog
-	srv := &smtp.Server{Trace: func(l smtp.Line) { fmt.Fprintln(&log, l.FromClient, l.Text) }, OnAuth: func(context.Context, *smtp.Conn, string, string) error { return nil }}
-	raw := raw(t, serve(t, srv, smtp.Policy{}))
-	raw.say("EHLO x", "250")
-	raw.say("AUTH LOGIN", "538")
-	raw.say("YW5u", "500")
-	raw.say("aHVudGVyMg==", "500")
-	raw.say("NOOP", "250")
-	raw.say("aHVudGVy", "500")
-	if got := log.String(); strings.Contains(got, "YW5u") || strings.Contains(got, "aHVudGVyMg") || strings.Count(got, "true ***\n") != 2 || !strings.Contains(got, "true NOOP\n") || !strings.Contains(got, "true aHVudGVy\n") {
-		t.Errorf("the trace is\n%s", got)
-	}
-}
-
 // Credentials are not seen in any form in which a client may say them, and be refused: before
 // AUTH is permitted, behind a mechanism that is not there, and as if nobody had refused it.
 func TestTraceOfRefusedAuth(t *testing.T) {

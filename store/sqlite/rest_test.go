@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -95,6 +96,7 @@ func TestCloseWhileReading(t *testing.T) {
 					if n == 0 {
 						begun <- true
 					}
+					runtime.Gosched() // of one processor a few would leave nothing to the others
 				}
 			})
 		}
