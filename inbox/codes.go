@@ -51,6 +51,9 @@ const near = 160
 // same has what looks alike be one: blanks that do not break, hyphens of four kinds.
 var same = strings.NewReplacer("\u00a0", " ", "\u2007", " ", "\u202f", " ", "\u2010", "-", "\u2011", "-", "\u2012", "-", "\u2013", "-")
 
+// parted are what parts the groups of a code.
+var parted = strings.NewReplacer(" ", "", "-", "", "|", "")
+
 // codes returns what may be one-time codes, the likeliest first: those that stand
 // alone on their line before those within a sentence.
 func codes(m *mail.Message) []string {
@@ -90,7 +93,7 @@ func (t *codeText) codes() []string {
 	seen := map[string]bool{}
 	for i, at := range t.found {
 		code := t.text[at[0]:at[1]]
-		plain := strings.NewReplacer(" ", "", "-", "", "|", "").Replace(code)
+		plain := parted.Replace(code)
 		if code[1] == ' ' { // in boxes
 			code = plain
 		}

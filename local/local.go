@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postrider/postrider/internal/archive"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -121,21 +122,11 @@ func (c cancelled) Write(p []byte) (int, error) {
 // trace returns what final delivery puts before a message (RFC 5321, 4.4). Line ends are LF, as those of the files are.
 func trace(env *smtp.Envelope) string {
 	var b strings.Builder
-	b.WriteString("Return-Path: <" + oneLine(env.From) + ">\n")
+	b.WriteString("Return-Path: <" + archive.OneLine(env.From) + ">\n")
 	for _, to := range env.To {
-		b.WriteString("Delivered-To: " + oneLine(to.Address) + "\n")
+		b.WriteString("Delivered-To: " + archive.OneLine(to.Address) + "\n")
 	}
 	return b.String()
-}
-
-// oneLine keeps what is no address, because nobody has looked at it, from being more than one field.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // uniqueName makes a file's name as maildirs have it: the time, then what makes it the only one of that time, then the

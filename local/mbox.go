@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/postrider/postrider/internal/archive"
 	"github.com/postrider/postrider/internal/disk"
 	"github.com/postrider/postrider/smtp"
 )
@@ -128,7 +129,7 @@ func (m Mbox) separator(f *os.File, size int64, from string) string {
 			}
 		}
 	}
-	if from = oneLine(from); from == "" {
+	if from = archive.OneLine(from); from == "" {
 		from = "MAILER-DAEMON"
 	}
 	at := m.Arrived

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postrider/postrider/internal/archive"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -216,9 +217,9 @@ func (c Command) environment(env *smtp.Envelope) []string {
 	}
 	to := make([]string, len(env.To))
 	for i := range to {
-		to[i] = oneLine(env.To[i].Address)
+		to[i] = archive.OneLine(env.To[i].Address)
 	}
-	return append(list[:len(list):len(list)], "MAIL_SENDER="+oneLine(env.From), "MAIL_RECIPIENTS="+strings.Join(to, "\n"))
+	return append(list[:len(list):len(list)], "MAIL_SENDER="+archive.OneLine(env.From), "MAIL_RECIPIENTS="+strings.Join(to, "\n"))
 }
 
 // A beginning keeps the first line of what a program says, which is why it refuses.
@@ -231,5 +232,5 @@ func (k *beginning) Write(p []byte) (int, error) {
 
 func (k *beginning) String() string {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(k.b)), "\n")
-	return oneLine(strings.ToValidUTF8(line, "\uFFFD"))
+	return archive.OneLine(strings.ToValidUTF8(line, "\uFFFD"))
 }

@@ -31,9 +31,9 @@ type Note struct {
 // Fields returns the fields that go above the message, with CRLF.
 func (n Note) Fields() string {
 	var b strings.Builder
-	b.WriteString(pathField + "<" + oneLine(n.Sender) + ">\r\n")
+	b.WriteString(pathField + "<" + OneLine(n.Sender) + ">\r\n")
 	for _, to := range n.Recipients {
-		b.WriteString(toField + oneLine(to) + "\r\n")
+		b.WriteString(toField + OneLine(to) + "\r\n")
 	}
 	last, _ := json.Marshal(n) // fails for times alone whose year has not four digits
 	b.WriteString(lastField + string(last) + "\r\n")
@@ -47,7 +47,7 @@ func Cut(head []byte) (n Note, msg []byte, ok bool) {
 		line, after, found := bytes.Cut(rest, []byte("\r\n"))
 		rest = after
 		text := string(line)
-		if !found || oneLine(text) != text {
+		if !found || OneLine(text) != text {
 			return Note{}, head, false
 		}
 		if value, is := strings.CutPrefix(text, pathField+"<"); is && !ok && strings.HasSuffix(value, ">") {
@@ -62,8 +62,9 @@ func Cut(head []byte) (n Note, msg []byte, ok bool) {
 	}
 }
 
-// oneLine leaves out control characters: it keeps what is no address, because nobody has looked at it, from being more than one field.
-func oneLine(s string) string {
+// OneLine leaves out control characters: it keeps what is no address, because nobody has looked at it, from being more than one
+// field.
+func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return -1
